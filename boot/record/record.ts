@@ -1,0 +1,72 @@
+/**
+ * The boot record: what the machine remembers of its slots from one boot to the next. It is the single source of truth
+ * for which slot boots; see record/store.ts for its bytes and selection/ for what changes it.
+ */
+
+/** Name of a slot as system.yaml says it: "a". */
+export type SlotName = string;
+
+/** SHA-256 in hex (64 digits) that stands for an image; without a seal it is that of the slot's first 64 KiB. */
+export type ImageId = string;
+
+/**
+ * What the image in a slot is to us. `empty`: nothing was put there yet. `trial`: not committed yet.
+ * `committed`: this very image was committed in this slot.
+ */
+export type SlotState = "empty" | "trial" | "committed";
+
+export interface SlotRecord {
+  state: SlotState;
+  /** Rank among the slots: higher boots first; 1 is the lowest. No two slots share one. */
+  priority: number;
+  /** Attempts left. At 0 the slot is no candidate. */
+  tries: number;
+  /** The image that state and tries belong to; null until it was first read. */
+  imageId: ImageId | null;
+  /** Tries handed back for clean shutdowns since the last good boot, at most 3. Always 0 on trial. */
+  credits: number;
+  /** Why the slot's image failed its proof; null when it did not. Cured by repair or install. */
+  damaged: string | null;
+  /** Why the slot was given up ("marked bad by operator", "trial used up after 3 tries"); null when it was not. */
+  reason: string | null;
+}
+
+/** How far an attempt came. Written to the record only at `counted` and `handover`; the journal holds all. */
+export type Stage = "counted" | "image" | "state" | "handover" | "good";
+
+/** The attempt that is under way, or the last one. */
+export interface Attempt {
+  /** Counts for ever, from 1. */
+  number: number;
+  slot: SlotName;
+  imageId: ImageId | null;
+  /** Whether the slot was on trial when this attempt was counted. */
+  trial: boolean;
+  stage: Stage;
+  /** A clean shutdown was seen. An attempt that is followed by a boot without it ended uncleanly. */
+  cleanEnd: boolean;
+}
+
+export interface Quarantine {
+  imageId: ImageId;
+  reason: string;
+  attempt: number;
+}
+
+export interface BootRecord {
+  schema: 1;
+  /** By name; the control file's slots, whatever else the record held is dropped. */
+  slots: Record<SlotName, SlotRecord>;
+  attempt: Attempt | null;
+  /** Where the last commit was; the committed generation of the state is derived from it. */
+  lastCommitted: { slot: SlotName; imageId: ImageId } | null;
+  /** Unclean ends in a row; a clean shutdown clears them, commit does not. */
+  uncleanEnds: number;
+  /** Boots in a row that found no slot to boot; cleared by a good boot. Sets the pause before the next. */
+  exhausted: number;
+  quarantined: Quarantine[];
+  /** UUID of the data filesystem this record belongs to; null until it was first mounted. */
+  dataFilesystem: string | null;
+  /** Wall clock at the last good boot or shutdown, milliseconds since the epoch: part of the clock's floor. */
+  lastKnownUnixMs: number;
+}

@@ -1,0 +1,90 @@
+import { parseArgs } from "node:util";
+import { BadInput, Refusal } from "../boot/outcome.ts";
+import { type Entry, table } from "./commands/table.ts";
+
+declare const SLIPWAY_VERSION: string | undefined;
+const version = typeof SLIPWAY_VERSION === "string" ? SLIPWAY_VERSION : "development";
+
+const exitCodes = "Exit codes: 0 done, 1 failed, 2 bad input, 3 refused because of the machine's state.";
+
+function overview(): string {
+  const width = Math.max(...table.map((entry) => entry.name.length)) + 2;
+  const groups = [...new Set(table.map((entry) => entry.group))];
+  const lines = groups.flatMap((group) => [
+    "",
+    `${group[0]?.toUpperCase()}${group.slice(1)}:`,
+    ...table.filter((entry) => entry.group === group).map((entry) => `  ${entry.name.padEnd(width)}${entry.summary}`),
+  ]);
+  return [
+    "slipway launches a machine from its initrd, and looks after its slots in the running system.",
+    "",
+    "Usage: slipway VERB [OPTION]… (slipway VERB --help tells more)",
+    ...lines,
+    "",
+    exitCodes,
+  ].join("\n");
+}
+
+/** The entry whose name is the longest prefix of `words`, and the words left over. */
+function find(words: string[]): { entry: Entry; rest: string[] } | null {
+  const matches = table.flatMap((entry) =>
+    [entry.name, ...(entry.aliases ?? [])]
+      .map((name) => name.split(" "))
+      .filter((name) => name.every((word, index) => words[index] === word))
+      .map((name) => ({ entry, rest: words.slice(name.length), length: name.length })),
+  );
+  return matches.sort((left, right) => right.length - left.length)[0] ?? null;
+}
+
+async function runVerb(words: string[]): Promise<number> {
+  const found = find(words);
+  if (!found) {
+    const group = table.filter((entry) => entry.name.split(" ")[0] === words[0]);
+    const known = (group.length > 0 ? group : table).map((entry) => entry.name).join(", ");
+    throw new BadInput(`slipway has no verb "${words.slice(0, 2).join(" ")}"; known are: ${known}`);
+  }
+  const { verb } = await found.entry.load();
+  let parsed: ReturnType<typeof parseArgs>;
+  try {
+    parsed = parseArgs({
+      args: found.rest,
+      options: { ...verb.options, help: { type: "boolean", short: "h" } },
+      allowPositionals: true,
+      strict: true,
+    });
+  } catch (error) {
+    throw new BadInput(`${error instanceof Error ? error.message : error} (see slipway ${found.entry.name} --help)`);
+  }
+  if (parsed.values.help) {
+    console.log(`${verb.help.trim()}\n\n${exitCodes}`);
+    return 0;
+  }
+  const required = verb.positionals.filter((name) => !name.endsWith("?")).length;
+  if (parsed.positionals.length < required || parsed.positionals.length > verb.positionals.length) {
+    const wanted = verb.positionals.join(" ") || "no argument";
+    throw new BadInput(`slipway ${found.entry.name} takes ${wanted}, got "${parsed.positionals.join(" ")}"`);
+  }
+  return verb.run(parsed.values, parsed.positionals);
+}
+
+/** Runs `slipway WORDS…` and returns its exit code. Errors go to standard error, one line each where they can. */
+export async function commandLine(words: string[]): Promise<number> {
+  if (words.length === 0 || words[0] === "--help" || words[0] === "-h" || words[0] === "help") {
+    console.log(overview());
+    return words.length === 0 ? 2 : 0;
+  }
+  if (words[0] === "--version") {
+    console.log(`slipway ${version}`);
+    return 0;
+  }
+  try {
+    return await runVerb(words);
+  } catch (error) {
+    if (error instanceof BadInput || error instanceof Refusal) {
+      console.error(`slipway: ${error.message}`);
+      return error instanceof BadInput ? 2 : 3;
+    }
+    console.error(`slipway: ${error instanceof Error ? error.message : error}`);
+    return 1;
+  }
+}

@@ -1,0 +1,14 @@
+import type { Verb } from "./verb.ts";
+
+/** A line of `slipway --help`, and where the verb's module is. */
+export interface Entry {
+  /** Words after `slipway`: "initrd build". */
+  name: string;
+  /** Other words for the same. */
+  aliases?: string[];
+  summary: string;
+  group: "running system" | "builder" | "boot";
+  load(): Promise<{ verb: Verb }>;
+}
+
+export const table: Entry[] = [];

@@ -1,0 +1,72 @@
+/** Numbers of Linux's user-space interface that are the same on x86-64 and arm64. Sources: include/uapi/linux. */
+
+/** open(2), asm-generic/fcntl.h. O_DIRECT and O_DIRECTORY differ on arm64. */
+const arm = process.arch === "arm64";
+export const O = {
+  RDONLY: 0,
+  WRONLY: 1,
+  RDWR: 2,
+  CREAT: 0o100,
+  EXCL: 0o200,
+  NOCTTY: 0o400,
+  TRUNC: 0o1000,
+  APPEND: 0o2000,
+  NONBLOCK: 0o4000,
+  DSYNC: 0o10000,
+  DIRECT: arm ? 0o200000 : 0o40000,
+  DIRECTORY: arm ? 0o40000 : 0o200000,
+  NOFOLLOW: arm ? 0o100000 : 0o400000,
+  CLOEXEC: 0o2000000,
+  PATH: 0o10000000,
+} as const;
+
+/** openat2(2), linux/openat2.h. */
+export const RESOLVE = { NO_XDEV: 0x01, NO_MAGICLINKS: 0x02, NO_SYMLINKS: 0x04, BENEATH: 0x08, IN_ROOT: 0x10 } as const;
+
+/** mount(2), linux/mount.h. */
+export const MS = {
+  RDONLY: 1,
+  NOSUID: 2,
+  NODEV: 4,
+  NOEXEC: 8,
+  SYNCHRONOUS: 16,
+  REMOUNT: 32,
+  NOSYMFOLLOW: 256,
+  NOATIME: 1024,
+  BIND: 4096,
+  MOVE: 8192,
+  REC: 16384,
+  SILENT: 32768,
+  PRIVATE: 1 << 18,
+  SHARED: 1 << 20,
+  RELATIME: 1 << 21,
+  STRICTATIME: 1 << 24,
+} as const;
+
+/** umount2(2). */
+export const MNT = { FORCE: 1, DETACH: 2, EXPIRE: 4, NOFOLLOW: 8 } as const;
+
+/** ioctl(2) requests. */
+export const IOCTL = {
+  /** linux/fs.h */
+  BLKROSET: 0x125d,
+  BLKGETSIZE64: 0x80081272,
+  FICLONE: 0x40049409,
+  /** linux/loop.h */
+  LOOP_CTL_GET_FREE: 0x4c82,
+  LOOP_CONFIGURE: 0x4c0a,
+  LOOP_CLR_FD: 0x4c01,
+  /** linux/watchdog.h */
+  WDIOC_SETTIMEOUT: 0xc0045706,
+  WDIOC_KEEPALIVE: 0x80045705,
+  WDIOC_GETSUPPORT: 0x80285700,
+} as const;
+
+/** Signals that matter here, asm-generic/signal.h. */
+export const SIGNAL = { INT: 2, KILL: 9, PIPE: 13, TERM: 15, CHLD: 17, XFSZ: 25 } as const;
+
+/** prlimit64(2) resources, asm-generic/resource.h. */
+export const RLIMIT = { NOFILE: 7 } as const;
+
+/** statfs(2) magics, linux/magic.h. */
+export const FILESYSTEM_MAGIC = { ramfs: 0x858458f6, tmpfs: 0x01021994, overlay: 0x794c7630, btrfs: 0x9123683e } as const;

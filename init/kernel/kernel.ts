@@ -1,0 +1,199 @@
+/**
+ * The one interface to the kernel. Everything slipway does to a machine goes through it, so that the whole boot can be
+ * run against a recording and compared with a golden trace.
+ *
+ * One method is one system call (the names in brackets are the man pages of section 2). Calls are synchronous. A call
+ * that fails throws a {@link KernelError}; nothing else is thrown.
+ */
+
+/** A file name or path. Text is UTF-8; bytes are taken as they are, since names on a disk need not be valid UTF-8. */
+export type Path = string | Uint8Array;
+
+/** An open file descriptor. */
+export type Descriptor = number;
+
+/** A failed call: what was called, on what, and the kernel's symbolic error ("ENOENT"). */
+export class KernelError extends Error {
+  constructor(
+    readonly call: string,
+    readonly subject: string,
+    readonly code: string,
+  ) {
+    super(`${call} ${subject}: ${code}`);
+    this.name = "KernelError";
+  }
+}
+
+export type FileKind = "file" | "directory" | "symlink" | "block" | "character" | "fifo" | "socket";
+
+/** What stat(2) tells. Times are nanoseconds since the epoch, `size` is bytes. */
+export interface FileStatus {
+  kind: FileKind;
+  /** Permission bits with setuid, setgid and sticky, without the kind: 0o0000 to 0o7777. */
+  mode: number;
+  owner: number;
+  group: number;
+  size: bigint;
+  /** Device the file lies on (st_dev). */
+  device: DeviceNumber;
+  /** Device the node stands for (st_rdev); 0:0 unless block or character. */
+  node: DeviceNumber;
+  inode: bigint;
+  links: number;
+  accessed: bigint;
+  modified: bigint;
+}
+
+export interface DeviceNumber {
+  major: number;
+  minor: number;
+}
+
+/** What statfs(2) tells. Sizes are counted in blocks of `blockSize` bytes. */
+export interface FilesystemStatus {
+  /** f_type: 0x858458f6 ramfs, 0x01021994 tmpfs, see linux/magic.h. */
+  magic: number;
+  blockSize: number;
+  blocks: bigint;
+  available: bigint;
+  inodes: bigint;
+  inodesFree: bigint;
+}
+
+export interface DirectoryEntry {
+  name: Uint8Array;
+  kind: FileKind;
+}
+
+/** Clocks. `bootMs` counts from kernel start and includes suspend (CLOCK_BOOTTIME); `unixMs` is the wall clock. */
+export interface Clocks {
+  bootMs: number;
+  unixMs: number;
+}
+
+/** A child that ended: exit code, or the signal that killed it. */
+export interface EndedChild {
+  pid: number;
+  exitCode: number | null;
+  signal: number | null;
+}
+
+/** Options of {@link Kernel.open}. */
+export interface OpenOptions {
+  /** Directory that a relative path starts from; the working directory if absent. */
+  at?: Descriptor;
+  /** Permission bits of a file that is created. */
+  mode?: number;
+  /** RESOLVE_* bits of openat2(2): see constants.ts. */
+  resolve?: number;
+}
+
+export interface Kernel {
+  // Files. Relative paths start from `at` where it is given.
+  /** [openat2] Flags are the O_* bits of constants.ts; O_CLOEXEC is always added. */
+  open(path: Path, flags: number, options?: OpenOptions): Descriptor;
+  close(fd: Descriptor): void;
+  /** [read, pread64] Up to `length` bytes; fewer only at the end of the file. `offset` in bytes, null for the current place. */
+  read(fd: Descriptor, length: number, offset: bigint | null): Uint8Array<ArrayBuffer>;
+  /** [write, pwrite64] All of `bytes`. With O_DIRECT the implementation aligns the memory; offset and length are the caller's. */
+  write(fd: Descriptor, bytes: Uint8Array, offset: bigint | null): void;
+  /** [fsync] */
+  sync(fd: Descriptor): void;
+  /** [syncfs] The whole filesystem that `fd` lies on. */
+  syncFilesystem(fd: Descriptor): void;
+  /** [ftruncate] */
+  truncate(fd: Descriptor, size: bigint): void;
+  /** [lseek SEEK_DATA, SEEK_HOLE] Next start of data or hole at or after `offset`; null past the last data. */
+  seekData(fd: Descriptor, offset: bigint): bigint | null;
+  seekHole(fd: Descriptor, offset: bigint): bigint;
+  /** [copy_file_range] Copies up to `length` bytes between the same offsets of two files; returns how many. */
+  copyRange(from: Descriptor, to: Descriptor, offset: bigint, length: number): number;
+  /** [fstat] */
+  status(fd: Descriptor): FileStatus;
+  /** [fstatat] Never follows a link in the last component. */
+  statusAt(path: Path, at?: Descriptor): FileStatus;
+  /** [fstatfs] */
+  filesystemStatus(fd: Descriptor): FilesystemStatus;
+  /** [getdents64] Without "." and "..", sorted by bytes. */
+  readDirectory(fd: Descriptor): DirectoryEntry[];
+  /** [readlinkat] */
+  readLink(path: Path, at?: Descriptor): Uint8Array;
+  /** [mkdirat] */
+  makeDirectory(path: Path, mode: number, at?: Descriptor): void;
+  /** [mknodat] */
+  makeNode(path: Path, kind: FileKind, mode: number, device: DeviceNumber, at?: Descriptor): void;
+  /** [symlinkat] */
+  makeSymlink(target: Path, path: Path, at?: Descriptor): void;
+  /** [linkat] Both paths relative to `at`. */
+  makeHardLink(existing: Path, path: Path, at?: Descriptor): void;
+  /** [renameat2] Both paths relative to `at`. `exclusive` is RENAME_NOREPLACE. */
+  rename(from: Path, to: Path, options?: { at?: Descriptor; exclusive?: boolean }): void;
+  /** [unlinkat] `directory` removes an empty directory. */
+  remove(path: Path, options?: { at?: Descriptor; directory?: boolean }): void;
+  /** [fchownat, no follow] */
+  changeOwner(path: Path, owner: number, group: number, at?: Descriptor): void;
+  /** [fchmod] */
+  changeMode(fd: Descriptor, mode: number): void;
+  /** [utimensat, no follow] Nanoseconds since the epoch. */
+  changeTimes(path: Path, accessed: bigint, modified: bigint, at?: Descriptor): void;
+  /** [llistxattr, lgetxattr, lsetxattr] On the path itself, never through a link in the last component. */
+  listAttributes(path: Path): string[];
+  getAttribute(path: Path, name: string): Uint8Array;
+  setAttribute(path: Path, name: string, value: Uint8Array): void;
+  removeAttribute(path: Path, name: string): void;
+
+  // Mounts and devices
+  /** [mount] Flags are the MS_* bits of constants.ts; `data` is the filesystem's option string. */
+  mount(source: Path, target: Path, type: string, flags: number, data: string): void;
+  /** [umount2] */
+  unmount(target: Path, flags: number): void;
+  /** [ioctl] `argument` is a number, or a buffer that the kernel may fill. Returns the call's result. */
+  ioctl(fd: Descriptor, request: number, argument: number | Uint8Array<ArrayBuffer>): number;
+  /** [finit_module] */
+  loadModule(fd: Descriptor, parameters: string): void;
+  /** [flock] Exclusive. False when somebody else holds it. */
+  lock(fd: Descriptor): boolean;
+  /** [socket, bind] A netlink socket on which the kernel's uevents arrive, one message a read, never blocking. */
+  openUevents(): Descriptor;
+  /** [poll] Waits until one of `fds` can be read or `timeoutMs` have passed; returns those that can. */
+  poll(fds: Descriptor[], timeoutMs: number): Descriptor[];
+
+  // Processes
+  /** [posix_spawn] Standard input, output and error are `stdio`, or inherited. Returns the pid. */
+  spawn(program: string, args: string[], environment: Record<string, string>, stdio?: Descriptor): number;
+  /** [wait4 WNOHANG] One child that ended, own or adopted; null when there is none. */
+  reap(): EndedChild | null;
+  /** [execve] Returns only by throwing. */
+  exec(program: Path, args: string[], environment: Record<string, string>): never;
+  /** [rt_sigaction SIG_DFL] */
+  defaultSignal(signal: number): void;
+  /** [prlimit64] Of this process. */
+  setLimit(resource: number, soft: bigint, hard: bigint): void;
+  getLimit(resource: number): { soft: bigint; hard: bigint };
+  /** [close_range CLOSE_RANGE_CLOEXEC] From `first` on. */
+  closeOnExec(first: Descriptor): void;
+  /** [dup3] */
+  duplicate(fd: Descriptor, to: Descriptor): void;
+  /** [umask] Returns the former mask. */
+  umask(mask: number): number;
+  /** [fchdir] */
+  changeDirectory(fd: Descriptor): void;
+  /** [chroot] */
+  changeRoot(path: Path): void;
+  /** [unshare CLONE_NEWNS], then everything private, so that mounts made from here on are seen by nobody else. */
+  privateMounts(): void;
+  /** [setsid] */
+  newSession(): void;
+  /** [getpid] */
+  processId(): number;
+
+  // The machine
+  /** [clock_gettime] */
+  now(): Clocks;
+  /** [clock_settime CLOCK_REALTIME] */
+  setClock(unixMs: number): void;
+  /** [reboot] After sync(2). Returns only where the kernel refuses. */
+  reboot(how: "restart" | "power-off" | "halt"): void;
+  /** [reboot CAD_OFF] Ctrl-Alt-Del sends SIGINT to PID 1 instead of restarting at once. */
+  catchCtrlAltDel(): void;
+}
