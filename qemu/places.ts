@@ -1,0 +1,13 @@
+import { fileURLToPath } from "node:url";
+
+/** Root of the checkout, without a slash at its end. */
+export const project = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
+
+/** Everything that is made once and used again lies here; removing it costs time and nothing else. */
+export const cache = `${project}/.cache`;
+
+/** What the build writes: slipway, preinit, rootfs.tar. */
+export const dist = `${project}/dist`;
+
+/** Consoles of the machines. The test runner gives each test file a directory of its own. */
+export const logs = process.env["SLIPWAY_LOGS"] ?? `${cache}/logs`;
