@@ -1,0 +1,163 @@
+/**
+ * The data filesystem's layout; every path here is relative to its root. Names only: nothing is opened.
+ *
+ *   LAYOUT                        version of this layout and the filesystem's UUID
+ *   slots/a -> ../gens/000017     a slot's pointer, replaced by rename
+ *   gens/000017/meta.json         what the generation belongs to
+ *   gens/000017/COMPLETE          written last: digests of the files beside it
+ *   gens/000017/tree/ID           a bind's store
+ *   gens/000017/ovl/ID/upper      an overlay's upper layer
+ *   gens/.tmp-000019-TAG          a generation that is being built
+ *   shared/ID                     stores that no rollback touches
+ *   work/SLOT/ID                  overlay work directories, made empty at every boot
+ *   trash/                        what is to be deleted is renamed to here
+ */
+import { canonicalJson, canonicalJsonWithDigest, digestOf, sha256 } from "./canonical-json.ts";
+
+export const LAYOUT = {
+  file: "LAYOUT",
+  generations: "gens",
+  slots: "slots",
+  shared: "shared",
+  work: "work",
+  trash: "trash",
+  updater: "updater",
+} as const;
+
+/** Names inside a generation. */
+export const GENERATION = { meta: "meta.json", complete: "COMPLETE", tree: "tree", overlays: "ovl" } as const;
+
+/** What a generation belongs to. */
+export interface GenerationMeta {
+  schema: 1;
+  number: number;
+  /** The generation it was cloned from; null for one made from the image's own content. */
+  parent: number | null;
+  imageId: string;
+  slot: string;
+  /** Digest of the image's control file that its stores were laid by. */
+  controlDigest: string;
+  /** The attempt that made it. */
+  attempt: number;
+}
+
+/** 17 is "000017". Throws RangeError unless `number` is a whole number from 1. */
+export function generationName(number: number): string {
+  if (!Number.isSafeInteger(number) || number < 1) {
+    throw new RangeError(`a generation's number is a whole number from 1, not ${number}`);
+  }
+  return String(number).padStart(6, "0");
+}
+
+/** The number behind a name in gens/, null where {@link generationName} does not write such a name. */
+export function parseGenerationName(name: string): number | null {
+  const number = /^\d{6,15}$/.test(name) ? Number(name) : 0;
+  return number > 0 && generationName(number) === name ? number : null;
+}
+
+/** "gens/000017" */
+export function generationPath(number: number): string {
+  return `${LAYOUT.generations}/${generationName(number)}`;
+}
+
+/** "gens/.tmp-000019-TAG": where a generation is built. `tag` makes it new: letters, digits, "-". */
+export function temporaryGeneration(number: number, tag: string): string {
+  return `${LAYOUT.generations}/.tmp-${generationName(number)}-${tag}`;
+}
+
+/** Whether a name in gens/ is that of a generation that was being built when the power failed. */
+export function isTemporaryGeneration(name: string): boolean {
+  return name.startsWith(".tmp-");
+}
+
+/** "slots/a" */
+export function slotPointer(slot: string): string {
+  return `${LAYOUT.slots}/${slot}`;
+}
+
+/** What a slot's pointer says: "../gens/000017". */
+export function pointerTarget(number: number): string {
+  return `../${generationPath(number)}`;
+}
+
+/** The number that a pointer says; null for a link of any other form, which is never followed. */
+export function parsePointerTarget(target: string): number | null {
+  return target.startsWith("../gens/") ? parseGenerationName(target.slice("../gens/".length)) : null;
+}
+
+/** Beside a store, where it is seeded before the rename that makes it exist: "shared/.seed-ID". */
+export function seedTemporary(store: string): string {
+  const name = store.lastIndexOf("/") + 1;
+  return `${store.slice(0, name)}.seed-${store.slice(name)}`;
+}
+
+/** The text of meta.json. */
+export function formatMeta(meta: GenerationMeta): string {
+  return canonicalJson(meta);
+}
+
+/** The text of COMPLETE over the texts of the files it vouches for, by name. */
+export function formatComplete(files: Record<string, string>): string {
+  const digests = Object.fromEntries(Object.entries(files).map(([name, text]) => [name, sha256(text)]));
+  return canonicalJsonWithDigest({ schema: 1, files: digests });
+}
+
+/** The names that a COMPLETE vouches for; null when it is not one. */
+export function filesOfComplete(complete: string): string[] | null {
+  const digests = completeDigests(complete);
+  return digests === null ? null : [...digests.keys()];
+}
+
+/** Whether `complete` is whole and vouches for exactly these texts, meta.json among them. */
+export function completeMatches(complete: string, files: Record<string, string>): boolean {
+  const digests = completeDigests(complete);
+  const names = Object.keys(files);
+  return (
+    digests?.has(GENERATION.meta) === true &&
+    digests.size === names.length &&
+    Object.entries(files).every(([name, text]) => digests.get(name) === sha256(text))
+  );
+}
+
+/** Reads meta.json; null where it is anything but what {@link formatMeta} writes. */
+export function parseMeta(text: string): GenerationMeta | null {
+  const value = parseObject(text);
+  if (value === null) {
+    return null;
+  }
+  const { number, parent, imageId, slot, controlDigest, attempt } = value;
+  if (
+    !isNumber(number) ||
+    (parent !== null && !isNumber(parent)) ||
+    typeof imageId !== "string" ||
+    typeof slot !== "string" ||
+    typeof controlDigest !== "string" ||
+    typeof attempt !== "number"
+  ) {
+    return null;
+  }
+  const meta: GenerationMeta = { schema: 1, number, parent, imageId, slot, controlDigest, attempt };
+  return formatMeta(meta) === text ? meta : null;
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 1;
+}
+
+function parseObject(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : null;
+  } catch {
+    return null;
+  }
+}
+
+function completeDigests(complete: string): Map<string, unknown> | null {
+  const value = parseObject(complete);
+  const files = value?.files;
+  if (value === null || value.schema !== 1 || typeof files !== "object" || files === null) {
+    return null;
+  }
+  return value.digest === digestOf(value) ? new Map(Object.entries(files)) : null;
+}

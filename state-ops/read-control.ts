@@ -1,0 +1,199 @@
+import { BadInput } from "../boot/outcome.ts";
+import { canonicalJson, digestOf } from "./canonical-json.ts";
+import type { ControlFile, Operator, SlotDefinition } from "./control.ts";
+import { Fields } from "./fields.ts";
+import {
+  combinationFault,
+  deviceFault,
+  idFault,
+  nestingFault,
+  parentOf,
+  pathFault,
+  slotNameFault,
+  targetFault,
+} from "./operator-rules.ts";
+
+/** Longest wait that a control file may ask for, in seconds. */
+const day = 86_400;
+const greatestId = 0xff_ff_ff_fe;
+
+const controlKeys = [
+  "schema",
+  "system",
+  "slots",
+  "disk",
+  "data",
+  "bootRecord",
+  "chooser",
+  "tries",
+  "trialDeadline",
+  "deviceTimeout",
+  "watchdog",
+  "commandLine",
+  "trust",
+  "operators",
+  "digest",
+];
+const operatorKeys = [
+  "id",
+  "path",
+  "kind",
+  "state",
+  "via",
+  "seed",
+  "mode",
+  "owner",
+  "group",
+  "size",
+  "onFailure",
+  "generate",
+  "reason",
+  "origin",
+];
+
+/**
+ * Reads the text of a control file and checks all of it: version, every key and value, the canonical form, the digest,
+ * and that the operators fit together (no path or id twice, parents before children). Throws BadInput that names the
+ * first thing that is wrong; unknown keys are refused, never ignored.
+ */
+export function readControl(text: string): ControlFile {
+  try {
+    return read(text);
+  } catch (error) {
+    throw error instanceof BadInput ? new BadInput(`control file: ${error.message}`) : error;
+  }
+}
+
+function read(text: string): ControlFile {
+  const value = parse(text);
+  if (typeof value === "object" && value !== null && "schema" in value && value.schema !== 1) {
+    throw new BadInput(`schema must be 1, is ${JSON.stringify(value.schema)}; this initrd is older than the file, renew it`);
+  }
+  const fields = new Fields(value, "", controlKeys);
+  const control: ControlFile = {
+    schema: fields.oneOf("schema", [1]),
+    system: fields.text("system"),
+    slots: slots(fields),
+    disk: fields.nullable("disk", () => device(fields, "disk")),
+    data: fields.nullable("data", () => data(fields.object("data", ["device", "filesystem"]))),
+    bootRecord: bootRecord(fields.object("bootRecord", ["store", "device"])),
+    chooser: fields.oneOf("chooser", ["slipway"]),
+    tries: tries(fields.object("tries", ["trial", "committed"])),
+    trialDeadline: fields.integer("trialDeadline", 1, day),
+    deviceTimeout: fields.integer("deviceTimeout", 1, day),
+    watchdog: fields.nullable("watchdog", () => watchdog(fields.object("watchdog", ["timeout", "after"]))),
+    commandLine: fields.oneOf("commandLine", ["open", "locked"]),
+    trust: { mode: fields.object("trust", ["mode"]).oneOf("mode", ["unsigned"]) },
+    operators: fields.list("operators").map((entry, index) => operator(entry, `operators[${index}]`)),
+    digest: fields.text("digest"),
+  };
+  checkDigest(control, text);
+  checkTogether(control.operators);
+  return control;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new BadInput(`not JSON (${error instanceof Error ? error.message : error}); write it with slipway state compile`);
+  }
+}
+
+function device(fields: Fields, key: string): string {
+  return fields.sound(key, fields.text(key), deviceFault);
+}
+
+function slots(fields: Fields): SlotDefinition[] {
+  const list = fields.list("slots").map((entry, index) => {
+    const slot = new Fields(entry, `slots[${index}]`, ["name", "device"]);
+    return { name: slot.sound("name", slot.text("name"), slotNameFault), device: device(slot, "device") };
+  });
+  if (list.length === 0) {
+    fields.fail("slots", "a list with at least one slot");
+  }
+  const twice = list.find((slot, index) => list.findIndex((other) => other.name === slot.name) !== index);
+  if (twice !== undefined) {
+    throw new BadInput(`slots: two are named "${twice.name}"`);
+  }
+  return list;
+}
+
+function data(fields: Fields): NonNullable<ControlFile["data"]> {
+  return { device: device(fields, "device"), filesystem: fields.oneOf("filesystem", ["ext4", "xfs", "btrfs"]) };
+}
+
+function bootRecord(fields: Fields): ControlFile["bootRecord"] {
+  return { store: fields.oneOf("store", ["record"]), device: device(fields, "device") };
+}
+
+function tries(fields: Fields): ControlFile["tries"] {
+  return { trial: fields.integer("trial", 1, 100), committed: fields.integer("committed", 1, 100) };
+}
+
+function watchdog(fields: Fields): NonNullable<ControlFile["watchdog"]> {
+  return { timeout: fields.integer("timeout", 1, day), after: fields.oneOf("after", ["systemd", "keep", "stop"]) };
+}
+
+function operator(value: unknown, where: string): Operator {
+  const fields = new Fields(value, where, operatorKeys);
+  const read: Operator = {
+    id: fields.sound("id", fields.text("id"), idFault),
+    path: fields.sound("path", fields.text("path"), pathFault),
+    kind: fields.oneOf("kind", ["directory", "file"]),
+    state: fields.oneOf("state", ["ephemeral", "persistent", "shared", "identity"]),
+    via: fields.oneOf("via", ["overlay", "bind", "tmpfs"]),
+    seed: fields.oneOf("seed", ["image", "none"]),
+    mode: fields.nullable("mode", () => fields.integer("mode", 0, 0o7777)),
+    owner: fields.nullable("owner", () => fields.integer("owner", 0, greatestId)),
+    group: fields.nullable("group", () => fields.integer("group", 0, greatestId)),
+    size: fields.nullable("size", () => fields.integer("size", 4096, Number.MAX_SAFE_INTEGER)),
+    onFailure: fields.oneOf("onFailure", ["required", "degraded"]),
+    generate: fields.nullable("generate", () => fields.oneOf("generate", ["machine-id"])),
+    reason: fields.nullable("reason", () => fields.text("reason")),
+    origin: fields.text("origin"),
+  };
+  const wrong = targetFault(read.path, read.state) ?? combinationFault(read);
+  if (wrong !== null) {
+    throw new BadInput(`${where} (${read.origin}): ${wrong}`);
+  }
+  return read;
+}
+
+function checkDigest(control: ControlFile, text: string): void {
+  const wanted = digestOf(control);
+  if (control.digest !== wanted) {
+    throw new BadInput(`digest is ${control.digest}, the content has ${wanted}; it was changed or damaged, compile it again`);
+  }
+  if (canonicalJson(control) !== text) {
+    throw new BadInput("not in canonical form (RFC 8785 and a newline); write it with slipway state compile");
+  }
+}
+
+function checkTogether(operators: Operator[]): void {
+  const before = new Map<string, Operator>();
+  const ids = new Map<string, Operator>();
+  const later = new Set(operators.map((entry) => entry.path));
+  for (const entry of operators) {
+    const same = before.get(entry.path) ?? ids.get(entry.id);
+    if (same !== undefined) {
+      const what = same.path === entry.path ? `path ${entry.path}` : `id "${entry.id}"`;
+      throw new BadInput(`two operators have the ${what}: ${same.origin} and ${entry.origin}`);
+    }
+    later.delete(entry.path);
+    for (let end = entry.path.lastIndexOf("/"); end > 0; end = entry.path.lastIndexOf("/", end - 1)) {
+      if (later.has(entry.path.slice(0, end))) {
+        throw new BadInput(
+          `operator ${entry.path} comes before ${entry.path.slice(0, end)}, which would hide it; parents come first`,
+        );
+      }
+    }
+    const outer = parentOf(entry.path, before);
+    const wrong = outer === null ? null : nestingFault(outer, entry);
+    if (outer !== null && wrong !== null) {
+      throw new BadInput(`${wrong} (${outer.origin} and ${entry.origin})`);
+    }
+    before.set(entry.path, entry);
+    ids.set(entry.id, entry);
+  }
+}
