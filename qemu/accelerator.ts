@@ -35,7 +35,7 @@ function kvmBoots(kernel: string): boolean {
  * else software emulation. The probe is made once per boot of the host. SLIPWAY_ACCELERATOR=tcg leaves it out.
  */
 export async function accelerator(kernel: string): Promise<string[]> {
-  if (process.env["SLIPWAY_ACCELERATOR"] === "tcg" || !existsSync("/dev/kvm")) return software;
+  if (process.env.SLIPWAY_ACCELERATOR === "tcg" || !existsSync("/dev/kvm")) return software;
   const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   const answer = `${cache}/accelerator-${boot}`;
   return withLock(`${cache}/accelerator.lock`, async () => {

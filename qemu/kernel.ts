@@ -50,8 +50,8 @@ function kernelIn(tree: string): GuestKernel {
 }
 
 function chosenKernel(): GuestKernel | null {
-  const kernel = process.env["SLIPWAY_KERNEL"];
-  const modules = process.env["SLIPWAY_MODULES"];
+  const kernel = process.env.SLIPWAY_KERNEL;
+  const modules = process.env.SLIPWAY_MODULES;
   if (!kernel && !modules) return null;
   if (!kernel || !modules)
     throw new Error(

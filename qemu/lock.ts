@@ -36,9 +36,9 @@ export async function lock(path: string): Promise<Lock> {
   return { release: () => release(child) };
 }
 
-/** The first of `paths` that can be locked; waits until there is one. */
-export async function lockOneOf(paths: string[]): Promise<Lock> {
-  const tries = paths.map((path) => flock(path));
+/** Locks the first of `paths` that can be locked, and says which; waits until there is one. */
+export async function lockOneOf(paths: string[]): Promise<{ path: string; lock: Lock }> {
+  const tries = paths.map((path) => ({ path, ...flock(path) }));
   const first = await Promise.race(
     tries.map(async (entry) => {
       if (!(await entry.locked)) throw new Error(`no lock on any of ${paths.join(", ")}: flock ended`);
@@ -46,7 +46,7 @@ export async function lockOneOf(paths: string[]): Promise<Lock> {
     }),
   );
   for (const other of tries) if (other !== first) release(other.child);
-  return { release: () => release(first.child) };
+  return { path: first.path, lock: { release: () => release(first.child) } };
 }
 
 /** Runs `work` while the lock on `path` is held. */

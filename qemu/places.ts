@@ -10,4 +10,4 @@ export const cache = `${project}/.cache`;
 export const dist = `${project}/dist`;
 
 /** Consoles of the machines. The test runner gives each test file a directory of its own. */
-export const logs = process.env["SLIPWAY_LOGS"] ?? `${cache}/logs`;
+export const logs = process.env.SLIPWAY_LOGS ?? `${cache}/logs`;

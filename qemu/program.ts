@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 
-const environment = { ...process.env, LC_ALL: "C.UTF-8", PATH: `${process.env["PATH"] ?? ""}:/usr/local/sbin:/usr/sbin:/sbin` };
+const environment = { ...process.env, LC_ALL: "C.UTF-8", PATH: `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/sbin:/sbin` };
 
 /** What of a run may be chosen. */
 export interface ProgramOptions {

@@ -1,0 +1,56 @@
+/** A disk of a machine. */
+export interface MachineDisk {
+  /** Image file. */
+  file: string;
+  /** Default "virtio-blk". */
+  interface?: "virtio-blk" | "virtio-scsi" | "nvme";
+  /** The guest cannot write; the file is not opened for writing. */
+  readOnly?: boolean;
+  /** Default "raw". */
+  format?: "raw" | "qcow2";
+  serial?: string;
+  /** A file that gets every write and flush in the format of dm-log-writes, 512-byte sectors. It must exist; it is overwritten. */
+  blklogwrites?: string;
+}
+
+/** Commas end a value in QEMU's options unless doubled. */
+function value(text: string): string {
+  return text.replaceAll(",", ",,");
+}
+
+/**
+ * QEMU's words for `disks`, in order: the first virtio-blk or virtio-scsi disk is vda or sda, the first NVMe disk nvme0n1.
+ *
+ * The guest sees a write-back cache. The host's flushes are left out (no-flush): what the guest wrote is in the host's page
+ * cache as soon as QEMU completed the write, and stays there when QEMU is killed.
+ */
+export function diskWords(disks: MachineDisk[]): string[] {
+  const words: string[] = [];
+  if (disks.some((disk) => disk.interface === "virtio-scsi")) words.push("-device", "virtio-scsi-pci,id=scsi");
+  disks.forEach((disk, index) => {
+    const node = (name: string) => `${name}${index}`;
+    const readOnly = disk.readOnly ? "read-only=on" : "read-only=off";
+    const cache = "cache.direct=off,cache.no-flush=on";
+    const flags = `${readOnly},${cache}`;
+    words.push("-blockdev", `driver=file,node-name=${node("file")},filename=${value(disk.file)},discard=unmap,${flags}`);
+    words.push(
+      "-blockdev",
+      `driver=${disk.format ?? "raw"},node-name=${node("disk")},file=${node("file")},discard=unmap,${flags}`,
+    );
+    let top = node("disk");
+    if (disk.blklogwrites !== undefined) {
+      words.push("-blockdev", `driver=file,node-name=${node("log")},filename=${value(disk.blklogwrites)},${cache}`);
+      words.push(
+        "-blockdev",
+        `driver=blklogwrites,node-name=${node("logged")},file=${top},log=${node("log")},log-sector-size=512`,
+      );
+      top = node("logged");
+    }
+    const drive = `drive=${top}`;
+    const serial = `serial=${value(disk.serial ?? `slipway${index}`)}`;
+    if (disk.interface === "nvme") words.push("-device", `nvme,${drive},${serial}`);
+    else if (disk.interface === "virtio-scsi") words.push("-device", `scsi-hd,bus=scsi.0,${drive},${serial},write-cache=on`);
+    else words.push("-device", `virtio-blk-pci,${drive},${serial},write-cache=on`);
+  });
+  return words;
+}
