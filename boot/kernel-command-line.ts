@@ -1,0 +1,173 @@
+/** The kernel's command line, as far as PID 1 obeys it. Words that belong to the kernel or to the system are left alone. */
+
+/** Where `rd.break=` can stop: before the named step is done. */
+export const BREAK_STAGES = ["modules", "devices", "record", "image", "state", "handover"] as const;
+export type BreakStage = (typeof BREAK_STAGES)[number];
+
+export interface CommandLine {
+  /** The next init, resolved in the new root; null: the usual places. */
+  init: string | null;
+  quiet: boolean;
+  /** Seconds from a panic to the restart, as the kernel reads it: 0 never, negative at once; null: not said. */
+  panic: number | null;
+  /** `rd.break` alone stops before the handover. */
+  breakAt: BreakStage | null;
+  shell: boolean;
+  /** Which slot is asked for. `slipway.slot=` wins over `rauc.slot=`. */
+  slot: { name: string; from: "slipway.slot" | "rauc.slot" } | null;
+  /** `rw` was said, which is reported and ignored. */
+  readWrite: boolean;
+  /** `slipway.recover` was said. */
+  recover: boolean;
+  /** What the kernel would have passed to the next init: run levels, and every word after `--`. */
+  initArguments: string[];
+  /** Everything that was ignored or read in a way somebody may not expect, one sentence each. */
+  warnings: string[];
+}
+
+interface Word {
+  name: string;
+  /** Null: no equals sign. */
+  value: string | null;
+}
+
+function isBlank(character: string): boolean {
+  return " \t\n\v\f\r".includes(character);
+}
+
+/**
+ * Words as the kernel's next_arg() splits them (lib/cmdline.c): double quotes keep blanks together, around a whole word or
+ * a value; there is no escape. `--` is a word like others here.
+ */
+function splitWords(text: string): Word[] {
+  const words: Word[] = [];
+  let at = 0;
+  while (at < text.length) {
+    if (isBlank(text.charAt(at))) {
+      at++;
+      continue;
+    }
+    const quoted = text[at] === '"';
+    if (quoted) at++;
+    const start = at;
+    let inQuotes = quoted;
+    while (at < text.length && (inQuotes || !isBlank(text.charAt(at)))) {
+      if (text[at] === '"') inQuotes = !inQuotes;
+      at++;
+    }
+    const raw = text.slice(start, at);
+    const equals = raw.indexOf("=", 1);
+    const name = equals < 0 ? raw : raw.slice(0, equals);
+    const value = equals < 0 ? null : raw.slice(equals + 1);
+    if (value === null) words.push({ name: quoted ? name.replace(/"$/, "") : name, value });
+    else if (value.startsWith('"')) words.push({ name, value: value.slice(1).replace(/"$/, "") });
+    else words.push({ name, value: quoted ? value.replace(/"$/, "") : value });
+  }
+  return words;
+}
+
+function print(word: Word): string {
+  const text = word.value === null ? word.name : `${word.name}=${word.value}`;
+  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+}
+
+/** Bare words that the kernel hands on and inits understand as a run level. */
+const runLevels = new Set(["single", "emergency", "rescue", "s", "S", "1", "2", "3", "4", "5"]);
+
+/** Words that say which root to mount and how: the control file's business. */
+const rootWords = new Set(["root", "rootflags", "rootfstype", "rootwait", "rootdelay", "roothash"]);
+
+/** Words that PID 1 obeys and that are said once. */
+const single = new Set(["init", "panic", "rd.break", "rd.shell", "slipway.slot", "rauc.slot"]);
+
+/** Reads `text`, what /proc/cmdline holds. Never fails: what cannot be obeyed is in `warnings`. */
+export function parseCommandLine(text: string): CommandLine {
+  const words = splitWords(text);
+  const dashes = words.findIndex((word) => word.name === "--" && word.value === null);
+  const before = dashes < 0 ? words : words.slice(0, dashes);
+  const after = dashes < 0 ? [] : words.slice(dashes + 1);
+  const line: CommandLine = {
+    init: null,
+    quiet: false,
+    panic: null,
+    breakAt: null,
+    shell: false,
+    slot: null,
+    readWrite: false,
+    recover: false,
+    initArguments: [],
+    warnings: [],
+  };
+  const seen = new Map<string, Word>();
+  for (const word of before) {
+    const former = seen.get(word.name);
+    if (single.has(word.name)) {
+      if (former && former.value !== word.value) line.warnings.push(`${print(word)} overrules ${print(former)} before it`);
+      seen.set(word.name, word);
+    } else readPlainWord(line, word);
+    // The kernel forgets arguments that stand before init=: old loaders put words of their own there.
+    if (word.name === "init" && word.value !== null) line.initArguments = [];
+  }
+  for (const word of seen.values()) readSingleWord(line, word);
+  line.initArguments.push(...after.map((word) => (word.value === null ? word.name : `${word.name}=${word.value}`)));
+  return line;
+}
+
+function readPlainWord(line: CommandLine, word: Word): void {
+  const { name, value } = word;
+  if (name === "quiet") line.quiet = true;
+  else if (name === "rw" && value === null) {
+    line.readWrite = true;
+    line.warnings.push(`"rw" is ignored: a slot is only ever mounted read-only`);
+  } else if (rootWords.has(name)) {
+    line.warnings.push(`${print(word)} is ignored: the control file says where the slots are`);
+  } else if (name === "slipway.recover") {
+    line.recover = true;
+    line.warnings.push(`${print(word)} is ignored: recovery is not available in this version`);
+  } else if (/^(slipway|rd)\./.test(name)) {
+    line.warnings.push(`${print(word)} is unknown to slipway and ignored`);
+  } else if (value === null && runLevels.has(name)) line.initArguments.push(name);
+}
+
+function readSingleWord(line: CommandLine, word: Word): void {
+  const { name, value } = word;
+  const ignore = (why: string) => line.warnings.push(`${print(word)} is ignored: ${why}`);
+  if (name === "rd.break") {
+    const stage = value === null ? "handover" : BREAK_STAGES.find((known) => known === value);
+    if (stage) line.breakAt = stage;
+    else ignore(`known stages are ${BREAK_STAGES.join(", ")}`);
+  } else if (name === "rd.shell") {
+    if (value === null || value === "1") line.shell = true;
+    else if (value !== "0") ignore("write rd.shell, rd.shell=1 or rd.shell=0");
+  } else if (value === null || value === "") {
+    ignore("it has no value");
+  } else if (name === "init") {
+    if (value.startsWith("/")) line.init = value;
+    else ignore("init= takes an absolute path in the new root");
+  } else if (name === "panic") {
+    if (/^-?[0-9]{1,9}$/.test(value)) line.panic = Number(value);
+    else ignore("panic= takes seconds");
+  } else if (name === "slipway.slot") {
+    if (line.slot && line.slot.name !== value) line.warnings.push(`${print(word)} overrules rauc.slot=${line.slot.name}`);
+    line.slot = { name: value, from: "slipway.slot" };
+  } else if (name === "rauc.slot") {
+    if (!line.slot) line.slot = { name: value, from: "rauc.slot" };
+    else if (line.slot.name !== value) ignore(`slipway.slot=${line.slot.name} overrules it`);
+  }
+}
+
+/**
+ * The words that are left where the control file says `command-line: locked`: whoever can edit the command line chooses no
+ * program and no shell. Each word that is refused is in `warnings`.
+ */
+export function applyLock(line: CommandLine, locked: boolean): CommandLine {
+  if (!locked) return line;
+  const refused = [
+    ...(line.init === null ? [] : [`init=${line.init}`]),
+    ...(line.breakAt === null ? [] : [`rd.break=${line.breakAt}`]),
+    ...(line.shell ? ["rd.shell"] : []),
+    ...line.initArguments,
+  ];
+  const warnings = refused.map((word) => `${JSON.stringify(word)} is refused: the control file says command-line: locked`);
+  return { ...line, init: null, breakAt: null, shell: false, initArguments: [], warnings: [...line.warnings, ...warnings] };
+}
