@@ -1,0 +1,149 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { applyLock, type CommandLine, parseCommandLine } from "../../boot/kernel-command-line.ts";
+
+const nothing: CommandLine = {
+  init: null,
+  quiet: false,
+  panic: null,
+  breakAt: null,
+  shell: false,
+  slot: null,
+  readWrite: false,
+  recover: false,
+  initArguments: [],
+  warnings: [],
+};
+
+function parse(text: string, expected: Partial<CommandLine>): void {
+  assert.equal(parseCommandLine(text), { ...nothing, ...expected }, text);
+}
+
+test("an empty line, and words of the kernel and the system, ask for nothing", () => {
+  parse("", {});
+  parse("  \n", {});
+  parse("BOOT_IMAGE=/vmlinuz console=ttyS0,115200 ro systemd.unit=rescue.target loglevel=7\n", {});
+});
+
+test("every word that is obeyed", () => {
+  parse("init=/sbin/other quiet panic=30 rd.break=state rd.shell slipway.slot=b\n", {
+    init: "/sbin/other",
+    quiet: true,
+    panic: 30,
+    breakAt: "state",
+    shell: true,
+    slot: { name: "b", from: "slipway.slot" },
+  });
+  parse("rauc.slot=A panic=-1 rd.break rd.shell=1", {
+    slot: { name: "A", from: "rauc.slot" },
+    panic: -1,
+    breakAt: "handover",
+    shell: true,
+  });
+  parse("rd.shell=0", {});
+});
+
+test("double quotes as in the kernel's next_arg()", () => {
+  parse('slipway.slot="a b" quiet', { slot: { name: "a b", from: "slipway.slot" }, quiet: true });
+  parse('"slipway.slot=a b" quiet', { slot: { name: "a b", from: "slipway.slot" }, quiet: true });
+  parse('"quiet"', { quiet: true });
+  parse('foo="x rd.shell init=/evil" quiet', { quiet: true });
+  parse('init="/bin/a b', { init: "/bin/a b" });
+  parse('foo="-- init=/evil" init=/good', { init: "/good" });
+  parse('init=/a"b c"d', { init: '/a"b c"d' });
+  parse('"', {});
+});
+
+test("-- ends it, and everything after goes to init", () => {
+  parse('quiet -- init=/evil rd.shell "a b" key="c d" -- last', {
+    quiet: true,
+    initArguments: ["init=/evil", "rd.shell", "a b", "key=c d", "--", "last"],
+  });
+  parse("--=x -- y", { initArguments: ["y"] });
+});
+
+test("run levels go to init; those before init= are forgotten, as the kernel does", () => {
+  parse("single quiet 3 S foo", { quiet: true, initArguments: ["single", "3", "S"] });
+  parse("auto single init=/sbin/init emergency -- x", { init: "/sbin/init", initArguments: ["emergency", "x"] });
+  parse("single=1 6", {});
+});
+
+test("unknown slipway. and rd. words are reported", () => {
+  parse("slipway.slots=a rd.luks.uuid=1 rd.Shell", {
+    warnings: [
+      '"slipway.slots=a" is unknown to slipway and ignored',
+      '"rd.luks.uuid=1" is unknown to slipway and ignored',
+      '"rd.Shell" is unknown to slipway and ignored',
+    ],
+  });
+});
+
+test("dash and underscore are different in names of ours", () => {
+  assert.is(parseCommandLine("slipway.re-cover").recover, false);
+  assert.is(parseCommandLine("slipway.re-cover").warnings.length, 1);
+});
+
+test("values that cannot be obeyed are reported", () => {
+  for (const word of [
+    "rd.break=lunch",
+    "rd.shell=yes",
+    "init=",
+    "init",
+    "init=sbin/init",
+    "panic=x",
+    "panic=",
+    "slipway.slot=",
+    "rauc.slot",
+  ]) {
+    const line = parseCommandLine(word);
+    assert.is(line.warnings.length, 1, word);
+    assert.match(line.warnings[0] ?? "", "is ignored: ");
+    assert.equal({ ...line, warnings: [] }, nothing, word);
+  }
+  assert.match(parseCommandLine("rd.break=lunch").warnings[0] ?? "", "modules, devices, record, image, state, handover");
+});
+
+test("words that are reported and ignored", () => {
+  const line = parseCommandLine("root=/dev/sda2 rootflags=x rootwait rw slipway.recover");
+  assert.is(line.readWrite, true);
+  assert.is(line.recover, true);
+  assert.is(line.warnings.length, 5);
+  assert.match(line.warnings.at(-1) ?? "", "not available in this version");
+});
+
+test("of several values the last wins, which is reported", () => {
+  parse("slipway.slot=a slipway.slot=b init=/x init=/x", {
+    slot: { name: "b", from: "slipway.slot" },
+    init: "/x",
+    warnings: ['"slipway.slot=b" overrules "slipway.slot=a" before it'],
+  });
+  parse("slipway.slot=a rauc.slot=b", {
+    slot: { name: "a", from: "slipway.slot" },
+    warnings: ['"rauc.slot=b" is ignored: slipway.slot=a overrules it'],
+  });
+  parse("rauc.slot=b slipway.slot=a", {
+    slot: { name: "a", from: "slipway.slot" },
+    warnings: ['"slipway.slot=a" overrules rauc.slot=b'],
+  });
+});
+
+test("a warning neither carries control characters nor grows without bound", () => {
+  const [warning] = parseCommandLine(`rd.\u001b[2J${"x".repeat(3000)}`).warnings;
+  assert.not.match(warning ?? "", "\u001b");
+  assert.ok((warning ?? "").length < 200);
+});
+
+test("a locked command line chooses no program and no shell", () => {
+  const line = parseCommandLine("init=/bin/sh rd.break rd.shell single slipway.slot=a quiet -- -c reboot");
+  assert.is(applyLock(line, false), line);
+  assert.equal(applyLock(line, true), {
+    ...nothing,
+    quiet: true,
+    slot: { name: "a", from: "slipway.slot" },
+    warnings: ["init=/bin/sh", "rd.break=handover", "rd.shell", "-c", "reboot"]
+      .map((word) => `"${word}" is refused: the control file says command-line: locked`)
+      .toSpliced(3, 0, '"single" is refused: the control file says command-line: locked'),
+  });
+});
+
+test.run();
