@@ -1,0 +1,165 @@
+/**
+ * What package.json's scripts start in: `node scripts/run.mjs NAME [WORD]…` runs scripts/NAME.ts with Bun, after making
+ * sure that everything it needs is there: npm packages, programs of the host, an up-to-date dist/.
+ * Needs nothing but Node 18. What npm and apt say goes to standard error.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const project = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
+const bun = `${project}/node_modules/.bin/bun`;
+
+/** Programs of the host and the Debian packages that bring them. A path stands for a file that no PATH leads to. */
+const packageOf = {
+  cc: "gcc",
+  "/usr/include/stdio.h": "libc6-dev",
+  objcopy: "binutils",
+  mksquashfs: "squashfs-tools",
+  zstd: "zstd",
+  xz: "xz-utils",
+  "mkfs.erofs": "erofs-utils",
+  "mkfs.ext4": "e2fsprogs",
+  "mkfs.xfs": "xfsprogs",
+  "mkfs.btrfs": "btrfs-progs",
+  "mkfs.vfat": "dosfstools",
+  mcopy: "mtools",
+  sgdisk: "gdisk",
+  sfdisk: "fdisk",
+  flock: "util-linux",
+  depmod: "kmod",
+  "/bin/busybox": "busybox-static",
+  "qemu-system-x86_64": "qemu-system-x86",
+  mmdebstrap: "mmdebstrap",
+};
+
+const compiler = ["cc", "/usr/include/stdio.h", "objcopy"];
+const initrd = ["mksquashfs", "zstd", "xz"];
+const filesystems = ["mkfs.erofs", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "mcopy", "sgdisk", "sfdisk"];
+const machine = ["qemu-system-x86_64", "mmdebstrap", "flock", "depmod", "/bin/busybox", ...initrd, ...filesystems];
+
+/** What each script needs, and whether it uses dist/. */
+const scripts = {
+  build: { programs: compiler, dist: false },
+  demo: { programs: [...compiler, ...machine], dist: true },
+  vm: { programs: [...compiler, ...machine], dist: true },
+  bench: { programs: [...compiler, ...machine], dist: true },
+  test: { programs: [...compiler, ...machine], dist: true },
+};
+
+class Failure extends Error {}
+
+/** Runs a program to its end; what it says goes to standard error. */
+function run(program, words, options = {}) {
+  const result = spawnSync(program, words, { cwd: project, stdio: ["ignore", 2, 2], ...options });
+  if (result.error) throw new Failure(`${program} cannot be started: ${result.error.message}`);
+  return result.status === 0;
+}
+
+function bunWorks() {
+  return spawnSync(bun, ["--version"], { stdio: "ignore" }).status === 0;
+}
+
+function installNpmPackages() {
+  const stamp = `${project}/node_modules/.slipway-lock-sha256`;
+  const wanted = createHash("sha256")
+    .update(readFileSync(`${project}/package-lock.json`))
+    .digest("hex");
+  const stamped = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
+  if (stamped !== wanted) {
+    console.error("npm packages are missing or old: npm ci");
+    if (!run("npm", ["ci"])) throw new Failure("npm ci failed; see above");
+  }
+  // bun's install script fetches its executable, and npm may have been told to run no install scripts
+  if (!bunWorks()) run(process.execPath, [`${project}/node_modules/bun/install.js`], { cwd: `${project}/node_modules/bun` });
+  if (!bunWorks()) throw new Failure(`${bun} does not run; remove node_modules and try again`);
+  if (stamped !== wanted) writeFileSync(stamp, wanted);
+}
+
+function isThere(program) {
+  if (program.startsWith("/")) return existsSync(program);
+  const directories = [...(process.env.PATH ?? "").split(":"), "/usr/local/sbin", "/usr/sbin", "/sbin"];
+  return directories.some((directory) => {
+    try {
+      accessSync(`${directory}/${program}`, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function installPrograms(programs) {
+  const missing = () => [...new Set(programs.filter((program) => !isThere(program)).map((program) => packageOf[program]))];
+  const wanted = missing();
+  if (wanted.length === 0) return;
+  const line = `apt-get install -y --no-install-recommends ${wanted.join(" ")}`;
+  if (process.getuid() !== 0) throw new Failure(`these packages are missing; as root, run\n  ${line}`);
+  console.error(line);
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const install = () => run("apt-get", line.split(" ").slice(1), { env });
+  if (!install() && !(run("apt-get", ["update"]) && install())) throw new Failure(`${line} failed; see above`);
+  const still = missing();
+  if (still.length > 0)
+    throw new Failure(
+      `${still.join(", ")} installed, and still missing: ${programs.filter((program) => !isThere(program)).join(", ")}`,
+    );
+}
+
+/** Modification time of the youngest file at or below `path`, in ms; 0 where there is none. */
+function youngest(path) {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (!status) return 0;
+  if (!status.isDirectory()) return status.mtimeMs;
+  return Math.max(status.mtimeMs, ...readdirSync(path).map((name) => youngest(`${path}/${name}`)));
+}
+
+function buildWhatIsStale() {
+  const sources = ["init", "boot", "state-ops", "scripts/build.ts", "package.json", "package-lock.json"];
+  const changed = Math.max(...sources.map((name) => youngest(`${project}/${name}`)));
+  const products = ["slipway", "preinit", "rootfs.tar"].map(
+    (name) => statSync(`${project}/dist/${name}`, { throwIfNoEntry: false })?.mtimeMs ?? 0,
+  );
+  if (Math.min(...products) >= changed) return;
+  console.error("dist/ is missing or old: building it");
+  if (!run(bun, ["scripts/build.ts"])) throw new Failure("the build failed; see above");
+}
+
+/** Runs the script in our place: it gets our signals, and it ends when we or npm end, however that happens. */
+function hand(name, words) {
+  const program = `${project}/scripts/${name}.ts`;
+  if (!existsSync(program)) throw new Failure(`${program} does not exist`);
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", bun, program, ...words], { stdio: "inherit" });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]) process.on(signal, () => child.kill(signal));
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) child.kill("SIGKILL");
+  }, 200).unref();
+  child.on("error", (error) => {
+    console.error(`scripts/run.mjs: setpriv cannot be started: ${error.message}`);
+    process.exitCode = 1;
+  });
+  child.on("exit", (code, signal) => {
+    if (signal) {
+      process.removeAllListeners(signal);
+      process.kill(process.pid, signal);
+    } else process.exitCode = code ?? 1;
+  });
+}
+
+const [name, ...words] = process.argv.slice(2);
+if (name === undefined || !Object.hasOwn(scripts, name)) {
+  console.error(`usage: node scripts/run.mjs ${Object.keys(scripts).join("|")} [WORD]…`);
+  process.exit(2);
+}
+try {
+  installNpmPackages();
+  installPrograms(scripts[name].programs);
+  if (scripts[name].dist) buildWhatIsStale();
+  hand(name, words);
+} catch (error) {
+  if (!(error instanceof Failure)) throw error;
+  console.error(`scripts/run.mjs: ${error.message}`);
+  process.exitCode = 1;
+}
