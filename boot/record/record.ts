@@ -43,7 +43,10 @@ export interface Attempt {
   /** Whether the slot was on trial when this attempt was counted. */
   trial: boolean;
   stage: Stage;
-  /** A clean shutdown was seen. An attempt that is followed by a boot without it ended uncleanly. */
+  /**
+   * A clean shutdown was seen. An attempt that is followed by a boot without it ended uncleanly. True with stage
+   * `counted`: PID 1 itself ended the attempt, or a later boot has counted its end; nothing waits for it.
+   */
   cleanEnd: boolean;
 }
 

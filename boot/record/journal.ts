@@ -1,0 +1,100 @@
+import { canonicalJson } from "../../state-ops/canonical-json.ts";
+import { Fields } from "../../state-ops/fields.ts";
+import { decodeFrame, encodeFrame } from "./frame.ts";
+import { cutReason } from "./reason.ts";
+import type { ImageId, SlotName, Stage } from "./record.ts";
+import { countOf, flagOf, imageIdOf, nameOf, reasonOf, stageOf } from "./shape.ts";
+import { RECORD_LAYOUT } from "./store.ts";
+
+/** `running` until more is known; `clean` and `unclean` are how an attempt ended that was never committed or re-armed. */
+export type Outcome = "running" | "good" | "clean" | "unclean" | "failed";
+
+/** What is remembered of one attempt. */
+export interface JournalEntry {
+  attempt: number;
+  slot: SlotName;
+  imageId: ImageId | null;
+  trial: boolean;
+  /** How far it came. */
+  stage: Stage;
+  outcome: Outcome;
+  /** Why it failed or was left; cut at 160 characters. */
+  reason: string | null;
+  /** Wall clock at its start, milliseconds since the epoch. */
+  startedUnixMs: number;
+}
+
+const OUTCOMES: readonly Outcome[] = ["running", "good", "clean", "unclean", "failed"];
+const PAIRS = RECORD_LAYOUT.journalSize / RECORD_LAYOUT.journalEntrySize / 2;
+
+interface Found {
+  sequence: number;
+  entry: JournalEntry;
+}
+
+function journalEntry(payload: Uint8Array): JournalEntry | null {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
+    const fields = new Fields(value, "", ["attempt", "slot", "imageId", "trial", "stage", "outcome", "reason", "startedUnixMs"]);
+    return {
+      attempt: fields.integer("attempt", 1, Number.MAX_SAFE_INTEGER),
+      slot: nameOf(fields, "slot"),
+      imageId: fields.nullable("imageId", () => imageIdOf(fields, "imageId")),
+      trial: flagOf(fields, "trial"),
+      stage: stageOf(fields, "stage"),
+      outcome: fields.oneOf("outcome", OUTCOMES),
+      reason: fields.nullable("reason", () => reasonOf(fields, "reason")),
+      startedUnixMs: countOf(fields, "startedUnixMs"),
+    };
+  } catch {
+    return null;
+  }
+}
+
+function frameAt(bytes: Uint8Array, index: number): Found | null {
+  const start = index * RECORD_LAYOUT.journalEntrySize;
+  const { frame } = decodeFrame("journal", bytes.subarray(start, start + RECORD_LAYOUT.journalEntrySize));
+  const entry = frame && journalEntry(frame.payload);
+  return frame && entry ? { sequence: frame.sequence, entry } : null;
+}
+
+/** What the pair's two frames hold; the newest entry of the pair counts. */
+function pairAt(bytes: Uint8Array, pair: number): { first: Found | null; second: Found | null; newest: Found | null } {
+  const first = frameAt(bytes, 2 * pair);
+  const second = frameAt(bytes, 2 * pair + 1);
+  return { first, second, newest: first && second ? (second.sequence > first.sequence ? second : first) : (first ?? second) };
+}
+
+function found(bytes: Uint8Array): Found[] {
+  return Array.from({ length: PAIRS }, (_, pair) => pairAt(bytes, pair).newest)
+    .filter((newest) => newest !== null)
+    .sort((left, right) => right.sequence - left.sequence);
+}
+
+/**
+ * The entries of a boot journal, last written first: at most 32. `bytes` is its whole area (RECORD_LAYOUT.journalSize).
+ * Frames that are blank, torn or foreign are left out. Never throws.
+ */
+export function readJournal(bytes: Uint8Array): JournalEntry[] {
+  return found(bytes).map(({ entry }) => entry);
+}
+
+/**
+ * Where and what to write for `entry`: 4096 bytes at `offset` from the start of the journal's area (on the partition
+ * RECORD_LAYOUT.journalOffset further), which `bytes` holds as it is on disk. Attempt N owns the pair of frames N mod
+ * 32, and the frame that does not hold the pair's newest entry is overwritten. To write a second entry from the same
+ * reading, first put this one into it: `bytes.set(placed.bytes, placed.offset)`.
+ */
+export function placeJournalEntry(bytes: Uint8Array, entry: JournalEntry): { offset: number; bytes: Uint8Array } {
+  const size = RECORD_LAYOUT.journalEntrySize;
+  const pair = entry.attempt % PAIRS;
+  const { first, newest } = pairAt(bytes, pair);
+  const index = 2 * pair + (newest !== null && newest === first ? 1 : 0);
+  // One sequence for all frames: it orders the entries even after attempt numbers began anew with a lost record.
+  const sequence = (found(bytes)[0]?.sequence ?? 0) + 1;
+  const kept = { ...entry, reason: entry.reason === null ? null : cutReason(entry.reason) };
+  const frame = encodeFrame("journal", sequence, new TextEncoder().encode(canonicalJson(kept)));
+  const padded = new Uint8Array(size);
+  padded.set(frame);
+  return { offset: index * size, bytes: padded };
+}

@@ -1,0 +1,116 @@
+import { Fields } from "../../state-ops/fields.ts";
+import { REASON_LENGTH } from "./reason.ts";
+import type { Attempt, BootRecord, Quarantine, SlotRecord, SlotState, Stage } from "./record.ts";
+
+/** Limits that keep a record within its area. */
+export const MOST_SLOTS = 16;
+export const MOST_QUARANTINED = 16;
+const NAME_LENGTH = 64;
+const MOST = Number.MAX_SAFE_INTEGER;
+const SLOT_STATES: readonly SlotState[] = ["empty", "trial", "committed"];
+const STAGES: readonly Stage[] = ["counted", "image", "state", "handover", "good"];
+
+function shortText(fields: Fields, key: string, limit: number): string {
+  const value = fields.text(key);
+  return value.length <= limit ? value : fields.fail(key, `a text of at most ${limit} characters`);
+}
+
+export function flagOf(fields: Fields, key: string): boolean {
+  const value = fields.value(key);
+  return typeof value === "boolean" ? value : fields.fail(key, "true or false");
+}
+
+export function countOf(fields: Fields, key: string): number {
+  return fields.integer(key, 0, MOST);
+}
+
+export function nameOf(fields: Fields, key: string): string {
+  return shortText(fields, key, NAME_LENGTH);
+}
+
+export function reasonOf(fields: Fields, key: string): string {
+  return shortText(fields, key, REASON_LENGTH);
+}
+
+export function imageIdOf(fields: Fields, key: string): string {
+  const value = fields.text(key);
+  return /^[0-9a-f]{64}$/.test(value) ? value : fields.fail(key, "64 hex digits");
+}
+
+export function stageOf(fields: Fields, key: string): Stage {
+  return fields.oneOf(key, STAGES);
+}
+
+function slotRecord(value: unknown, where: string): SlotRecord {
+  const fields = new Fields(value, where, ["state", "priority", "tries", "imageId", "credits", "damaged", "reason"]);
+  return {
+    state: fields.oneOf("state", SLOT_STATES),
+    priority: fields.integer("priority", 1, MOST_SLOTS),
+    tries: countOf(fields, "tries"),
+    imageId: fields.nullable("imageId", () => imageIdOf(fields, "imageId")),
+    credits: fields.integer("credits", 0, 3),
+    damaged: fields.nullable("damaged", () => reasonOf(fields, "damaged")),
+    reason: fields.nullable("reason", () => reasonOf(fields, "reason")),
+  };
+}
+
+function slotRecords(fields: Fields): BootRecord["slots"] {
+  const value = fields.value("slots");
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return fields.fail("slots", "an object");
+  const entries = Object.entries(value);
+  if (entries.length > MOST_SLOTS) fields.fail("slots", `an object of at most ${MOST_SLOTS} slots`);
+  return Object.fromEntries(entries.map(([name, slot]) => [name, slotRecord(slot, `slots.${name}`)]));
+}
+
+function attempt(value: unknown): Attempt {
+  const fields = new Fields(value, "attempt", ["number", "slot", "imageId", "trial", "stage", "cleanEnd"]);
+  return {
+    number: fields.integer("number", 1, MOST),
+    slot: nameOf(fields, "slot"),
+    imageId: fields.nullable("imageId", () => imageIdOf(fields, "imageId")),
+    trial: flagOf(fields, "trial"),
+    stage: stageOf(fields, "stage"),
+    cleanEnd: flagOf(fields, "cleanEnd"),
+  };
+}
+
+function lastCommitted(value: unknown): NonNullable<BootRecord["lastCommitted"]> {
+  const fields = new Fields(value, "lastCommitted", ["slot", "imageId"]);
+  return { slot: nameOf(fields, "slot"), imageId: imageIdOf(fields, "imageId") };
+}
+
+function quarantined(fields: Fields): Quarantine[] {
+  const list = fields.list("quarantined");
+  if (list.length > MOST_QUARANTINED) fields.fail("quarantined", `a list of at most ${MOST_QUARANTINED}`);
+  return list.map((value, index) => {
+    const entry = new Fields(value, `quarantined[${index}]`, ["imageId", "reason", "attempt"]);
+    return { imageId: imageIdOf(entry, "imageId"), reason: reasonOf(entry, "reason"), attempt: countOf(entry, "attempt") };
+  });
+}
+
+/** The boot record that `value` is. Throws BadInput naming the key that is missing, unknown or wrong. */
+export function bootRecord(value: unknown): BootRecord {
+  const fields = new Fields(value, "", [
+    "schema",
+    "slots",
+    "attempt",
+    "lastCommitted",
+    "uncleanEnds",
+    "exhausted",
+    "quarantined",
+    "dataFilesystem",
+    "lastKnownUnixMs",
+  ]);
+  fields.integer("schema", 1, 1);
+  return {
+    schema: 1,
+    slots: slotRecords(fields),
+    attempt: fields.nullable("attempt", () => attempt(fields.value("attempt"))),
+    lastCommitted: fields.nullable("lastCommitted", () => lastCommitted(fields.value("lastCommitted"))),
+    uncleanEnds: countOf(fields, "uncleanEnds"),
+    exhausted: countOf(fields, "exhausted"),
+    quarantined: quarantined(fields),
+    dataFilesystem: fields.nullable("dataFilesystem", () => shortText(fields, "dataFilesystem", NAME_LENGTH)),
+    lastKnownUnixMs: countOf(fields, "lastKnownUnixMs"),
+  };
+}

@@ -1,0 +1,106 @@
+import { cutReason } from "../record/reason.ts";
+import type { Attempt, BootRecord, Quarantine, SlotRecord } from "../record/record.ts";
+import { MOST_QUARANTINED } from "../record/shape.ts";
+import type { Policy } from "./policy.ts";
+import { byPriority, ranked, slotOf, withSlot } from "./slots.ts";
+
+/** How the attempt before this boot ended. */
+export type PreviousAttempt = Pick<Attempt, "slot" | "imageId" | "trial" | "stage"> & {
+  /** Its number. */
+  attempt: number;
+  ended: "clean" | "unclean";
+};
+
+/** From this many unclean ends in a row on, PID 1 reads the slot against its tree before using it. */
+export const UNCLEAN_ENDS_BEFORE_CHECK = 5;
+
+/** Whether the attempt still waits for the next boot to close it. */
+function isOpen(attempt: Attempt): boolean {
+  const ranASystem = attempt.stage === "handover" || attempt.stage === "good";
+  return ranASystem || !attempt.cleanEnd;
+}
+
+/** The attempt as one that nothing waits for: PID 1 ended it, or a boot after it has counted its end. */
+export function closed(attempt: Attempt): Attempt {
+  return { ...attempt, stage: "counted", cleanEnd: true };
+}
+
+function quarantine(record: BootRecord, entry: Quarantine): BootRecord {
+  const others = record.quarantined.filter((known) => known.imageId !== entry.imageId);
+  return { ...record, quarantined: [...others, entry].slice(-MOST_QUARANTINED) };
+}
+
+/**
+ * The record with a reason where the last attempt used up its slot's tries. A trial that reached the handover has its
+ * image quarantined: it proved itself and failed for another cause than device, space or state.
+ */
+export function giveReason(record: BootRecord, last: string | null): BootRecord {
+  const attempt = record.attempt;
+  if (attempt === null || !Object.hasOwn(record.slots, attempt.slot)) return record;
+  const slot = slotOf(record, attempt.slot);
+  const usedUp = slot.tries <= 0 && slot.reason === null && slot.imageId === attempt.imageId && attempt.stage !== "good";
+  if (!usedUp) return record;
+  const used = slot.state === "committed" ? "tries used up without a good boot" : "trial used up without a commit";
+  const reason = cutReason(last === null ? used : `${used}; last: ${last}`);
+  const given = withSlot(record, attempt.slot, { reason });
+  const proved = slot.state === "trial" && attempt.imageId !== null && attempt.stage === "handover";
+  return proved ? quarantine(given, { imageId: attempt.imageId, reason, attempt: attempt.number }) : given;
+}
+
+function newSlot(policy: Policy): SlotRecord {
+  return {
+    state: "trial",
+    priority: 1,
+    tries: policy.tries.trial,
+    imageId: null,
+    credits: 0,
+    damaged: null,
+    reason: null,
+  };
+}
+
+/** Brings the record's slots in line with the control file's: unknown ones go, new ones come last, as trials. */
+function alignSlots(record: BootRecord, policy: Policy): { record: BootRecord; notes: string[] } {
+  const names = byPriority(record);
+  const kept = names.filter((name) => policy.slots.includes(name));
+  const gone = names.filter((name) => !policy.slots.includes(name));
+  const added = policy.slots.filter((name) => !names.includes(name));
+  const slots = Object.fromEntries([
+    ...kept.map((name) => {
+      const slot = slotOf(record, name);
+      const most = slot.state === "committed" ? policy.tries.committed : policy.tries.trial;
+      return [name, { ...slot, tries: Math.min(slot.tries, most) }] as const;
+    }),
+    ...added.map((name) => [name, newSlot(policy)] as const),
+  ]);
+  return {
+    record: ranked({ ...record, slots }, [...kept, ...added]),
+    notes: [
+      ...gone.map((name) => `slot ${name} is not in the control file: dropped from the boot record`),
+      ...added.map((name) => `slot ${name} is new in the control file: last in order, on trial`),
+    ],
+  };
+}
+
+/**
+ * The record as a boot takes it up: the last attempt is closed (its end counted as unclean unless a clean shutdown was
+ * seen), and the slots are those of the control file. `previous` is null when there was no attempt before, or PID 1
+ * itself ended it.
+ */
+export function beginBoot(
+  record: BootRecord,
+  policy: Policy,
+): { record: BootRecord; previous: PreviousAttempt | null; notes: string[] } {
+  const attempt = record.attempt;
+  if (attempt === null || !isOpen(attempt)) {
+    return { ...alignSlots(record, policy), previous: null };
+  }
+  const ended = attempt.cleanEnd ? "clean" : "unclean";
+  const judged = giveReason(record, null);
+  const { record: aligned, notes } = alignSlots(
+    { ...judged, attempt: closed(attempt), uncleanEnds: record.uncleanEnds + (ended === "unclean" ? 1 : 0) },
+    policy,
+  );
+  const { number, slot, imageId, trial, stage } = attempt;
+  return { record: aligned, previous: { attempt: number, slot, imageId, trial, stage, ended }, notes };
+}

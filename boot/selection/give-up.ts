@@ -1,0 +1,41 @@
+import type { BootRecord, SlotName } from "../record/record.ts";
+import type { Policy } from "./policy.ts";
+import { byPriority, slotOf, withSlot } from "./slots.ts";
+
+const SHORTEST_PAUSE = 5;
+const LONGEST_PAUSE = 600;
+
+/** Last committed slot first, then the others by priority, those that hold no known image last. */
+function rotation(record: BootRecord, policy: Policy): SlotName[] {
+  const rank = (name: SlotName) => {
+    if (slotOf(record, name).state === "empty") return 2;
+    return record.lastCommitted?.slot === name ? 0 : 1;
+  };
+  return byPriority(record)
+    .filter((name) => policy.slots.includes(name))
+    .sort((left, right) => rank(left) - rank(right));
+}
+
+/**
+ * The record when no slot is left and recovery cannot help: one slot gets a try, the last committed one first and the
+ * others in turn when that is of no use either, even damaged ones (their proof runs again). The caller waits
+ * `pauseSeconds` (5 s, doubled each time in a row up to 10 minutes), writes the record and reboots.
+ */
+export function giveUp(
+  record: BootRecord,
+  policy: Policy,
+): { record: BootRecord; rearmed: SlotName | null; pauseSeconds: number } {
+  const order = rotation(record, policy);
+  const rearmed = order[record.exhausted % Math.max(1, order.length)] ?? null;
+  const pauseSeconds = Math.min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** Math.min(record.exhausted, 10));
+  const counted = { ...record, exhausted: record.exhausted + 1 };
+  if (rearmed === null) return { record: counted, rearmed, pauseSeconds };
+  const slot = slotOf(record, rearmed);
+  const change = {
+    state: slot.state === "empty" ? ("trial" as const) : slot.state,
+    tries: Math.max(1, slot.tries),
+    damaged: null,
+    reason: null,
+  };
+  return { record: withSlot(counted, rearmed, change), rearmed, pauseSeconds };
+}

@@ -1,0 +1,14 @@
+import type { ControlFile } from "../../state-ops/control.ts";
+import type { SlotName } from "../record/record.ts";
+
+/** What the control file says about selection. */
+export interface Policy {
+  /** In the order they are tried in without a record. */
+  slots: SlotName[];
+  /** Attempts that a slot gets while it is on trial, and once it is committed. */
+  tries: { trial: number; committed: number };
+}
+
+export function policyOf(control: ControlFile): Policy {
+  return { slots: control.slots.map((slot) => slot.name), tries: { ...control.tries } };
+}

@@ -1,0 +1,130 @@
+import { Refusal } from "../outcome.ts";
+import { cutReason } from "../record/reason.ts";
+import type { BootRecord, ImageId, SlotName } from "../record/record.ts";
+import type { Policy } from "./policy.ts";
+import { bootable, byPriority, notBootable, raised, slotOf, withSlot } from "./slots.ts";
+
+/** Tries that clean shutdowns give back between two good boots. */
+const MOST_CREDITS = 3;
+
+/**
+ * The record after a good boot of `slot` (which holds `imageId`): ends a trial, or re-arms a committed slot. `unixMs` is
+ * the wall clock. Unclean ends stay counted.
+ */
+export function commitSlot(record: BootRecord, slot: SlotName, imageId: ImageId, policy: Policy, unixMs: number): BootRecord {
+  const endsTrial = slotOf(record, slot).state !== "committed";
+  const armed = withSlot(record, slot, {
+    state: "committed",
+    tries: policy.tries.committed,
+    imageId,
+    credits: 0,
+    damaged: null,
+    reason: null,
+  });
+  const attempt = record.attempt;
+  return {
+    ...(endsTrial ? raised(armed, slot) : armed),
+    attempt: attempt?.slot === slot ? { ...attempt, imageId, stage: "good" } : attempt,
+    lastCommitted: { slot, imageId },
+    exhausted: 0,
+    quarantined: record.quarantined.filter((entry) => entry.imageId !== imageId),
+    lastKnownUnixMs: unixMs,
+  };
+}
+
+/**
+ * The record at an orderly shutdown of the attempt under way. With `credit` a committed slot gets its try back, at most
+ * three times between good boots and never above its maximum; a trial never. Doing it twice gives nothing more.
+ */
+export function endCleanly(record: BootRecord, policy: Policy, end: { credit: boolean; unixMs: number }): BootRecord {
+  const attempt = record.attempt;
+  const ended = { ...record, uncleanEnds: 0, lastKnownUnixMs: end.unixMs };
+  if (attempt === null || attempt.cleanEnd) return ended;
+  const closed = { ...ended, attempt: { ...attempt, cleanEnd: true } };
+  const { state, tries, credits } = slotOf(record, attempt.slot);
+  const gives = end.credit && state === "committed" && tries < policy.tries.committed && credits < MOST_CREDITS;
+  return gives ? withSlot(closed, attempt.slot, { tries: tries + 1, credits: credits + 1 }) : closed;
+}
+
+/** The record with `slot` given up for `reason`. Throws Refusal where no other slot could boot. */
+export function markBad(record: BootRecord, slot: SlotName, reason: string, policy: Policy): BootRecord {
+  const given = slotOf(record, slot);
+  if (notBootable(given) === null && bootable(record, policy, slot).length === 0) {
+    throw new Refusal(`slot ${slot} is the only one that can boot (${others(record, slot)}); install or activate another first`);
+  }
+  return withSlot(record, slot, { tries: 0, credits: 0, reason: cutReason(reason) });
+}
+
+/** A slot before `running` whose image waits for its trial: the next boot would choose it. */
+export function pendingTrial(record: BootRecord, running: SlotName): SlotName | null {
+  const order = byPriority(record);
+  const before = order.slice(0, order.indexOf(running));
+  return before.find((name) => slotOf(record, name).state === "trial" && notBootable(slotOf(record, name)) === null) ?? null;
+}
+
+/** Promise P2. Throws Refusal where `slot` must not get another image now. */
+export function refuseNewImage(record: BootRecord, slot: SlotName, running: SlotName): void {
+  slotOf(record, slot);
+  if (slot === running) throw new Refusal(`slot ${slot} is the running one and is never written; use another slot`);
+  if (slotOf(record, running).state !== "committed") {
+    throw new Refusal(`the running slot ${running} is on trial, slot ${slot} is its fallback; run "slipway commit" first`);
+  }
+  const pending = pendingTrial(record, running);
+  if (pending !== null && pending !== slot) {
+    throw new Refusal(`slot ${pending} waits for its trial; reboot into it, or run "slipway mark-bad ${pending}" first`);
+  }
+}
+
+/** The record before the image in `slot` is replaced: nothing boots from it until it is activated. Throws Refusal. */
+export function withdraw(record: BootRecord, slot: SlotName, running: SlotName): BootRecord {
+  refuseNewImage(record, slot, running);
+  return withSlot(record, slot, { state: "empty", tries: 0, imageId: null, credits: 0, damaged: null, reason: null });
+}
+
+/**
+ * The record in which the next boot chooses `slot`, which holds `imageId`: as a committed slot if that very image was
+ * committed there, else on trial. The running slot can only be put first again, with the image it runs. Throws Refusal
+ * while the running slot is on trial or another slot waits for its trial.
+ */
+export function activate(record: BootRecord, slot: SlotName, imageId: ImageId, running: SlotName, policy: Policy): BootRecord {
+  const known = slotOf(record, slot);
+  const same = known.state === "committed" && known.imageId === imageId;
+  if (slot === running && same) return raised(record, slot);
+  refuseNewImage(record, slot, running);
+  const armed = withSlot(record, slot, {
+    state: same ? "committed" : "trial",
+    tries: same ? policy.tries.committed : policy.tries.trial,
+    imageId,
+    credits: 0,
+    damaged: null,
+    reason: null,
+  });
+  return raised(armed, slot);
+}
+
+function others(record: BootRecord, except: SlotName): string {
+  const reasons = byPriority(record)
+    .filter((name) => name !== except)
+    .map((name) => `${name}: ${notBootable(slotOf(record, name)) ?? "not in the control file"}`);
+  return reasons.join("; ") || "there is no other";
+}
+
+/**
+ * The record in which the next boot leaves the running slot for `target`: the first committed slot that can boot, else
+ * the first other one. A trial that is left loses its tries and keeps `reason`. Throws Refusal where none can boot.
+ */
+export function rollBack(
+  record: BootRecord,
+  running: SlotName,
+  policy: Policy,
+  reason: string,
+): { record: BootRecord; target: SlotName } {
+  const trial = slotOf(record, running).state !== "committed";
+  const able = bootable(record, policy, running);
+  const target = able.find((name) => slotOf(record, name).state === "committed") ?? able[0];
+  if (target === undefined) {
+    throw new Refusal(`no other slot than ${running} can boot (${others(record, running)}); install one first`);
+  }
+  const left = trial ? withSlot(record, running, { tries: 0, reason: cutReason(reason) }) : record;
+  return { record: raised(left, target), target };
+}

@@ -1,0 +1,45 @@
+import { BadInput } from "../outcome.ts";
+import type { BootRecord, SlotName, SlotRecord } from "../record/record.ts";
+import type { Policy } from "./policy.ts";
+
+/** The record's slot. Throws BadInput when the record has none of that name. */
+export function slotOf(record: BootRecord, name: SlotName): SlotRecord {
+  const slot = Object.hasOwn(record.slots, name) ? record.slots[name] : undefined;
+  if (slot) return slot;
+  throw new BadInput(`no slot "${name}" in the boot record; it has ${Object.keys(record.slots).join(", ") || "none"}`);
+}
+
+/** The record with some of a slot's facts changed. */
+export function withSlot(record: BootRecord, name: SlotName, change: Partial<SlotRecord>): BootRecord {
+  return { ...record, slots: { ...record.slots, [name]: { ...slotOf(record, name), ...change } } };
+}
+
+/** Names of the slots, highest priority first. */
+export function byPriority(record: BootRecord): SlotName[] {
+  return Object.keys(record.slots).sort((left, right) => slotOf(record, right).priority - slotOf(record, left).priority);
+}
+
+/** The record with priorities as ranks n to 1 in the order of `names`, which holds every slot once. */
+export function ranked(record: BootRecord, names: SlotName[]): BootRecord {
+  return names.reduce((result, name, index) => withSlot(result, name, { priority: names.length - index }), record);
+}
+
+/** The record with `name` before all others, which keep their order. */
+export function raised(record: BootRecord, name: SlotName): BootRecord {
+  return ranked(record, [name, ...byPriority(record).filter((other) => other !== name)]);
+}
+
+/** Why a slot is no candidate whatever else is true; null for a candidate. */
+export function notBootable(slot: SlotRecord): string | null {
+  if (slot.state === "empty") return "empty";
+  if (slot.damaged !== null) return `damaged: ${slot.damaged}`;
+  if (slot.tries <= 0) return slot.reason ?? "no tries left";
+  return null;
+}
+
+/** Slots of the control file, other than `except`, that the next boot could choose; highest priority first. */
+export function bootable(record: BootRecord, policy: Policy, except: SlotName): SlotName[] {
+  return byPriority(record).filter(
+    (name) => name !== except && policy.slots.includes(name) && notBootable(slotOf(record, name)) === null,
+  );
+}
