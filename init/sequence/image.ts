@@ -1,0 +1,76 @@
+import type { FilesystemType } from "../../boot/devices/superblock.ts";
+import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
+import { readControl } from "../../state-ops/read-control.ts";
+import { IOCTL, MS, O, RESOLVE } from "../kernel/constants.ts";
+import { readTextIfThere, withOpen } from "../kernel/files.ts";
+import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
+
+/** Where the new root is put together. */
+export const NEW_ROOT = "/sysroot";
+
+/** Where an image has the control file that rules its operators. */
+const IMAGE_CONTROL = "/usr/lib/slipway/control.json";
+
+/** Per filesystem: the options that keep its journal from being replayed, which would write to the slot. */
+const OPTIONS: Partial<Record<FilesystemType, string>> = {
+  erofs: "",
+  squashfs: "",
+  ext2: "",
+  ext3: "noload",
+  ext4: "noload",
+  xfs: "norecovery",
+  btrfs: "rescue=nologreplay",
+};
+
+/**
+ * Proves that the device holds the image its seal says, and returns the device to mount. Images are mounted unproven
+ * until sealed images exist: this is the place where seal, signature and dm-verity come in (DESIGN section 4, step 5).
+ */
+function proveImage(device: string): string {
+  return device;
+}
+
+/**
+ * Mounts the image in `device` read-only at {@link NEW_ROOT}, without journal replay, after the device itself was set
+ * read-only. Returns its filesystem's type.
+ *
+ * @throws KernelError, or Error when the filesystem is none that a slot may have
+ */
+export function mountImage(kernel: Kernel, device: string): FilesystemType {
+  const proven = proveImage(device);
+  const type = withOpen(kernel, proven, O.RDONLY, (fd) => {
+    const one = new Uint8Array(new ArrayBuffer(4));
+    new DataView(one.buffer).setInt32(0, 1, true);
+    kernel.ioctl(fd, IOCTL.BLKROSET, one);
+    return readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n))?.type ?? null;
+  });
+  const options = type === null ? undefined : OPTIONS[type];
+  if (type === null || options === undefined) {
+    const known = Object.keys(OPTIONS).join(", ");
+    throw new Error(`${device} has ${type ?? "no known"} filesystem; a slot holds one of ${known}: install an image there`);
+  }
+  try {
+    kernel.mount(proven, NEW_ROOT, type, MS.RDONLY, options);
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    const remedy = error.code === "ENODEV" ? `; is the ${type} module in the initrd?` : "";
+    throw new Error(`mount ${device} as ${type}: ${error.code}${remedy}`);
+  }
+  return type;
+}
+
+/**
+ * The control file of the image below `root`; null where it has none.
+ *
+ * @throws BadInput where it is damaged, Error where it is for another system
+ */
+export function readImageControl(kernel: Kernel, root: Descriptor, own: ControlFile): ControlFile | null {
+  const text = readTextIfThere(kernel, IMAGE_CONTROL, { at: root, resolve: RESOLVE.IN_ROOT });
+  if (text === null) return null;
+  const control = readControl(text);
+  if (control.system !== own.system) {
+    throw new Error(`the image is for the system ${control.system}, and this initrd is for ${own.system}; install the right image`);
+  }
+  return control;
+}

@@ -1,0 +1,81 @@
+import type { CommandLine } from "../../boot/kernel-command-line.ts";
+import type { BootReport } from "../../boot/report.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
+import { exists } from "../kernel/files.ts";
+import type { Descriptor, Kernel } from "../kernel/kernel.ts";
+import { Children } from "./children.ts";
+import type { Log } from "./log.ts";
+import type { Watchdog } from "./watchdog.ts";
+
+/** In an initrd built with --debug. */
+const BUSYBOX = "/runtime/usr/bin/busybox";
+
+/** What all parts of one boot share: the kernel, what was declared, and what there is to tell afterwards. */
+export class Launch {
+  readonly warnings: string[] = [];
+  readonly timeline: BootReport["timeline"] = [];
+  readonly children: Children;
+  watchdog: Watchdog | null = null;
+
+  constructor(
+    readonly kernel: Kernel,
+    readonly log: Log,
+    readonly control: ControlFile,
+    readonly words: CommandLine,
+  ) {
+    this.children = new Children(kernel);
+  }
+
+  /** Something is not as declared; the boot goes on, and the system can read of it. */
+  warn(text: string): void {
+    this.log.warning(text);
+    this.warnings.push(text);
+  }
+
+  /** Feeds the watchdog and takes the status of orphans. To be called at least once a second. */
+  chores(): void {
+    this.watchdog?.feed();
+    this.children.reap();
+  }
+
+  /** Chores, and a turn of the event loop, in which signals are handled. */
+  async breathe(): Promise<void> {
+    this.chores();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Does a part of the boot, after stopping before it where `rd.break=` asks for that, and notes how long it took. */
+  async part<Result>(name: string, work: () => Result | Promise<Result>): Promise<Result> {
+    if (this.words.breakAt === name) await this.shell(`rd.break=${name}`);
+    const startMs = this.kernel.now().bootMs;
+    this.chores();
+    try {
+      return await work();
+    } finally {
+      this.timeline.push({ name, startMs: Math.round(startMs), lengthMs: Math.round(this.kernel.now().bootMs - startMs) });
+    }
+  }
+
+  /** A shell on the console, until it ends. Only an initrd built with --debug has one. */
+  async shell(why: string): Promise<void> {
+    if (!exists(this.kernel, BUSYBOX)) {
+      this.warn(`${why}: no shell, since the initrd was built without --debug`);
+      return;
+    }
+    this.log.notice(`${why}: a shell on the console; its end lets the boot go on`);
+    const environment = { PATH: "/runtime/usr/bin:/sysroot/usr/sbin:/sysroot/usr/bin", HOME: "/", TERM: "linux", PS1: "slipway# " };
+    const stdin: Descriptor = 0;
+    await this.children.run(BUSYBOX, ["setsid", "-c", BUSYBOX, "sh", "-i"], environment, stdin, () => this.pause(100));
+  }
+
+  /** Waits, doing the chores meanwhile. */
+  async pause(milliseconds: number): Promise<void> {
+    const end = this.kernel.now().bootMs + milliseconds;
+    for (;;) {
+      await this.breathe();
+      const left = end - this.kernel.now().bootMs;
+      if (left <= 0) return;
+      this.kernel.poll([], Math.min(left, 250));
+    }
+  }
+}

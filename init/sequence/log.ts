@@ -1,0 +1,52 @@
+import { O } from "../kernel/constants.ts";
+import { writeSetting } from "../kernel/files.ts";
+import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
+
+/** The kernel cuts a line of /dev/kmsg at about 976 bytes (LOG_LINE_MAX less its prefix). */
+const LONGEST = 900;
+
+/** Levels of syslog(2) that are used; with `quiet` only errors reach the console. */
+const LEVEL = { error: 3, warning: 4, notice: 5, info: 6 } as const;
+
+/**
+ * Writes to the kernel's log, never to a terminal: a stuck serial line must not stop PID 1, and the system's journal
+ * picks the kernel's log up. The descriptor is held, since /dev moves away at the handover.
+ */
+export class Log {
+  readonly #kernel: Kernel;
+  #kmsg: Descriptor | null = null;
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+    try {
+      this.#kmsg = kernel.open("/dev/kmsg", O.WRONLY);
+      // Without this the kernel drops lines of user space beyond 10 in 5 seconds.
+      writeSetting(kernel, "/proc/sys/kernel/printk_devkmsg", "on\n");
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+    }
+  }
+
+  #line(level: keyof typeof LEVEL, text: string): void {
+    if (this.#kmsg === null) return;
+    const bytes = new TextEncoder().encode(`<${LEVEL[level]}>slipway: ${text.replaceAll("\n", " ")}`);
+    try {
+      this.#kernel.write(this.#kmsg, bytes.subarray(0, LONGEST), null);
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+    }
+  }
+
+  info(text: string): void {
+    this.#line("info", text);
+  }
+  notice(text: string): void {
+    this.#line("notice", text);
+  }
+  warning(text: string): void {
+    this.#line("warning", text);
+  }
+  error(text: string): void {
+    this.#line("error", text);
+  }
+}

@@ -1,0 +1,114 @@
+import { isElf, MACHINE, readElfStart } from "../../boot/elf.ts";
+import { O, RESOLVE } from "../kernel/constants.ts";
+import { readText, withOpen } from "../kernel/files.ts";
+import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
+
+/** Where the kernel itself looks for an init, in its order (init/main.c). */
+const USUAL_PLACES = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+
+/** Enough of a program for its ELF headers and the name of its interpreter, or for a "#!" line; bytes. */
+const HEAD = 65536;
+
+const inRoot = (root: Descriptor) => ({ at: root, resolve: RESOLVE.IN_ROOT });
+
+/** Why `path` cannot be executed in the tree below `root`; null when it can. Links are followed inside the tree only. */
+function whyNotExecutable(kernel: Kernel, root: Descriptor, path: string, depth = 0): string | null {
+  try {
+    return withOpen(
+      kernel,
+      path,
+      O.RDONLY,
+      (fd) => {
+        const { kind, mode } = kernel.status(fd);
+        if (kind !== "file") return `${path} is a ${kind}, not a program`;
+        if ((mode & 0o111) === 0) return `${path} is not executable (mode 0${mode.toString(8)})`;
+        const head = kernel.read(fd, HEAD, 0n);
+        const foreign = isElf(head) ? foreignMachine(readElfStart(head).machine) : null;
+        if (foreign !== null) return `${path} is a program for ${foreign}`;
+        const interpreter = interpreterOf(head);
+        if (interpreter === null || depth > 3) return null;
+        const why = whyNotExecutable(kernel, root, interpreter, depth + 1);
+        return why === null ? null : `${path} needs its interpreter ${interpreter}: ${why}`;
+      },
+      inRoot(root),
+    );
+  } catch (error) {
+    if (error instanceof KernelError) return `${path}: ${error.code}`;
+    throw error;
+  }
+}
+
+/** What a program is started by: its ELF interpreter, the one of its "#!" line, or nothing. */
+function interpreterOf(head: Uint8Array): string | null {
+  if (head[0] === 0x23 && head[1] === 0x21) {
+    const line = new TextDecoder().decode(head.subarray(2, 256)).split("\n")[0] ?? "";
+    return line.trim().split(/\s+/)[0] || null;
+  }
+  return readElfStart(head).interpreter;
+}
+
+/** Name of a machine whose programs do not run on this one; null for our own. 32-bit programs are the kernel's choice. */
+function foreignMachine(machine: number): string | null {
+  const own: readonly number[] = process.arch === "arm64" ? [183, 40] : [62, 3];
+  return own.includes(machine) ? null : (MACHINE[machine] ?? `ELF machine ${machine}`);
+}
+
+/** The next init in the tree below `root`. */
+export interface NextInit {
+  path: string;
+  warnings: string[];
+}
+
+/**
+ * Finds the next init: the one asked for on the command line where it can be executed, else the first of the usual
+ * places that can. A wrong `init=` is a warning, since it is no fault of the slot.
+ *
+ * @throws Error that says for each place why it is none
+ */
+export function findNextInit(kernel: Kernel, root: Descriptor, asked: string | null): NextInit {
+  const warnings: string[] = [];
+  const seen: string[] = [];
+  for (const path of [...(asked === null ? [] : [asked]), ...USUAL_PLACES]) {
+    const why = explain(() => whyNotExecutable(kernel, root, path));
+    if (why === null) {
+      if (asked !== null && path !== asked) warnings.push(`init=${asked} is passed over for ${path}: ${seen[0]}`);
+      return { path, warnings };
+    }
+    seen.push(why);
+  }
+  throw new Error(`no init in the root: ${seen.join("; ")}; put one at /sbin/init into the image`);
+}
+
+/** A malformed program is a reason like others. */
+function explain(check: () => string | null): string | null {
+  try {
+    return check();
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/**
+ * Why the running kernel would find no modules in the tree below `root`: it has some, and all are for other kernels.
+ * Null when there is nothing to say.
+ */
+export function foreignModules(kernel: Kernel, root: Descriptor): string | null {
+  const release = readText(kernel, "/proc/sys/kernel/osrelease").trim();
+  for (const directory of ["/usr/lib/modules", "/lib/modules"]) {
+    try {
+      const names = withOpen(
+        kernel,
+        directory,
+        O.RDONLY | O.DIRECTORY,
+        (fd) => kernel.readDirectory(fd).map((entry) => new TextDecoder().decode(entry.name)),
+        inRoot(root),
+      );
+      if (names.length === 0) continue;
+      if (names.includes(release)) return null;
+      return `${directory} has modules for ${names.join(", ")} only, and the kernel that runs is ${release}`;
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+    }
+  }
+  return null;
+}
