@@ -43,8 +43,8 @@ export function giveReason(record: BootRecord, last: string | null): BootRecord 
   const used = slot.state === "committed" ? "tries used up without a good boot" : "trial used up without a commit";
   const reason = cutReason(last === null ? used : `${used}; last: ${last}`);
   const given = withSlot(record, attempt.slot, { reason });
-  const proved = slot.state === "trial" && attempt.imageId !== null && attempt.stage === "handover";
-  return proved ? quarantine(given, { imageId: attempt.imageId, reason, attempt: attempt.number }) : given;
+  if (slot.state !== "trial" || attempt.imageId === null || attempt.stage !== "handover") return given;
+  return quarantine(given, { imageId: attempt.imageId, reason, attempt: attempt.number });
 }
 
 function newSlot(policy: Policy): SlotRecord {

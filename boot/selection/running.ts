@@ -41,8 +41,10 @@ export function endCleanly(record: BootRecord, policy: Policy, end: { credit: bo
   const ended = { ...record, uncleanEnds: 0, lastKnownUnixMs: end.unixMs };
   if (attempt === null || attempt.cleanEnd) return ended;
   const closed = { ...ended, attempt: { ...attempt, cleanEnd: true } };
-  const { state, tries, credits } = slotOf(record, attempt.slot);
-  const gives = end.credit && state === "committed" && tries < policy.tries.committed && credits < MOST_CREDITS;
+  const { state, tries, credits, reason } = slotOf(record, attempt.slot);
+  const room = tries < policy.tries.committed && credits < MOST_CREDITS;
+  // A slot with a reason was marked bad while it ran: it stays so.
+  const gives = end.credit && state === "committed" && reason === null && room;
   return gives ? withSlot(closed, attempt.slot, { tries: tries + 1, credits: credits + 1 }) : closed;
 }
 
