@@ -85,6 +85,41 @@ export function resolve(
   return { missing: `${result.missing}; ${elsewhere.join(" and ")} matches, but does not lie on the disk ${disk.path}` };
 }
 
+/** Everything that a boot looks for. */
+export interface Wanted {
+  /** The control file's `disk:`. */
+  disk: DeviceReference | null;
+  record: DeviceReference;
+  /** Slots and data, by any name. */
+  others: ReadonlyMap<string, DeviceReference>;
+}
+
+/** What became of {@link Wanted}. Without a disk the rest is missing for the disk's reason. */
+export interface Resolved {
+  disk: Resolution;
+  record: Resolution;
+  others: ReadonlyMap<string, Resolution>;
+}
+
+/** {@link chooseDisk}, then {@link resolve} for all that lies on it. */
+export function resolveAll(
+  devices: readonly BlockDevice[],
+  wanted: Wanted,
+  recordConditions: ReadonlyMap<string, RecordCondition>,
+  waitedSeconds: number | null = null,
+): Resolved {
+  const disk = chooseDisk(devices, wanted.disk, wanted.record, recordConditions, waitedSeconds);
+  const onDisk = (reference: DeviceReference): Resolution =>
+    "found" in disk ? resolve(devices, disk.found, reference, waitedSeconds) : disk;
+  const others = [...wanted.others].map(([name, reference]) => [name, onDisk(reference)] as const);
+  return { disk, record: onDisk(wanted.record), others: new Map(others) };
+}
+
+/** Whether waiting for a further device could change something. */
+export function isSettled({ disk, record, others }: Resolved): boolean {
+  return [disk, record, ...others.values()].every((resolution) => !("missing" in resolution));
+}
+
 function only(
   found: readonly BlockDevice[],
   what: string,

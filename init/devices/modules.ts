@@ -1,0 +1,92 @@
+import { filesForAlias, MODULES, type ModuleIndex } from "../../boot/modules.ts";
+import { O } from "../kernel/constants.ts";
+import { readTextIfThere, withOpen } from "../kernel/files.ts";
+import { type Kernel, KernelError } from "../kernel/kernel.ts";
+import { list } from "./scan.ts";
+
+/** Buses with very many devices that ask for no driver. */
+const busesWithoutDrivers = new Set(["memory", "clocksource", "clockevents", "workqueue", "event_source"]);
+
+/** How often devices may appear behind others that a module brought (controller, bus, disk, …). */
+const MOST_ROUNDS = 16;
+
+/** Loads the modules of the initrd. A module that cannot be loaded is remembered in `failures` and stops nothing. */
+export class ModuleLoader {
+  /** "nvme.ko: ENOEXEC", in the order they were tried. */
+  readonly failures: string[] = [];
+  /** Files that the kernel took, in order. */
+  readonly loaded: string[] = [];
+  readonly #kernel: Kernel;
+  readonly #index: ModuleIndex;
+  readonly #tried = new Set<string>();
+  readonly #asked = new Set<string>();
+  /** The index by the part of its patterns before the colon: a machine asks a few hundred times. */
+  readonly #byBus = new Map<string, ModuleIndex>();
+
+  constructor(kernel: Kernel, index: ModuleIndex) {
+    this.#kernel = kernel;
+    this.#index = index;
+  }
+
+  /** Loads those that are wanted at every boot. */
+  loadListed(): void {
+    for (const file of this.#index.load) {
+      for (const needed of this.#index.depends[file] ?? []) this.#load(needed);
+      this.#load(file);
+    }
+  }
+
+  /**
+   * Loads what the devices ask for that are there now, and those that appear behind them. Reads `modalias` of
+   * /sys/bus/&#42;/devices, which has every device that a driver can bind to, rather than walking all of /sys/devices.
+   */
+  loadForHardware(): void {
+    for (let round = 0; round < MOST_ROUNDS; round++) {
+      const known = this.#asked.size;
+      for (const bus of list(this.#kernel, "/sys/bus")) {
+        if (busesWithoutDrivers.has(bus)) continue;
+        const directory = `/sys/bus/${bus}/devices`;
+        for (const device of list(this.#kernel, directory)) {
+          const modalias = readTextIfThere(this.#kernel, `${directory}/${device}/modalias`)?.trim();
+          if (modalias) this.loadForAlias(modalias);
+        }
+      }
+      if (this.#asked.size === known) return;
+    }
+  }
+
+  /** Loads what `modalias` asks for: that of a device, or "fs-xfs" before a mount, since no modprobe runs in an initrd. */
+  loadForAlias(modalias: string): void {
+    if (this.#asked.has(modalias)) return;
+    this.#asked.add(modalias);
+    for (const file of filesForAlias(this.#indexFor(modalias), modalias)) this.#load(file);
+  }
+
+  #indexFor(modalias: string): ModuleIndex {
+    const bus = busOf(modalias);
+    let index = this.#byBus.get(bus);
+    if (!index) {
+      const aliases = this.#index.aliases.filter(([pattern]) => busOf(pattern) === bus || /[*?[]/.test(busOf(pattern)));
+      index = { ...this.#index, aliases };
+      this.#byBus.set(bus, index);
+    }
+    return index;
+  }
+
+  #load(file: string): void {
+    if (this.#tried.has(file)) return;
+    this.#tried.add(file);
+    try {
+      withOpen(this.#kernel, `${MODULES.directory}/${file}`, O.RDONLY, (fd) => this.#kernel.loadModule(fd, ""));
+      this.loaded.push(file);
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      if (error.code !== "EEXIST") this.failures.push(`${file}: ${error.code}`);
+    }
+  }
+}
+
+function busOf(alias: string): string {
+  const colon = alias.indexOf(":");
+  return colon < 0 ? "" : alias.slice(0, colon).replaceAll("-", "_");
+}

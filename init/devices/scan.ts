@@ -1,0 +1,143 @@
+import type { BlockDevice } from "../../boot/devices/block-device.ts";
+import { mbrSignature, type ReadAt, readGpt } from "../../boot/devices/gpt.ts";
+import type { DeviceReference } from "../../boot/devices/reference.ts";
+import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import { O } from "../kernel/constants.ts";
+import { exists, readTextIfThere, withOpen } from "../kernel/files.ts";
+import { type Kernel, KernelError } from "../kernel/kernel.ts";
+
+/** What has to be read from the devices themselves. The rest is in sysfs and costs next to nothing. */
+export interface ScanNeeds {
+  /** PARTUUIDs: one read of each partitioned disk, where the kernel does not tell them. */
+  partuuids?: boolean;
+  /** Superblocks: one read of 68 KiB of each device. */
+  superblocks?: boolean;
+  /** Loop devices too. */
+  loops?: boolean;
+}
+
+export interface Scan {
+  /** By name. */
+  devices: BlockDevice[];
+  /** Devices that could not be read, and partition tables that are not as they should be. */
+  notes: string[];
+}
+
+const classDirectory = "/sys/class/block";
+const decoder = new TextDecoder();
+
+/** What {@link scanBlockDevices} has to read so that all `references` can be resolved. */
+export function needsOf(references: Iterable<DeviceReference>): ScanNeeds {
+  const needs: ScanNeeds = {};
+  for (const { by } of references) {
+    if (by === "partuuid") needs.partuuids = true;
+    if (by === "label" || by === "uuid") needs.superblocks = true;
+  }
+  return needs;
+}
+
+/**
+ * The block devices of the machine, from /sys/class/block. Left out: loop and memory disks, devices without a medium (size
+ * 0) and those whose node is not there yet; a uevent follows for each of the latter.
+ */
+export function scanBlockDevices(kernel: Kernel, needs: ScanNeeds = {}): Scan {
+  const notes: string[] = [];
+  const skipped = needs.loops ? /^z?ram\d/ : /^(loop|z?ram)\d/;
+  const devices: BlockDevice[] = [];
+  for (const name of list(kernel, classDirectory)) {
+    const device = skipped.test(name) ? null : readDevice(kernel, name);
+    if (device) devices.push(device);
+  }
+  if (needs.partuuids) addPartuuids(kernel, devices, notes);
+  if (needs.superblocks) for (const device of devices) addSuperblock(kernel, device, notes);
+  return { devices, notes };
+}
+
+/** Names in a directory, none where it is not there. */
+export function list(kernel: Kernel, path: string): string[] {
+  try {
+    return withOpen(kernel, path, O.RDONLY | O.DIRECTORY, (fd) => kernel.readDirectory(fd)).map(({ name }) =>
+      decoder.decode(name),
+    );
+  } catch (error) {
+    if (error instanceof KernelError) return [];
+    throw error;
+  }
+}
+
+/** Null where the device has no medium, or is about to come or go. */
+function readDevice(kernel: Kernel, name: string): BlockDevice | null {
+  const directory = `${classDirectory}/${name}`;
+  const read = (file: string) => readTextIfThere(kernel, `${directory}/${file}`)?.trim() ?? "";
+  const size = read("size");
+  if (!/^[1-9][0-9]*$/.test(size)) return null;
+  const properties = new Map<string, string>();
+  for (const line of read("uevent").split("\n")) {
+    const equals = line.indexOf("=");
+    if (equals > 0) properties.set(line.slice(0, equals), line.slice(equals + 1));
+  }
+  const path = `/dev/${properties.get("DEVNAME") ?? name.replaceAll("!", "/")}`;
+  const [major, minor] = [Number(properties.get("MAJOR")), Number(properties.get("MINOR"))];
+  if (Number.isNaN(major) || Number.isNaN(minor) || !exists(kernel, path)) return null;
+  const number = read("partition");
+  return {
+    name,
+    path,
+    number: { major, minor },
+    sizeBytes: BigInt(size) * 512n,
+    readOnly: read("ro") === "1",
+    disk: number === "" ? null : parentOf(kernel, directory),
+    partition: number === "" ? null : Number(number),
+    partlabel: properties.get("PARTNAME") ?? null,
+    partuuid: properties.get("PARTUUID")?.toLowerCase() ?? null,
+    superblock: null,
+  };
+}
+
+/** Of "../../devices/…/block/vda/vda2": "vda". */
+function parentOf(kernel: Kernel, link: string): string | null {
+  try {
+    return decoder.decode(kernel.readLink(link)).split("/").at(-2) ?? null;
+  } catch (error) {
+    if (error instanceof KernelError) return null;
+    throw error;
+  }
+}
+
+/** Reads from a device; a failure is noted and gives null. */
+function fromDevice<Result>(kernel: Kernel, device: BlockDevice, notes: string[], use: (read: ReadAt) => Result): Result | null {
+  try {
+    return withOpen(kernel, device.path, O.RDONLY | O.NONBLOCK, (fd) => use((offset, length) => kernel.read(fd, length, offset)));
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    notes.push(`${device.path} cannot be read: ${error.call} gave ${error.code}`);
+    return null;
+  }
+}
+
+function addPartuuids(kernel: Kernel, devices: BlockDevice[], notes: string[]): void {
+  for (const disk of devices) {
+    const partitions = devices.filter((device) => device.disk === disk.name && device.partuuid === null);
+    if (partitions.length === 0) continue;
+    const uuids = fromDevice(kernel, disk, notes, (read) => readPartuuids(kernel, disk, read, notes));
+    for (const partition of partitions) partition.partuuid = uuids?.(partition.partition ?? 0) ?? null;
+  }
+}
+
+/** From a partition's number to its PARTUUID. */
+function readPartuuids(kernel: Kernel, disk: BlockDevice, read: ReadAt, notes: string[]): (number: number) => string | null {
+  const signature = mbrSignature(read(0n, 512));
+  if (signature) return (number) => `${signature}-${number.toString(16).padStart(2, "0")}`;
+  const sectorSize = Number(readTextIfThere(kernel, `${classDirectory}/${disk.name}/queue/logical_block_size`) ?? 512);
+  const gpt = readGpt(read, disk.sizeBytes, sectorSize);
+  if (typeof gpt === "string") {
+    notes.push(`${disk.path} has no readable partition table (${gpt})`);
+    return () => null;
+  }
+  notes.push(...gpt.notes.map((note) => `${disk.path}: ${note}`));
+  return (number) => gpt.partitions.find((partition) => partition.number === number)?.unique ?? null;
+}
+
+function addSuperblock(kernel: Kernel, device: BlockDevice, notes: string[]): void {
+  device.superblock = fromDevice(kernel, device, notes, (read) => readSuperblock(read(0n, SUPERBLOCK_BYTES)));
+}

@@ -1,0 +1,80 @@
+import type { BlockDevice } from "../../boot/devices/block-device.ts";
+import { isSettled, matching, type RecordCondition, type Resolved, resolveAll, type Wanted } from "../../boot/devices/resolve.ts";
+import type { Descriptor, Kernel } from "../kernel/kernel.ts";
+import type { ModuleLoader } from "./modules.ts";
+import { needsOf, type Scan, scanBlockDevices } from "./scan.ts";
+import { drainUevents } from "./uevents.ts";
+
+/** Longest time without a call of `onIdle`, milliseconds: it feeds the watchdog. */
+const SLICE_MS = 500;
+
+/**
+ * How long a disk that no valid boot record speaks for is waited with, milliseconds: one with a valid record that is slower
+ * to appear must win. Costs a first boot this much.
+ */
+const GRACE_MS = 1000;
+
+export interface WaitOptions {
+  timeoutSeconds: number;
+  /** Asks a partition that the boot record's reference names. Called again whenever devices come or go. */
+  readRecordCondition(device: BlockDevice): RecordCondition;
+  /** Drivers for what appears meanwhile; null: no modules. */
+  modules: ModuleLoader | null;
+  /** Called at least twice a second. */
+  onIdle(): void | Promise<void>;
+}
+
+/** What there was when the wait ended. */
+export interface WaitResult extends Resolved {
+  scan: Scan;
+  waitedSeconds: number;
+}
+
+/**
+ * Waits until everything `wanted` is there, or found to be ambiguous, or the time is over; never throws for a device that
+ * is missing. Listens to the kernel's uevents before it looks, so that nothing that appears in between is missed, and
+ * looks again only when a uevent says that a block device changed. Loads what the hardware asks for first.
+ */
+export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: WaitOptions): Promise<WaitResult> {
+  const references = [...(wanted.disk ? [wanted.disk] : []), wanted.record, ...wanted.others.values()];
+  const needs = needsOf(references);
+  const startMs = kernel.now().bootMs;
+  const look = (waitedSeconds: number | null): WaitResult & { certain: boolean } => {
+    const scan = scanBlockDevices(kernel, needs);
+    const candidates = matching(scan.devices, wanted.record);
+    const conditions = new Map(candidates.map((device) => [device.name, options.readRecordCondition(device)]));
+    const resolved = resolveAll(scan.devices, wanted, conditions, waitedSeconds);
+    const certain = wanted.disk !== null || [...conditions.values()].includes("valid");
+    return { ...resolved, scan, waitedSeconds: waitedSeconds ?? 0, certain };
+  };
+  const socket = kernel.openUevents();
+  try {
+    options.modules?.loadForHardware();
+    let result = look(null);
+    for (;;) {
+      const waitedMs = kernel.now().bootMs - startMs;
+      const waitedSeconds = Math.round(waitedMs / 1000);
+      const leftMs = options.timeoutSeconds * 1000 - waitedMs;
+      const done = isSettled(result) && (result.certain || waitedMs >= GRACE_MS);
+      if (leftMs <= 0) return done ? { ...result, waitedSeconds } : look(waitedSeconds);
+      if (kernel.poll([socket], done ? 0 : Math.min(leftMs, SLICE_MS)).length === 0) {
+        if (done) return { ...result, waitedSeconds };
+      } else if (takeUevents(kernel, socket, options.modules)) {
+        result = look(null);
+      }
+      await options.onIdle();
+    }
+  } finally {
+    kernel.close(socket);
+  }
+}
+
+/** Loads drivers for what appeared. True when a block device came, went or changed. */
+function takeUevents(kernel: Kernel, socket: Descriptor, modules: ModuleLoader | null): boolean {
+  const { uevents, lost } = drainUevents(kernel, socket);
+  if (lost) modules?.loadForHardware();
+  for (const { action, modalias } of uevents) {
+    if (modalias !== null && action !== "remove") modules?.loadForAlias(modalias);
+  }
+  return lost || uevents.some(({ subsystem }) => subsystem === "block");
+}
