@@ -1,0 +1,86 @@
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { makeOnce } from "./lock.ts";
+import { cache } from "./places.ts";
+import { runProgram } from "./program.ts";
+import { osRelease, type TreeFiles, writeFiles } from "./tree.ts";
+
+const packages = ["systemd-sysv", "udev", "dbus", "libpam-systemd"];
+
+const leftOut = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*"];
+
+/** What makes an image out of an installation: no identity of its own, no password, no lists that only apt needs. */
+const hooks = [
+  ': > "$1/etc/machine-id"',
+  'rm -f "$1/var/lib/dbus/machine-id" "$1/etc/fstab" "$1/etc/resolv.conf" "$1/etc/hostname"',
+  'sed -i "s/^root:[^:]*:/root:!*:/" "$1/etc/shadow"',
+  'rm -rf "$1"/var/cache/debconf/*-old "$1"/var/log/*.log "$1"/var/log/apt "$1"/var/cache/ldconfig/aux-cache',
+];
+
+/** The host's own apt sources, of both formats. */
+function aptSources(): string[] {
+  const parts = "/etc/apt/sources.list.d";
+  const files = existsSync(parts) ? readdirSync(parts).filter((name) => /^debian.*\.(list|sources)$/.test(name)) : [];
+  const sources = ["/etc/apt/sources.list", ...files.sort().map((name) => `${parts}/${name}`)];
+  const used = sources.filter((path) => existsSync(path) && /^(deb |URIs:)/im.test(readFileSync(path, "utf8")));
+  if (used.length === 0)
+    throw new Error("apt has no sources: looked at /etc/apt/sources.list and /etc/apt/sources.list.d/debian*");
+  return used;
+}
+
+function hostCodename(): string {
+  const codename = osRelease("", "VERSION_CODENAME");
+  if (codename === "") throw new Error("/usr/lib/os-release has no VERSION_CODENAME: is this host a Debian?");
+  return codename;
+}
+
+/**
+ * A tar file with a small Debian that has systemd: made with mmdebstrap from the host's own apt sources, about half a
+ * minute the first time, and kept in .cache/debian under a hash of what it is made from. Needs root.
+ */
+export async function debianTar(): Promise<string> {
+  const sources = aptSources();
+  const suite = hostCodename();
+  const inputs = [packages, leftOut, hooks, suite, sources.map((path) => readFileSync(path, "utf8"))];
+  const hash = createHash("sha256").update(JSON.stringify(inputs)).digest("hex").slice(0, 16);
+  return makeOnce(
+    `${cache}/debian/${hash}.tar`,
+    async (aside) => {
+      const words = ["--variant=minbase", `--include=${packages.join(",")}`, "--quiet"];
+      words.push(...leftOut.map((path) => `--dpkgopt=path-exclude=${path}`));
+      words.push(...hooks.map((hook) => `--customize-hook=${hook}`));
+      await runProgram("mmdebstrap", [...words, suite, `${aside}/root.tar`, ...sources], { timeoutMs: 1_200_000 });
+    },
+    "root.tar",
+  );
+}
+
+export interface DebianRoot {
+  /** IMAGE_VERSION in os-release: "v1". */
+  version: string;
+  /** root is logged in on the console. Default false: then nobody can log in, root's password is locked. */
+  autologin?: boolean;
+  files?: TreeFiles;
+}
+
+const autologinUnit = `[Service]
+ExecStart=
+ExecStart=-/sbin/agetty --autologin root --noclear --keep-baud 115200,57600,38400,9600 - $TERM
+`;
+
+/** Fills the empty directory `tree` with a Debian. slipway itself is put in with `addSlipway`, modules with `addModules`. */
+export async function debianTree(tree: string, root: DebianRoot): Promise<void> {
+  const tar = await debianTar();
+  await runProgram("tar", ["--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--directory", tree, "--file", tar]);
+  chmodSync(tree, 0o755);
+  for (const name of ["proc", "sys", "dev", "run", "tmp"]) mkdirSync(`${tree}/${name}`, { recursive: true });
+  const release = readFileSync(`${tree}/usr/lib/os-release`, "utf8").replace(/^IMAGE_.*\n/gm, "");
+  rmSync(`${tree}/usr/lib/os-release`);
+  writeFiles(tree, {
+    "/usr/lib/os-release": `${release}IMAGE_ID=slipway-debian\nIMAGE_VERSION=${root.version}\n`,
+    "/etc/hostname": "slipway-debian\n",
+    "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    ...(root.autologin ? { "/etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf": autologinUnit } : {}),
+    ...root.files,
+  });
+}
