@@ -1,0 +1,151 @@
+/** The data filesystem: mounted where nothing but PID 1 sees it, its layout checked or made, its generations read. */
+
+import { canonicalJson } from "../../state-ops/canonical-json.ts";
+import type { DataFilesystem } from "../../state-ops/control.ts";
+import type { GenerationFact, GenerationFacts } from "../../state-ops/generation-plan.ts";
+import {
+  completeMatches,
+  GENERATION,
+  LAYOUT,
+  parseGenerationName,
+  parseMeta,
+  parsePointerTarget,
+} from "../../state-ops/layout.ts";
+import { MNT, MS, O } from "../kernel/constants.ts";
+import { type Descriptor, type Kernel, KernelError, type Path } from "../kernel/kernel.ts";
+import { exists, isCode, readText, replaceFile, withDirectory } from "./beneath.ts";
+
+const topDirectories = [LAYOUT.generations, LAYOUT.slots, LAYOUT.shared, LAYOUT.work, LAYOUT.trash];
+/** No file that PID 1 reads here is longer, in bytes. */
+const textLimit = 64 * 1024;
+
+/**
+ * Mounts the data filesystem at the directory `place`, which is made (0700, parents 0755), and opens its root.
+ *
+ * nosuid and nodev: state is data. noatime: a clone must not change what it reads; the binds made from this mount count
+ * access times as programs expect (relatime). Programs may be run from state, so not noexec.
+ */
+export function mountDataFilesystem(kernel: Kernel, device: Path, filesystem: DataFilesystem, place: string): Descriptor {
+  makePlace(kernel, place);
+  kernel.mount(device, place, filesystem, MS.NOSUID | MS.NODEV | MS.NOATIME, "");
+  try {
+    return kernel.open(place, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+  } catch (error) {
+    kernel.unmount(place, MNT.DETACH);
+    throw error;
+  }
+}
+
+/** Takes the mount at `place` away, so that the running system has no way to the other generations; binds from it stay. */
+export function detachDataFilesystem(kernel: Kernel, place: string): void {
+  kernel.unmount(place, MNT.DETACH | MNT.NOFOLLOW);
+}
+
+/**
+ * Makes what is missing of the layout, and checks LAYOUT. Returns warnings. Throws Error where the layout is of a version
+ * that this initrd does not know or LAYOUT is damaged, KernelError where something else is in a directory's place.
+ */
+export function layOut(kernel: Kernel, data: Descriptor, filesystemUuid: string): string[] {
+  const made = topDirectories.filter((name) => makeTop(kernel, data, name));
+  if (made.length > 0) kernel.sync(data);
+  if (!exists(kernel, data, LAYOUT.file)) {
+    replaceFile(kernel, data, LAYOUT.file, canonicalJson({ schema: 1, filesystemUuid }), 0o600);
+    return [];
+  }
+  const seen = readLayout(readText(kernel, data, LAYOUT.file, textLimit));
+  if (seen === filesystemUuid) return [];
+  return [
+    `the data filesystem ${filesystemUuid} holds state that was made on ${seen}: it was copied here; remove ${LAYOUT.file} from it to take it as it is`,
+  ];
+}
+
+/**
+ * What there is of generations, and what the pointers of `slots` say. Follows no link: a pointer of any other form than
+ * ../gens/N is none, and a generation of which anything cannot be read or does not match is incomplete.
+ */
+export function readGenerations(
+  kernel: Kernel,
+  data: Descriptor,
+  slots: readonly string[],
+): Pick<GenerationFacts, "pointers" | "generations"> {
+  const pointers = withDirectory(kernel, data, LAYOUT.slots, (directory) =>
+    Object.fromEntries(slots.map((slot) => [slot, readPointer(kernel, directory, slot)])),
+  );
+  const generations = withDirectory(kernel, data, LAYOUT.generations, (directory) =>
+    kernel.readDirectory(directory).flatMap(({ name }) => {
+      const text = new TextDecoder().decode(name);
+      const number = parseGenerationName(text);
+      return number === null ? [] : [readGeneration(kernel, directory, text, number)];
+    }),
+  );
+  return { pointers, generations };
+}
+
+/** The number that a slot's pointer says, null where there is none. `directory` is slots/. */
+export function readPointer(kernel: Kernel, directory: Descriptor, slot: string): number | null {
+  try {
+    return parsePointerTarget(new TextDecoder().decode(kernel.readLink(slot, directory)));
+  } catch (error) {
+    if (error instanceof KernelError) return null;
+    throw error;
+  }
+}
+
+function readGeneration(kernel: Kernel, directory: Descriptor, name: string, number: number): GenerationFact {
+  const incomplete = { number, complete: false, meta: null };
+  try {
+    return withDirectory(kernel, directory, name, (generation) => {
+      const complete = readText(kernel, generation, GENERATION.complete, textLimit);
+      const meta = readText(kernel, generation, GENERATION.meta, textLimit);
+      if (complete === null || meta === null) return incomplete;
+      return { number, complete: completeMatches(complete, { [GENERATION.meta]: meta }), meta: parseMeta(meta) };
+    });
+  } catch (error) {
+    if (error instanceof KernelError) return incomplete;
+    throw error;
+  }
+}
+
+function makePlace(kernel: Kernel, place: string): void {
+  const names = place.split("/").slice(1);
+  for (const [index] of names.entries()) {
+    const last = index === names.length - 1;
+    try {
+      kernel.makeDirectory(`/${names.slice(0, index + 1).join("/")}`, last ? 0o700 : 0o755);
+    } catch (error) {
+      if (!isCode(error, "EEXIST")) throw error;
+    }
+  }
+}
+
+/** True where it was made. What is there must be a directory, not a link to one: opening it says so. */
+function makeTop(kernel: Kernel, data: Descriptor, name: string): boolean {
+  if (exists(kernel, data, name)) {
+    withDirectory(kernel, data, name, () => {});
+    return false;
+  }
+  kernel.makeDirectory(name, 0o700, data);
+  return true;
+}
+
+/** The UUID in LAYOUT. */
+function readLayout(text: string | null): string {
+  const value = parse(text ?? "");
+  if (typeof value === "object" && value !== null && "schema" in value) {
+    if (value.schema !== 1) {
+      throw new Error(
+        `${LAYOUT.file} on the data filesystem has schema ${JSON.stringify(value.schema)}, this initrd knows 1; renew the initrd`,
+      );
+    }
+    if ("filesystemUuid" in value && typeof value.filesystemUuid === "string") return value.filesystemUuid;
+  }
+  throw new Error(`${LAYOUT.file} on the data filesystem is damaged; check the filesystem with fsck, then remove that file`);
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

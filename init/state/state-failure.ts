@@ -1,0 +1,36 @@
+import { KernelError } from "../kernel/kernel.ts";
+
+/** A declared path could not be laid. The message names the operator's origin, the path, what failed and the remedy. */
+export class StateFailure extends Error {
+  override readonly name = "StateFailure";
+
+  constructor(
+    /** "/var/lib/app" */
+    readonly path: string,
+    /** What failed and the remedy, without the path. */
+    readonly reason: string,
+    origin: string,
+  ) {
+    super(`state ${path} (${origin}): ${reason}`);
+  }
+}
+
+/** What failed, and what somebody can do about it. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof KernelError)) return error instanceof Error ? error.message : String(error);
+  return `${error.message}; ${remedies[error.code] ?? "check the data filesystem with fsck"}`;
+}
+
+const remedies: Record<string, string> = {
+  ELOOP: "a symbolic link lies in the path, and none is followed; remove it",
+  EXDEV: "the path leads out of its filesystem; remove what leads there",
+  ENOTDIR: "something else is in the place of a directory; move it away",
+  EINVAL: "something of another kind is in its place, or the kernel does not know the mount's options",
+  ENOSPC: "the data filesystem is full; delete what is not needed, slipway state lists the stores",
+  EDQUOT: "a quota of the data filesystem is used up; raise it",
+  EROFS: "the data filesystem is read-only; check it with fsck",
+  ENOENT: "a part of the path is missing",
+  ENODEV: "the kernel has no such filesystem; add its module to the initrd",
+  ENOMEM: "too little memory",
+  EMFILE: "the directories are too deep to be copied; flatten them",
+};
