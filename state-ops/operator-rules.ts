@@ -50,15 +50,15 @@ export function idFault(id: string): string | null {
 
 /** Rule for the name of a slot, which is a directory name, a word of the command line and of the boot record. */
 export function slotNameFault(name: string): string | null {
-  if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/.test(name)) {
-    return `"${name}" cannot name a slot; use up to 32 letters, digits, "-" and "_", beginning with a letter or digit`;
+  if (!/^[A-Za-z][A-Za-z0-9_-]{0,31}$/.test(name)) {
+    return `"${name}" cannot name a slot; use up to 32 letters, digits, "-" and "_", beginning with a letter`;
   }
   return null;
 }
 
 /** Rule for a device reference. */
 export function deviceFault(reference: string): string | null {
-  if (!/^(?:(?:PARTLABEL|PARTUUID|LABEL|UUID)=[^\p{Cc}]+|\/dev\/[^\p{Cc}\s]+)$/u.test(reference)) {
+  if (!reference.isWellFormed() || !/^(?:(?:PARTLABEL|PARTUUID|LABEL|UUID)=[^\p{Cc}]+|\/dev\/[^\p{Cc}\s]+)$/u.test(reference)) {
     return `"${reference}" is no device reference; write PARTLABEL=, PARTUUID=, LABEL= or UUID= and a name, or /dev/…`;
   }
   return null;

@@ -11,4 +11,17 @@ export interface Entry {
   load(): Promise<{ verb: Verb }>;
 }
 
-export const table: Entry[] = [];
+export const table: Entry[] = [
+  {
+    name: "state compile",
+    summary: "compile system definition and fragments into a control file",
+    group: "builder",
+    load: () => import("../builder/state/compile.ts"),
+  },
+  {
+    name: "state check",
+    summary: "check system definition and fragments, write nothing",
+    group: "builder",
+    load: () => import("../builder/state/check.ts"),
+  },
+];

@@ -1,0 +1,15 @@
+import type { Verb } from "../../commands/verb.ts";
+import { compileSources, printSummary, reportProblems, sourceHelp, sourceOptions } from "./sources.ts";
+
+export const verb: Verb = {
+  help: `Usage: slipway state check --system system.yaml --root IMAGE_TREE [--fragments DIR]… [--previous FILE]
+
+Does what slipway state compile does, and writes nothing.
+
+${sourceHelp}`,
+  options: sourceOptions,
+  positionals: [],
+  async run(values) {
+    return reportProblems(() => printSummary(compileSources(values), "compiles"));
+  },
+};

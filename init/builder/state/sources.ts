@@ -1,0 +1,120 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { BadInput } from "../../../boot/outcome.ts";
+import { type Compiled, compile } from "../../../state-ops/compile.ts";
+import { CompileError } from "../../../state-ops/problems.ts";
+import { readControl } from "../../../state-ops/read-control.ts";
+import { type Problem, parseYaml, type SourceDocument } from "../../../state-ops/schema/document.ts";
+import { type OptionValues, text, texts } from "../../commands/verb.ts";
+import { imageDirectory } from "./image-directory.ts";
+
+/** Where packages put their fragments in an image. */
+const fragmentsInImage = "usr/share/slipway/state.d";
+
+export const sourceOptions = {
+  system: { type: "string" },
+  root: { type: "string" },
+  fragments: { type: "string", multiple: true },
+  previous: { type: "string" },
+} as const;
+
+export const sourceHelp = `Options:
+  --system FILE        the system definition, system.yaml
+  --root IMAGE_TREE    the image's tree; its ${fragmentsInImage}/*.yaml are read
+  --fragments DIR      more fragments, DIR/*.yaml; may be repeated
+  --previous FILE      control file of the image that devices run now: changes that would lose state are refused
+
+Errors are FILE:LINE:COLUMN: what, and the remedy.`;
+
+/** Reads the sources that the options name, and compiles them. Throws BadInput with every problem. */
+export function compileSources(values: OptionValues): Compiled {
+  const systemFile = required(values, "system", "the system definition");
+  const root = required(values, "root", "the image's tree");
+  if (statSync(root, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new BadInput(`--root ${root} is no directory; give the tree that the image is made of`);
+  }
+  const inImage = join(root, fragmentsInImage);
+  const files = [
+    ...(statSync(inImage, { throwIfNoEntry: false }) ? fragmentFiles(inImage, `${fragmentsInImage}/`) : []),
+    ...texts(values, "fragments").flatMap((directory) => fragmentFiles(directory, "")),
+  ];
+  const previous = text(values, "previous");
+  const problems: Problem[] = [];
+  const parse = (file: string, origin: string): SourceDocument[] => {
+    const parsed = parseYaml(file, origin, readText(file));
+    problems.push(...parsed.problems);
+    return parsed.document === null ? [] : [parsed.document];
+  };
+  const [system] = parse(systemFile, "system.yaml");
+  const fragments = files.flatMap(({ file, origin }) => parse(file, origin));
+  if (system === undefined || problems.length > 0) {
+    throw new CompileError(problems);
+  }
+  return compile({
+    system,
+    fragments,
+    image: imageDirectory(root),
+    previous: previous === undefined ? null : readControl(readText(previous)),
+  });
+}
+
+/** Runs `work`; sources that do not compile are printed line by line, as editors read them. Returns the exit code. */
+export function reportProblems(work: () => void): number {
+  try {
+    work();
+    return 0;
+  } catch (error) {
+    if (!(error instanceof CompileError)) {
+      throw error;
+    }
+    console.error(error.lines.join("\n"));
+    return 2;
+  }
+}
+
+/** What the builder should know of a control file that compiled: warnings, and what a rollback will not revert. */
+export function printSummary({ control, warnings }: Compiled, done: string): void {
+  for (const warning of warnings) {
+    console.error(`${warning} (warning)`);
+  }
+  const slots = control.slots.map((slot) => slot.name).join(", ");
+  console.log(`${done}: ${control.system}, slots ${slots}, ${control.operators.length} operators, ${control.digest}`);
+  for (const { path, state, reason, origin } of control.operators.filter(
+    ({ state }) => state === "shared" || state === "identity",
+  )) {
+    console.log(`  ${path} is ${state}, a rollback does not revert it${reason === null ? "" : `: ${reason}`} (${origin})`);
+  }
+}
+
+function required(values: OptionValues, name: string, what: string): string {
+  const value = text(values, name);
+  if (value === undefined || value === "") {
+    throw new BadInput(`--${name} is missing; it names ${what}`);
+  }
+  return value;
+}
+
+/** The fragments of a directory in the order of their names. */
+function fragmentFiles(directory: string, originPrefix: string): { file: string; origin: string }[] {
+  let names: string[];
+  try {
+    names = readdirSync(directory).sort();
+  } catch (error) {
+    throw new BadInput(`cannot read the fragments in ${directory}: ${error instanceof Error ? error.message : error}`);
+  }
+  const unread = names.find((name) => name.endsWith(".yml"));
+  if (unread !== undefined) {
+    throw new BadInput(`${join(directory, unread)} would not be read; fragments end in .yaml, rename it`);
+  }
+  return names
+    .filter((name) => name.endsWith(".yaml") && !name.startsWith("."))
+    .map((name) => ({ file: join(directory, name), origin: `${originPrefix}${name}` }));
+}
+
+function readText(file: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(file));
+  } catch (error) {
+    throw new BadInput(`cannot read ${file}: ${error instanceof Error ? error.message : error}`);
+  }
+}

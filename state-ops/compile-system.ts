@@ -1,0 +1,83 @@
+import type { ControlFile } from "./control.ts";
+import { deviceFault, slotNameFault } from "./operator-rules.ts";
+import { problemAt } from "./problems.ts";
+import type { Problem, SourceDocument } from "./schema/document.ts";
+import type { SystemDefinition } from "./schema/system.ts";
+import { parseDuration } from "./schema/words.ts";
+
+/** Longest time that a control file may ask for, in seconds. */
+const day = 86_400;
+
+/** The control file's part that system.yaml rules, with every default filled in. */
+export function compileSystem(
+  definition: SystemDefinition,
+  document: SourceDocument,
+): { system: Omit<ControlFile, "operators" | "digest">; problems: Problem[]; warnings: Problem[] } {
+  const problems: Problem[] = [];
+  const seconds = (path: string[], value: string | number): number => {
+    const result = parseDuration(value);
+    if (result > day) {
+      problems.push(problemAt(document, path, `"${path.at(-1)}" is ${value}; the longest is one day (24h)`));
+    }
+    return result;
+  };
+  const slots = Object.entries(definition.slots).map(([name, { device }]) => ({ name, device }));
+  if (slots.length === 0) {
+    problems.push(problemAt(document, ["slots"], '"slots" is empty; declare at least one, "a: { device: PARTLABEL=root-a }"'));
+  }
+  for (const { name } of slots) {
+    const wrong = slotNameFault(name);
+    if (wrong !== null) {
+      problems.push(problemAt(document, ["slots", name], wrong, "key"));
+    }
+  }
+  const warnings: Problem[] = [];
+  if (definition.trust === undefined) {
+    warnings.push(
+      problemAt(document, [], 'no "trust": images are not proven before they run; say "trust: unsigned" if that is meant'),
+    );
+  }
+  const { watchdog, data, tries } = definition;
+  const system: Omit<ControlFile, "operators" | "digest"> = {
+    schema: 1,
+    system: definition.system,
+    slots,
+    disk: definition.disk ?? null,
+    data: data ?? null,
+    bootRecord: definition["boot-record"],
+    chooser: definition.chooser ?? "slipway",
+    tries: { trial: tries?.trial ?? 3, committed: tries?.committed ?? 10 },
+    trialDeadline: seconds(["trial-deadline"], definition["trial-deadline"] ?? 600),
+    deviceTimeout: seconds(["device-timeout"], definition["device-timeout"] ?? 30),
+    watchdog:
+      watchdog === undefined
+        ? null
+        : { timeout: seconds(["watchdog", "timeout"], watchdog.timeout), after: watchdog.after ?? "systemd" },
+    commandLine: definition["command-line"] ?? "open",
+    trust: { mode: "unsigned" },
+  };
+  problems.push(...deviceProblems(system, document));
+  return { system, problems, warnings };
+}
+
+function deviceProblems(system: Omit<ControlFile, "operators" | "digest">, document: SourceDocument): Problem[] {
+  const uses = [
+    ...system.slots.map(({ name, device }) => ({ path: ["slots", name, "device"], device, shared: true })),
+    { path: ["boot-record", "device"], device: system.bootRecord.device, shared: true },
+    ...(system.data === null ? [] : [{ path: ["data", "device"], device: system.data.device, shared: true }]),
+    ...(system.disk === null ? [] : [{ path: ["disk"], device: system.disk, shared: false }]),
+  ];
+  return uses.flatMap(({ path, device, shared }, index) => {
+    const wrong = deviceFault(device);
+    if (wrong !== null) {
+      return [problemAt(document, path, wrong)];
+    }
+    const other = uses.slice(0, index).find((earlier) => shared && earlier.device === device);
+    if (other === undefined) {
+      return [];
+    }
+    const { line, column } = document.position(other.path);
+    const text = `${device} is used twice, here and at ${document.file}:${line}:${column}; give each its own partition`;
+    return [problemAt(document, path, text)];
+  });
+}

@@ -1,0 +1,31 @@
+import { BadInput } from "../boot/outcome.ts";
+import type { NodePath, Problem, SourceDocument } from "./schema/document.ts";
+
+/** Sources that do not compile. The message has one line a problem: `FILE:LINE:COLUMN: what, and the remedy`. */
+export class CompileError extends BadInput {
+  readonly lines: string[];
+
+  constructor(problems: readonly Problem[]) {
+    const sorted = [...problems].sort(
+      (left, right) => compareText(left.file, right.file) || left.line - right.line || left.column - right.column,
+    );
+    const lines = sorted.map(formatProblem);
+    super(lines.join("\n"));
+    this.lines = lines;
+  }
+}
+
+/** `FILE:LINE:COLUMN: text` */
+export function formatProblem(problem: Problem): string {
+  return `${problem.file}:${problem.line}:${problem.column}: ${problem.text}`;
+}
+
+/** A problem at a value of a document, or at its key. */
+export function problemAt(document: SourceDocument, path: NodePath, text: string, part: "key" | "value" = "value"): Problem {
+  return { file: document.file, ...document.position(path, part), text };
+}
+
+/** Order by UTF-16 code units, the same on every machine. */
+export function compareText(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}

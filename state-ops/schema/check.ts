@@ -1,0 +1,85 @@
+import type { z } from "zod";
+import type { NodePath, Problem, SourceDocument } from "./document.ts";
+import { keyNotYet, valueNotYet } from "./not-yet.ts";
+
+/** Checks a document against a schema: its typed value, or every problem with its place. */
+export function checkSchema<Schema extends z.ZodType>(
+  document: SourceDocument,
+  schema: Schema,
+): { value: z.infer<Schema> | null; problems: Problem[] } {
+  const result = schema.safeParse(document.value);
+  if (result.success) {
+    return { value: result.data, problems: [] };
+  }
+  return { value: null, problems: result.error.issues.flatMap((issue) => describe(document, schema, issue)) };
+}
+
+function describe(document: SourceDocument, schema: z.ZodType, issue: z.core.$ZodIssue): Problem[] {
+  const problem = (path: NodePath, part: "key" | "value", text: string): Problem => ({
+    file: document.file,
+    ...document.position(path, part),
+    text,
+  });
+  const { path } = issue;
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => {
+      const text = keyNotYet(key) ?? `"${key}" is no key that is known here; known are: ${knownKeys(schema, path).join(", ")}`;
+      return problem([...path, key], "key", text);
+    });
+  }
+  const name = String(path.findLast((part) => typeof part === "string") ?? "the file");
+  if (issue.code === "invalid_key") {
+    return [
+      problem(path, "key", `"${String(path.at(-1))}" cannot name a slot; use up to 32 letters, digits, - and _, a letter first`),
+    ];
+  }
+  const value = valueAt(document.value, path);
+  if (value === undefined) {
+    return [problem(path.slice(0, -1), "value", `"${name}" is missing; it ${issue.message}`)];
+  }
+  return [problem(path, "value", valueNotYet(name, value) ?? `"${name}" ${issue.message}, is ${shown(value)}`)];
+}
+
+function valueAt(top: unknown, path: NodePath): unknown {
+  let value = top;
+  for (const name of path) {
+    value = typeof value === "object" && value !== null ? new Map(Object.entries(value)).get(String(name)) : undefined;
+  }
+  return value;
+}
+
+/** The keys of the map that the schema has at `path`. */
+function knownKeys(schema: z.ZodType, path: NodePath): string[] {
+  let node: unknown = schema;
+  for (const name of [...path, null]) {
+    node = unwrapped(node);
+    if (name !== null) {
+      node = child(node, name);
+    }
+  }
+  const shape = property(property(property(node, "_zod"), "def"), "shape");
+  return typeof shape === "object" && shape !== null ? Object.keys(shape) : [];
+}
+
+function unwrapped(node: unknown): unknown {
+  const def = property(property(node, "_zod"), "def");
+  return property(def, "type") === "optional" ? unwrapped(property(def, "innerType")) : node;
+}
+
+function child(node: unknown, name: PropertyKey): unknown {
+  const def = property(property(node, "_zod"), "def");
+  return property(property(def, "shape"), String(name)) ?? property(def, "element") ?? property(def, "valueType");
+}
+
+function property(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
+}
+
+/** A value as a message quotes it. */
+export function shown(value: unknown): string {
+  if (typeof value === "object" && value !== null) {
+    return Array.isArray(value) ? "a list" : "a map";
+  }
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+}

@@ -1,0 +1,86 @@
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from "yaml";
+
+/** Keys and indexes from the top of a document down to a value. */
+export type NodePath = readonly PropertyKey[];
+
+export interface Position {
+  line: number;
+  column: number;
+}
+
+/** A YAML file that was read, with the places of its values. */
+export interface SourceDocument {
+  /** As messages name it. */
+  file: string;
+  /** As the control file names it; never a path of the building machine. */
+  origin: string;
+  value: unknown;
+  /** Where the value at `path` begins, or its key; the nearest thing above it where there is none. */
+  position(path: NodePath, part?: "key" | "value"): Position;
+}
+
+/** What is wrong in a file, and where; lines and columns count from 1. */
+export interface Problem extends Position {
+  file: string;
+  text: string;
+}
+
+/**
+ * Parses one YAML 1.2 document. Everything that could mean two things is a problem: keys given twice, anchors and
+ * aliases, tags that are not known, a second document.
+ */
+export function parseYaml(file: string, origin: string, text: string): { document: SourceDocument | null; problems: Problem[] } {
+  const counter = new LineCounter();
+  const parsed = parseDocument(text, { lineCounter: counter, uniqueKeys: true, merge: false, prettyErrors: false, strict: true });
+  const place = (offset: number): Position => {
+    const { line, col } = counter.linePos(offset);
+    return { line: Math.max(1, line), column: Math.max(1, col) };
+  };
+  const faults = [...parsed.errors, ...parsed.warnings].map(({ pos, message }) => ({ file, ...place(pos[0]), text: message }));
+  if (faults.length > 0) {
+    return { document: null, problems: faults };
+  }
+  const top = parsed.contents;
+  const alias = top === null ? null : firstAlias(top);
+  if (alias !== null) {
+    const problem = { file, ...place(alias.range?.[0] ?? 0), text: "anchors and aliases are not read; write the value out" };
+    return { document: null, problems: [problem] };
+  }
+  const position = (path: NodePath, part: "key" | "value" = "value"): Position => place(offsetOf(top, path, part));
+  return { document: { file, origin, value: parsed.toJS({ maxAliasCount: 0 }), position }, problems: [] };
+}
+
+function firstAlias(node: unknown): Node | null {
+  if (isAlias(node)) {
+    return node;
+  }
+  const inner = isMap(node) ? node.items.flatMap((pair) => [pair.key, pair.value]) : isSeq(node) ? node.items : [];
+  for (const entry of inner) {
+    const found = firstAlias(entry);
+    if (found !== null) {
+      return found;
+    }
+  }
+  return null;
+}
+
+function offsetOf(top: unknown, path: NodePath, part: "key" | "value"): number {
+  let node = top;
+  let offset = start(top) ?? 0;
+  for (const [depth, name] of path.entries()) {
+    const pair = isMap(node) ? findPair(node.items, name) : null;
+    const next = pair !== null ? pair.value : isSeq(node) ? node.items[Number(name)] : null;
+    const wantsKey = pair !== null && depth === path.length - 1 && part === "key";
+    offset = (wantsKey ? start(pair.key) : start(next)) ?? (pair === null ? null : start(pair.key)) ?? offset;
+    node = next;
+  }
+  return offset;
+}
+
+function findPair(pairs: Pair[], name: PropertyKey): Pair | null {
+  return pairs.find((pair) => isScalar(pair.key) && String(pair.key.value) === String(name)) ?? null;
+}
+
+function start(node: unknown): number | null {
+  return isNode(node) ? (node.range?.[0] ?? null) : null;
+}

@@ -1,0 +1,41 @@
+import { z } from "zod";
+import { count, device, duration, map, oneOf, text } from "./words.ts";
+
+/** system.yaml: what the integrator says of the machine. The editor's JSON Schema and the messages come from here. */
+export const systemSchema = map({
+  system: text("the product's name")
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._+-]*$/, { error: "must be a product name: letters, digits, . _ + -" })
+    .describe("Name of the product. Images for another system are refused."),
+  slots: z
+    .record(
+      z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,31}$/),
+      map({ device: device.describe("Where the slot is: PARTLABEL=root-a") }),
+      { error: "must be a map from slot names to { device: … }; a name has up to 32 letters, digits, - and _, a letter first" },
+    )
+    .describe("The places that hold a system image, in the order they are tried in without a boot record."),
+  data: map({
+    device: device.describe("Partition that holds all state."),
+    filesystem: oneOf(["ext4", "xfs", "btrfs"]),
+  })
+    .optional()
+    .describe("The data filesystem. Without one only ephemeral state can be declared."),
+  "boot-record": map({
+    store: oneOf(["record"]).describe("Slipway's own small partition."),
+    device,
+  }).describe("Where slots' priorities and tries are kept."),
+  disk: device.optional().describe("The disk on which labels are resolved; the one that holds a valid boot record if absent."),
+  chooser: oneOf(["slipway"]).optional().describe("Who picks the slot and counts tries."),
+  tries: map({ trial: count.optional(), committed: count.optional() })
+    .optional()
+    .describe("Boots that a slot gets before it is left: on trial (3) and once committed (10)."),
+  "trial-deadline": duration.optional().describe("A trial that was not committed by then is rebooted: 10min."),
+  "device-timeout": duration.optional().describe("How long to wait for a device: 30s."),
+  watchdog: map({
+    timeout: duration.describe("The hardware restarts the machine when it was not fed for so long."),
+    after: oneOf(["systemd", "keep", "stop"]).optional().describe("What becomes of it at the handover: systemd feeds it on."),
+  }).optional(),
+  "command-line": oneOf(["open", "locked"]).optional().describe("locked: init= and debugging words are refused."),
+  trust: oneOf(["unsigned"]).optional().describe("Images are not proven. Absent means the same, with a warning."),
+});
+
+export type SystemDefinition = z.infer<typeof systemSchema>;
