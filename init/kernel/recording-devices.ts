@@ -1,0 +1,119 @@
+import { IOCTL, O } from "./constants.ts";
+import type { Descriptor, Path } from "./kernel.ts";
+import { BlockDevice, type DeviceDescription, ueventMessage } from "./memory-devices.ts";
+import type { OpenFile } from "./memory-files.ts";
+import { Errno } from "./memory-nodes.ts";
+import { numberText } from "./memory-status.ts";
+import { RecordingFiles } from "./recording-files.ts";
+import { ioctlArgument, ioctlName, mountFlags, quote, unmountFlags } from "./recording-trace.ts";
+
+/** Answers an ioctl: its result, or an error to throw by its code ("EBUSY"). May fill the buffer. */
+export type IoctlAnswer = (path: string, argument: number | Uint8Array<ArrayBuffer>) => number | string;
+
+const READING_IOCTLS = new Set<number>([IOCTL.BLKGETSIZE64, IOCTL.WDIOC_GETSUPPORT, IOCTL.LOOP_CTL_GET_FREE]);
+
+/** The half of the recording kernel that deals with mounts, disks and their events. */
+export abstract class RecordingDevices extends RecordingFiles {
+  readonly #answers = new Map<number, IoctlAnswer>();
+  #uevents: Uint8Array<ArrayBuffer>[] = [];
+  #sequence = 1;
+
+  /** A disk or partition appears now, or at `atMs` with a uevent. An existing one is what an earlier kernel left. */
+  addDevice(device: DeviceDescription | BlockDevice, atMs?: number): BlockDevice {
+    const block = device instanceof BlockDevice ? device : new BlockDevice(device);
+    if (atMs === undefined) this.machine.addDevice(block);
+    else this.script.at(atMs, () => this.#appear(block));
+    return block;
+  }
+
+  #appear(block: BlockDevice): void {
+    this.machine.addDevice(block);
+    const listening = [...this.machine.files.descriptors.values()].some((open) => open.place === null);
+    if (listening) this.#uevents.push(ueventMessage("add", block, this.#sequence++));
+  }
+
+  onIoctl(request: number, answer: IoctlAnswer): void {
+    this.#answers.set(request, answer);
+  }
+
+  mount(source: Path, target: Path, type: string, flags: number, data: string): void {
+    const line = `mount(${quote(this.text(source))}, ${quote(this.text(target))}, ${quote(type)}, ${mountFlags(flags)}, ${quote(data)})`;
+    const body = (): void => this.machine.mount(source, target, type, flags, data);
+    this.script.call({ name: "mount", subject: this.text(target), line, effect: true, body });
+  }
+
+  unmount(target: Path, flags: number): void {
+    const body = (): void => this.machine.unmount(target, flags);
+    this.run("unmount", "umount", this.text(target), [unmountFlags(flags)], true, body);
+  }
+
+  ioctl(fd: Descriptor, request: number, argument: number | Uint8Array<ArrayBuffer>): number {
+    const place = this.place(fd);
+    const rest = [ioctlName(request), request === IOCTL.FICLONE ? quote(this.place(Number(argument))) : ioctlArgument(argument)];
+    return this.run("ioctl", "ioctl", place, rest, !READING_IOCTLS.has(request), () => {
+      const answer = this.#answers.get(request)?.(place, argument);
+      if (typeof answer === "string") throw new Errno(answer);
+      return answer ?? this.#defaultIoctl(fd, request, argument);
+    });
+  }
+
+  #defaultIoctl(fd: Descriptor, request: number, argument: number | Uint8Array<ArrayBuffer>): number {
+    const { files } = this.machine;
+    const { node } = files.descriptor(fd);
+    const block = node?.kind === "block" ? files.devices.get(numberText(node.device)) : undefined;
+    if (request === IOCTL.FICLONE) throw new Errno("EOPNOTSUPP");
+    if (request === IOCTL.BLKGETSIZE64 || request === IOCTL.BLKROSET) {
+      if (!block || typeof argument === "number") throw new Errno("ENOTTY");
+      const view = new DataView(argument.buffer, argument.byteOffset);
+      if (request === IOCTL.BLKROSET) block.readOnly = view.getInt32(0, true) !== 0;
+      else view.setBigUint64(0, BigInt(block.storage.size), true);
+    }
+    return 0;
+  }
+
+  loadModule(fd: Descriptor, parameters: string): void {
+    const body = (): void => void this.machine.files.descriptor(fd);
+    this.run("loadModule", "load-module", this.place(fd), [quote(parameters)], true, body);
+  }
+
+  lock(fd: Descriptor): boolean {
+    return this.run("lock", "flock", this.place(fd), [], true, () => {
+      const open = this.machine.files.descriptor(fd);
+      const others = [...this.machine.files.descriptors.values()].filter((other) => other !== open && other.node === open.node);
+      open.locked ||= !others.some((other) => other.locked);
+      return open.locked;
+    });
+  }
+
+  openUevents(): Descriptor {
+    const open: OpenFile = { place: null, node: null, flags: O.RDONLY, offset: 0, storage: null, locked: false };
+    return this.run("openUevents", "socket", "uevents", [], false, () => this.machine.files.addDescriptor(open));
+  }
+
+  override read(fd: Descriptor, length: number, offset: bigint | null): Uint8Array<ArrayBuffer> {
+    if (this.machine.files.descriptors.get(fd)?.place !== null) return super.read(fd, length, offset);
+    return this.run("read", "read", "uevents", [], false, () => {
+      const message = this.#uevents.shift();
+      if (!message) throw new Errno("EAGAIN");
+      return message;
+    });
+  }
+
+  poll(fds: Descriptor[], timeoutMs: number): Descriptor[] {
+    const shown = fds.map((fd) => this.place(fd)).join(" ");
+    return this.run("poll", "poll", shown, [`${timeoutMs} ms`], false, () => {
+      const until = this.script.clocks.bootMs + Math.max(0, timeoutMs);
+      for (;;) {
+        const ready = fds.filter((fd) => this.#ready(fd));
+        const { bootMs } = this.script.clocks;
+        if (ready.length > 0 || bootMs >= until) return ready;
+        this.script.advance(Math.min(until, Math.max(bootMs, this.script.nextEventMs ?? until)) - bootMs);
+      }
+    });
+  }
+
+  #ready(fd: Descriptor): boolean {
+    const open = this.machine.files.descriptor(fd);
+    return open.place === null ? this.#uevents.length > 0 : open.node?.kind !== "character";
+  }
+}

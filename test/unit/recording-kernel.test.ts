@@ -1,0 +1,316 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { IOCTL, MNT, MS, O } from "../../init/kernel/constants.ts";
+import { type Kernel, KernelError } from "../../init/kernel/kernel.ts";
+import { linuxKernel } from "../../init/kernel/linux.ts";
+import { file } from "../../init/kernel/memory-tree.ts";
+import { RecordingKernel } from "../../init/kernel/recording.ts";
+import { Ended, PowerCut } from "../../init/kernel/recording-script.ts";
+import { matchesGolden } from "../golden.ts";
+import { type Bench, type Step, scripts } from "./file-scripts.ts";
+
+function bench(kernel: Kernel, path: string): Bench {
+  const top = kernel.open(path, O.RDONLY | O.DIRECTORY);
+  const put = (name: string, text: string): void => {
+    const fd = kernel.open(name, O.WRONLY | O.CREAT, { at: top, mode: 0o644 });
+    kernel.write(fd, new TextEncoder().encode(text), null);
+    kernel.close(fd);
+  };
+  const tryOpen = (name: string, flags: number, resolve = 0): string => {
+    kernel.close(kernel.open(name, flags, { at: top, mode: 0o644, resolve }));
+    return "ok";
+  };
+  return { kernel, top, path, put, tryOpen };
+}
+
+/** Results of the steps, one a line; a failed call gives its system call and code. */
+function results(steps: Step[], on: Bench): string {
+  const show = (_: string, value: unknown): unknown =>
+    typeof value === "bigint" ? `${value}n` : value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
+  const lines = steps.map((step) => {
+    try {
+      return JSON.stringify(step(on), show) ?? "done";
+    } catch (error) {
+      if (error instanceof KernelError) return `${error.call}: ${error.code}`;
+      throw error;
+    }
+  });
+  return lines.map((line, index) => `${index} ${line}\n`).join("");
+}
+
+const refusal = process.getuid?.() === 0 ? null : "comparing with the real kernel needs root";
+
+for (const [name, steps] of Object.entries(scripts)) {
+  test(`same as Linux: ${name}`, () => {
+    if (refusal) throw new Error(refusal);
+    const real = mkdtempSync("/tmp/slipway-recording-");
+    const former = process.umask(0o022);
+    try {
+      const kernel = new RecordingKernel({ initramfs: { tmp: {} } });
+      kernel.plant("/proc", { version: "Linux\n" });
+      assert.fixture(results(steps, bench(kernel, "/tmp")), results(steps, bench(linuxKernel(), real)));
+    } finally {
+      process.umask(former);
+      rmSync(real, { recursive: true, force: true });
+    }
+  });
+}
+
+/** The code a call failed with, "none" where it did not. */
+function failure(body: () => unknown): string {
+  try {
+    body();
+  } catch (error) {
+    if (error instanceof KernelError) return error.code;
+    throw error;
+  }
+  return "none";
+}
+
+/** What ended the world. */
+function ending(body: () => unknown): Ended | PowerCut {
+  try {
+    body();
+  } catch (error) {
+    if (error instanceof Ended || error instanceof PowerCut) return error;
+    throw error;
+  }
+  throw new Error("the program went on");
+}
+
+function machine(): RecordingKernel {
+  const kernel = new RecordingKernel({ initramfs: { sysroot: {}, run: {}, etc: { "initrd-release": "" } } });
+  const disk = kernel.addDevice({ path: "/dev/vda", number: { major: 252, minor: 0 }, size: 8 << 20 });
+  kernel.addDevice({
+    path: "/dev/vda1",
+    number: { major: 252, minor: 1 },
+    size: 1 << 20,
+    partition: { of: disk, number: 1, start: 1 << 20, label: "boot-record" },
+  });
+  kernel.addDevice({
+    path: "/dev/vda2",
+    number: { major: 252, minor: 2 },
+    size: 2 << 20,
+    partition: { of: disk, number: 2, start: 2 << 20, label: "root-a" },
+    filesystem: {
+      type: "erofs",
+      tree: { "sbin/init": file("elf", { mode: 0o755 }), etc: { hostname: "a\n" }, var: {}, proc: {}, sys: {}, dev: {}, run: {} },
+    },
+  });
+  kernel.addDevice({
+    path: "/dev/vda3",
+    number: { major: 252, minor: 3 },
+    size: 4 << 20,
+    partition: { of: disk, number: 3, start: 4 << 20, label: "sys-data" },
+    filesystem: { type: "ext4", tree: { LAYOUT: "1\n" } },
+  });
+  return kernel;
+}
+
+function writeFile(kernel: Kernel, path: string, text: string): void {
+  const fd = kernel.open(path, O.WRONLY | O.CREAT | O.TRUNC, { mode: 0o644 });
+  kernel.write(fd, new TextEncoder().encode(text), null);
+  kernel.close(fd);
+}
+
+test("a partition is a part of its disk, and sysfs and uevents tell of both", () => {
+  const kernel = machine();
+  const part = kernel.open("/dev/vda1", O.RDWR);
+  kernel.write(part, new TextEncoder().encode("record"), 4096n);
+  const disk = kernel.open("/dev/vda", O.RDONLY);
+  assert.is(Buffer.from(kernel.read(disk, 6, BigInt((1 << 20) + 4096))).toString(), "record");
+  assert.is(
+    failure(() => kernel.write(part, new Uint8Array(2), BigInt((1 << 20) - 1))),
+    "ENOSPC",
+  );
+  const size = new Uint8Array(8);
+  kernel.ioctl(part, IOCTL.BLKGETSIZE64, size);
+  assert.is(new DataView(size.buffer).getBigUint64(0, true), BigInt(1 << 20));
+  kernel.ioctl(part, IOCTL.BLKROSET, new Uint8Array([1, 0, 0, 0]));
+  assert.is(
+    failure(() => kernel.write(part, new Uint8Array(2), 0n)),
+    "EPERM",
+  );
+  assert.match(kernel.peek("/sys/class/block/vda2/uevent") ?? "", "PARTNAME=root-a");
+  assert.is(kernel.peek("/sys/class/block/vda2/../size"), `${(8 << 20) / 512}\n`);
+  assert.is(
+    kernel.trace,
+    [
+      'write("/dev/vda1", "record", at 0x1000)',
+      'write("/dev/vda1", "\\u0000\\u0000", at 0xfffff) = ENOSPC',
+      'ioctl("/dev/vda1", BLKROSET, [1])',
+      'write("/dev/vda1", "\\u0000\\u0000", at 0x0) = EPERM',
+      "",
+    ]
+      .join("\n")
+      .replaceAll('"\\u0000\\u0000"', "2 bytes, sha256 96a296d224f2"),
+  );
+});
+
+test("a device that comes later sends a uevent, and poll lets time pass until then", () => {
+  const kernel = new RecordingKernel({ startMs: 1000, stepMs: 1 });
+  const uevents = kernel.openUevents();
+  kernel.addDevice({ path: "/dev/vdb", number: { major: 252, minor: 16 }, size: 4096 }, 3000);
+  assert.is(
+    failure(() => kernel.open("/dev/vdb", O.RDONLY)),
+    "ENOENT",
+  );
+  assert.is(
+    failure(() => kernel.read(uevents, 4096, null)),
+    "EAGAIN",
+  );
+  assert.equal(kernel.poll([uevents], 500), []);
+  assert.equal(kernel.poll([uevents], 30_000), [uevents]);
+  assert.ok(kernel.now().bootMs >= 3000 && kernel.now().bootMs < 3010);
+  assert.match(Buffer.from(kernel.read(uevents, 4096, null)).toString(), /^add@\/devices\/.*DEVNAME=vdb\0/);
+  kernel.close(kernel.open("/dev/vdb", O.RDONLY));
+});
+
+test("switching the root: moved mounts, the old root until chroot, a clean descriptor table", () => {
+  const kernel = machine();
+  assert.is(
+    failure(() => kernel.mount("/dev/vda2", "/sysroot", "ext4", MS.RDONLY, "")),
+    "EINVAL",
+  );
+  assert.is(
+    failure(() => kernel.mount("/dev/vda9", "/sysroot", "erofs", MS.RDONLY, "")),
+    "ENOENT",
+  );
+  assert.is(
+    failure(() => kernel.mount("/etc", "/sysroot", "erofs", MS.RDONLY, "")),
+    "ENOTBLK",
+  );
+  kernel.mount("/dev/vda2", "/sysroot", "erofs", MS.RDONLY | MS.NODEV, "");
+  assert.is(
+    failure(() => writeFile(kernel, "/sysroot/etc/new", "x")),
+    "EROFS",
+  );
+  for (const name of ["proc", "sys", "dev", "run"]) {
+    if (name !== "run") kernel.mount(`/${name}`, `/sysroot/${name}`, "", MS.MOVE, "");
+  }
+  const root = kernel.open("/sysroot", O.PATH | O.DIRECTORY);
+  kernel.changeDirectory(root);
+  kernel.close(root);
+  kernel.mount(".", "/", "", MS.MOVE, "");
+  assert.is(kernel.peek("/etc/initrd-release"), "", "absolute paths still lead into the old root");
+  kernel.changeRoot(".");
+  assert.is(kernel.peek("/etc/initrd-release"), null);
+  assert.equal(kernel.mounts(), [
+    "/ rootfs rootfs rw",
+    "/proc proc proc rw,nosuid",
+    "/sys sysfs sysfs rw,nosuid",
+    "/dev devtmpfs devtmpfs rw,nosuid",
+    "/ erofs /dev/vda2 ro,nodev",
+  ]);
+  const end = ending(() => kernel.exec("/sbin/init", ["init"], { TERM: "linux", HOME: "/" }));
+  assert.ok(end instanceof Ended && end.how.kind === "exec");
+  assert.is(
+    ending(() => kernel.now()),
+    end,
+    "nothing runs after the handover",
+  );
+  assert.equal([...kernel.openDescriptors().values()], ["/dev/console", "/dev/console", "/dev/console"]);
+  matchesGolden("recording-switch-root", kernel.trace);
+});
+
+test("rules let calls fail, so often as they say", () => {
+  const kernel = machine();
+  kernel.failOn({ call: "mount", match: /vda3/, code: "EIO", times: 1 });
+  assert.is(
+    failure(() => kernel.mount("/dev/vda3", "/sysroot", "ext4", 0, "")),
+    "EIO",
+  );
+  assert.is(
+    failure(() => kernel.mount("/dev/vda3", "/sysroot", "ext4", 0, "")),
+    "none",
+  );
+  kernel.failOn({ call: "sync", code: "ENOSPC", after: 1 });
+  const fd = kernel.open("/sysroot/LAYOUT", O.RDWR);
+  assert.is(
+    failure(() => kernel.sync(fd)),
+    "none",
+  );
+  assert.is(
+    failure(() => kernel.sync(fd)),
+    "ENOSPC",
+  );
+  assert.match(kernel.trace, 'fsync("/sysroot/LAYOUT") = ENOSPC');
+});
+
+test("a power cut keeps the disk and nothing else; a torn write keeps its beginning", () => {
+  const kernel = machine();
+  const device = kernel.addDevice({ path: "/dev/vdz", number: { major: 252, minor: 99 }, size: 8192 });
+  kernel.crashAfter(1, 3);
+  const fd = kernel.open("/dev/vdz", O.WRONLY);
+  kernel.write(fd, new TextEncoder().encode("first"), 0n);
+  const cut = ending(() => kernel.write(fd, new TextEncoder().encode("SECOND"), 0n));
+  assert.ok(cut instanceof PowerCut && cut.effects === 1);
+  assert.is(
+    ending(() => kernel.close(fd)),
+    cut,
+  );
+  const next = new RecordingKernel();
+  next.addDevice(device);
+  const again = next.open("/dev/vdz", O.RDONLY);
+  assert.is(Buffer.from(next.read(again, 5, 0n)).toString(), "SECst");
+});
+
+test("what was not synced may be lost: metadata since the last commit, data since the last sync", () => {
+  const kernel = machine();
+  const data = kernel.addDevice({
+    path: "/dev/vdd",
+    number: { major: 252, minor: 48 },
+    size: 4096,
+    filesystem: { type: "ext4", tree: { kept: "old" } },
+  });
+  kernel.mount("/dev/vdd", "/sysroot", "ext4", 0, "");
+  writeFile(kernel, "/sysroot/unsynced", "data");
+  writeFile(kernel, "/sysroot/kept", "new");
+  const other = kernel.open("/sysroot/other", O.WRONLY | O.CREAT);
+  kernel.write(other, new TextEncoder().encode("synced"), null);
+  kernel.sync(other);
+  writeFile(kernel, "/sysroot/later", "gone");
+  kernel.crashAfter(kernel.effects, 0, "lost");
+  ending(() => kernel.makeDirectory("/sysroot/never", 0o755));
+  const next = new RecordingKernel({ initramfs: { sysroot: {} } });
+  next.addDevice(data);
+  next.mount("/dev/vdd", "/sysroot", "ext4", 0, "");
+  assert.equal(next.list("/sysroot"), ["/sysroot/kept", "/sysroot/other", "/sysroot/unsynced"]);
+  assert.is(next.peek("/sysroot/other"), "synced");
+  assert.is(next.peek("/sysroot/unsynced"), "", "the name is in the journal, the data never left the memory");
+});
+
+test("children end when their rule says", () => {
+  const kernel = new RecordingKernel({ initramfs: { bin: { sh: file("", { mode: 0o755 }), data: "" } }, stepMs: 1 });
+  kernel.onSpawn({ match: /slow/, afterMs: 100, signal: 9 });
+  const slow = kernel.spawn("/bin/sh", ["sh", "slow"], {});
+  const quick = kernel.spawn("/bin/sh", ["sh"], { A: "1" });
+  assert.equal(kernel.reap(), { pid: quick, exitCode: 0, signal: null });
+  assert.is(kernel.reap(), null);
+  kernel.poll([], 200);
+  assert.equal(kernel.reap(), { pid: slow, exitCode: null, signal: 9 });
+  assert.is(
+    failure(() => kernel.spawn("/bin/data", ["data"], {})),
+    "EACCES",
+  );
+  assert.is(
+    failure(() => kernel.exec("/bin/none", ["none"], {})),
+    "ENOENT",
+  );
+});
+
+test("a detached mount is gone for paths and lives for descriptors", () => {
+  const kernel = machine();
+  kernel.mount("/dev/vda3", "/sysroot", "ext4", 0, "");
+  const fd = kernel.open("/sysroot/LAYOUT", O.RDONLY);
+  assert.is(
+    failure(() => kernel.unmount("/sysroot", 0)),
+    "EBUSY",
+  );
+  kernel.unmount("/sysroot", MNT.DETACH);
+  assert.is(kernel.peek("/sysroot/LAYOUT"), null);
+  assert.is(Buffer.from(kernel.read(fd, 2, 0n)).toString(), "1\n");
+});
+
+test.run();
