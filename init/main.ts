@@ -4,7 +4,7 @@
  * preinit sets this variable in an environment of its own, so that no word of the kernel's command line can. The rest of
  * the test (initrd-release, a root in memory) is done before anything is touched: see sequence/pid1.ts.
  */
-if (process.pid === 1 && process.env["SLIPWAY_PREINIT"] !== undefined) {
+if (process.pid === 1 && process.env.SLIPWAY_PREINIT !== undefined) {
   import("./sequence/pid1.ts").then(({ runAsPid1 }) => runAsPid1());
 } else {
   import("./command-line.ts").then(async ({ commandLine }) => {

@@ -1,5 +1,202 @@
+import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import type { JournalEntry, Outcome } from "../../boot/record/journal.ts";
-import type { BootRecord, Stage } from "../../boot/record/record.ts";
+import type { BootRecord, ImageId, SlotName, Stage } from "../../boot/record/record.ts";
 import { freshRecord, type RecordReading } from "../../boot/record/store.ts";
-import { failAttempt, reachHandover } from "../../boot/selection/attempt.ts";
-import type { Policy } from "../../boot/selection/policy.ts";
+import { countTry, type Failure, failAttempt, identifyImage, reachHandover } from "../../boot/selection/attempt.ts";
+import { beginBoot, type PreviousAttempt } from "../../boot/selection/begin.ts";
+import { giveUp } from "../../boot/selection/give-up.ts";
+import { type Policy, policyOf } from "../../boot/selection/policy.ts";
+import { type Selection, selectSlot } from "../../boot/selection/select.ts";
+import { slotOf } from "../../boot/selection/slots.ts";
+import { BootRecordStore } from "../store/boot-record.ts";
+import { openRecordDevice } from "../store/record-device.ts";
+import type { Launch } from "./launch.ts";
+
+/** A slot that this boot passed over. */
+export interface Skipped {
+  slot: SlotName;
+  reason: string;
+}
+
+/**
+ * Boot record and journal during a boot: what the pure rules of boot/selection/ decide is made durable here, in the order
+ * that keeps a try counted before anything of its slot is used.
+ */
+export class Counters {
+  readonly #launch: Launch;
+  readonly #policy: Policy;
+  readonly #store: BootRecordStore | null;
+  readonly #failed = new Map<SlotName, string>();
+  #record: BootRecord;
+  readonly condition: RecordReading["condition"];
+  /** The last 32 attempts before this boot, last written first. */
+  readonly journal: JournalEntry[];
+  readonly previous: PreviousAttempt | null;
+  /** Where the boot record is; null where it was not found. */
+  readonly device: string | null;
+  #startedUnixMs = 0;
+
+  /** `device` is null where no partition for the record was found: then nothing can be counted. */
+  constructor(launch: Launch, device: BlockDevice | null) {
+    this.#launch = launch;
+    this.#policy = policyOf(launch.control);
+    this.device = device?.path ?? null;
+    this.#store = this.#open(device);
+    const read = this.#store?.read() ?? null;
+    this.condition = read?.record.condition ?? "unreadable";
+    this.journal = read?.journal ?? [];
+    if (this.condition === "unreadable") {
+      launch.warn(`boot record unreadable (${read?.record.reason ?? "no device"}): slots are tried in order, as trials`);
+    } else if (this.condition === "empty") launch.log.notice("boot record empty: slots are tried in order, as trials");
+    const begun = beginBoot(read?.record.record ?? freshRecord(this.#policy), this.#policy);
+    for (const note of begun.notes) launch.warn(note);
+    this.#record = begun.record;
+    this.previous = begun.previous;
+    if (this.previous) this.#closePrevious(this.previous);
+  }
+
+  get record(): BootRecord {
+    return this.#record;
+  }
+  get writable(): boolean {
+    return this.#store?.writable ?? false;
+  }
+  get failed(): ReadonlyMap<SlotName, string> {
+    return this.#failed;
+  }
+
+  #open(device: BlockDevice | null): BootRecordStore | null {
+    if (device === null) return null;
+    try {
+      return new BootRecordStore(this.#launch.kernel, openRecordDevice(this.#launch.kernel, device.path));
+    } catch (error) {
+      this.#launch.warn(`boot record: ${error instanceof Error ? error.message : error}`);
+      return null;
+    }
+  }
+
+  #closePrevious(previous: PreviousAttempt): void {
+    const { slot, stage, ended, attempt } = previous;
+    if (ended === "clean") return;
+    const entry = this.journal.find((candidate) => candidate.attempt === attempt);
+    const reason = entry?.reason ?? `no clean shutdown was seen after stage ${stage} (power cut, hang or crash)`;
+    if (entry?.outcome !== "good") this.#updateJournal(attempt, { outcome: "unclean", reason });
+    this.#launch.log.notice(`the last boot (attempt ${attempt}, slot ${slot}) ended uncleanly at stage ${stage}`);
+  }
+
+  /** Chooses the next slot to try in this boot. */
+  choose(): Selection {
+    const facts = {
+      preferred: this.#launch.words.slot?.name ?? null,
+      failed: this.#failed,
+      recordWritable: this.writable,
+    };
+    const selection = selectSlot(this.#record, facts, this.#policy);
+    if (selection.slot !== null || this.writable || this.condition === "valid") return selection;
+    return this.#lastResort(selection);
+  }
+
+  /** Nothing is known of any slot and nothing can be counted: a machine never gives up, so slots go in their order. */
+  #lastResort(selection: Selection): Selection {
+    const slot = this.#policy.slots.find((name) => !this.#failed.has(name)) ?? null;
+    const why = "last resort: the boot record can be neither read nor written, so no try is counted";
+    return slot === null ? selection : { ...selection, slot, why };
+  }
+
+  /** Counts a try of `slot` and makes that durable. False when it could not be, and the slot may not boot uncounted. */
+  count(slot: SlotName): boolean {
+    const wasWritable = this.writable;
+    this.#record = countTry(this.#record, slot);
+    this.#startedUnixMs = this.#launch.kernel.now().unixMs;
+    if (!this.#write() && wasWritable) return false;
+    this.#journal("counted", "running", null);
+    return true;
+  }
+
+  /** Takes note of the image found in the slot that was counted. Throws where an uncounted boot would try a new image. */
+  identify(slot: SlotName, imageId: ImageId): void {
+    const identified = identifyImage(this.#record, slot, imageId, this.#policy);
+    const changed = identified.record !== this.#record && JSON.stringify(identified.record) !== JSON.stringify(this.#record);
+    this.#record = identified.record;
+    if (identified.note !== null) this.#launch.warn(identified.note);
+    if (changed) this.#write();
+    this.#journal("image", "running", null);
+    if (!this.writable && this.condition === "valid" && this.trial) {
+      throw new Error(`slot ${slot} holds an image that was never committed, and the boot record cannot be written`);
+    }
+  }
+
+  /** Whether the attempt under way is a trial. */
+  get trial(): boolean {
+    return this.#record.attempt?.trial ?? true;
+  }
+
+  /** Number of the attempt under way. */
+  get attempt(): number {
+    return this.#record.attempt?.number ?? 0;
+  }
+
+  /** A further stage was reached; only the journal tells. */
+  reach(stage: Stage): void {
+    this.#journal(stage, "running", null);
+  }
+
+  /** The attempt under way failed in PID 1; the boot goes on with another slot. */
+  fail(slot: SlotName, failure: Failure, stage: Stage): void {
+    this.#failed.set(slot, failure.reason);
+    this.#record = failAttempt(this.#record, failure);
+    this.#launch.log.error(`slot ${slot} failed: ${failure.reason}`);
+    this.#write();
+    this.#journal(stage, "failed", failure.reason);
+  }
+
+  /** A slot is passed over without an attempt of its own. */
+  passOver(slot: SlotName, reason: string): void {
+    this.#failed.set(slot, reason);
+    this.#launch.log.error(`slot ${slot} is passed over: ${reason}`);
+  }
+
+  /** The last write before the system takes over. */
+  handOver(dataFilesystem: string | null): void {
+    this.#record = reachHandover({ ...this.#record, dataFilesystem: dataFilesystem ?? this.#record.dataFilesystem });
+    this.#write();
+    this.#journal("handover", "running", null);
+    this.#store?.close();
+  }
+
+  /** No slot is left: re-arms one. Returns which, and how long to wait before the restart. */
+  giveUp(): { rearmed: SlotName | null; pauseSeconds: number } {
+    const given = giveUp(this.#record, this.#policy);
+    this.#record = given.record;
+    this.#write();
+    return given;
+  }
+
+  /** The rollback that this boot of `slot` is: the best slot that was left for it, and why. */
+  rollbackFor(slot: SlotName, skipped: Skipped[]): { from: SlotName; reason: string } | null {
+    const left = skipped.find((entry) => entry.slot !== slot && slotOf(this.#record, entry.slot).state !== "empty");
+    return left ? { from: left.slot, reason: left.reason } : null;
+  }
+
+  #write(): boolean {
+    if (this.#store === null) return false;
+    const before = this.#store.writable;
+    const outcome = this.#store.write(this.#record);
+    if (!outcome.written && before) this.#launch.warn(`boot record cannot be written: ${outcome.reason}`);
+    return outcome.written;
+  }
+
+  #journal(stage: Stage, outcome: Outcome, reason: string | null): void {
+    const attempt = this.#record.attempt;
+    if (attempt === null || this.#store === null) return;
+    const { number, slot, imageId, trial } = attempt;
+    const entry = { attempt: number, slot, imageId, trial, stage, outcome, reason, startedUnixMs: this.#startedUnixMs };
+    const written = this.#store.appendJournal(entry);
+    if (!written.written) this.#launch.log.warning(`boot journal: ${written.reason}`);
+  }
+
+  #updateJournal(attempt: number, change: { outcome: Outcome; reason: string }): void {
+    const written = this.#store?.updateJournal(attempt, change);
+    if (written && !written.written) this.#launch.log.warning(`boot journal: ${written.reason}`);
+  }
+}

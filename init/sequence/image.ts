@@ -5,6 +5,7 @@ import { readControl } from "../../state-ops/read-control.ts";
 import { IOCTL, MS, O, RESOLVE } from "../kernel/constants.ts";
 import { readTextIfThere, withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
+import type { Launch } from "./launch.ts";
 
 /** Where the new root is put together. */
 export const NEW_ROOT = "/sysroot";
@@ -37,7 +38,8 @@ function proveImage(device: string): string {
  *
  * @throws KernelError, or Error when the filesystem is none that a slot may have
  */
-export function mountImage(kernel: Kernel, device: string): FilesystemType {
+export function mountImage(boot: Launch, device: string): FilesystemType {
+  const { kernel } = boot;
   const proven = proveImage(device);
   const type = withOpen(kernel, proven, O.RDONLY, (fd) => {
     const one = new Uint8Array(new ArrayBuffer(4));
@@ -50,6 +52,7 @@ export function mountImage(kernel: Kernel, device: string): FilesystemType {
     const known = Object.keys(OPTIONS).join(", ");
     throw new Error(`${device} has ${type ?? "no known"} filesystem; a slot holds one of ${known}: install an image there`);
   }
+  boot.loadForFilesystem(type);
   try {
     kernel.mount(proven, NEW_ROOT, type, MS.RDONLY, options);
   } catch (error) {
@@ -70,7 +73,9 @@ export function readImageControl(kernel: Kernel, root: Descriptor, own: ControlF
   if (text === null) return null;
   const control = readControl(text);
   if (control.system !== own.system) {
-    throw new Error(`the image is for the system ${control.system}, and this initrd is for ${own.system}; install the right image`);
+    throw new Error(
+      `the image is for the system ${control.system}, and this initrd is for ${own.system}; install the right image`,
+    );
   }
   return control;
 }

@@ -1,6 +1,7 @@
 import type { CommandLine } from "../../boot/kernel-command-line.ts";
 import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
+import type { ModuleLoader } from "../devices/modules.ts";
 import { exists } from "../kernel/files.ts";
 import type { Descriptor, Kernel } from "../kernel/kernel.ts";
 import { Children } from "./children.ts";
@@ -16,6 +17,8 @@ export class Launch {
   readonly timeline: BootReport["timeline"] = [];
   readonly children: Children;
   watchdog: Watchdog | null = null;
+  /** Null in an initrd without modules. */
+  modules: ModuleLoader | null = null;
 
   constructor(
     readonly kernel: Kernel,
@@ -30,6 +33,25 @@ export class Launch {
   warn(text: string): void {
     this.log.warning(text);
     this.warnings.push(text);
+  }
+
+  /** As {@link warn}, unless the same was said before in this boot. */
+  warnOnce(text: string): void {
+    if (!this.warnings.includes(text)) this.warn(text);
+  }
+
+  /** The kernel's own way to a filesystem's module is a modprobe, which no initrd of ours has. */
+  loadForFilesystem(type: string): void {
+    this.modules?.loadForAlias(`fs-${type}`);
+  }
+
+  /** Begins the timeline with what came before: preinit's two times, "STARTED EXECUTED" in nanoseconds since kernel start. */
+  beginTimeline(preinit: string): void {
+    const [started, executed] = preinit.split(" ").map((time) => Number(time) / 1e6);
+    if (started === undefined || executed === undefined || !(executed >= started)) return;
+    const now = this.kernel.now().bootMs;
+    this.timeline.push({ name: "preinit", startMs: Math.round(started), lengthMs: Math.round(executed - started) });
+    this.timeline.push({ name: "runtime", startMs: Math.round(executed), lengthMs: Math.round(now - executed) });
   }
 
   /** Feeds the watchdog and takes the status of orphans. To be called at least once a second. */
@@ -63,7 +85,12 @@ export class Launch {
       return;
     }
     this.log.notice(`${why}: a shell on the console; its end lets the boot go on`);
-    const environment = { PATH: "/runtime/usr/bin:/sysroot/usr/sbin:/sysroot/usr/bin", HOME: "/", TERM: "linux", PS1: "slipway# " };
+    const environment = {
+      PATH: "/runtime/usr/bin:/sysroot/usr/sbin:/sysroot/usr/bin",
+      HOME: "/",
+      TERM: "linux",
+      PS1: "slipway# ",
+    };
     const stdin: Descriptor = 0;
     await this.children.run(BUSYBOX, ["setsid", "-c", BUSYBOX, "sh", "-i"], environment, stdin, () => this.pause(100));
   }

@@ -20,8 +20,21 @@ export class Log {
     this.#kernel = kernel;
     try {
       this.#kmsg = kernel.open("/dev/kmsg", O.WRONLY);
-      // Without this the kernel drops lines of user space beyond 10 in 5 seconds.
-      writeSetting(kernel, "/proc/sys/kernel/printk_devkmsg", "on\n");
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+    }
+    this.#limit("on");
+  }
+
+  /** Lets the kernel limit the lines of user space again, as it does when it starts. */
+  restoreLimit(): void {
+    this.#limit("ratelimit");
+  }
+
+  /** With "ratelimit" the kernel drops what is beyond 10 lines in 5 seconds. */
+  #limit(setting: "on" | "ratelimit"): void {
+    try {
+      writeSetting(this.#kernel, "/proc/sys/kernel/printk_devkmsg", `${setting}\n`);
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
     }

@@ -58,7 +58,11 @@ export class Watchdog {
   handOver(after: NonNullable<ControlFile["watchdog"]>["after"]): void {
     this.#fedAt = 0;
     this.feed();
-    if (after === "stop") this.#kernel.write(this.#fd, new TextEncoder().encode("V"), null);
+    try {
+      if (after === "stop") this.#kernel.write(this.#fd, new TextEncoder().encode("V"), null);
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+    }
     this.#kernel.close(this.#fd);
   }
 }

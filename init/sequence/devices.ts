@@ -1,0 +1,96 @@
+import type { BlockDevice } from "../../boot/devices/block-device.ts";
+import { type DeviceReference, parseReference } from "../../boot/devices/reference.ts";
+import type { RecordCondition, Resolution } from "../../boot/devices/resolve.ts";
+import { MODULES, readModuleIndex } from "../../boot/modules.ts";
+import { ModuleLoader } from "../devices/modules.ts";
+import { waitForDevices } from "../devices/wait.ts";
+import { readTextIfThere } from "../kernel/files.ts";
+import { openBootRecord } from "../store/boot-record.ts";
+import type { Launch } from "./launch.ts";
+
+/** A device is missing, ambiguous or cannot be read. */
+export class DeviceFailure extends Error {}
+
+/**
+ * Where partitions of the boot record's name are there and none holds a valid record, a disk that does may still be on
+ * its way: that much longer is waited for it, seconds.
+ */
+const SETTLE = 2;
+
+/** The machine's devices during a boot. */
+export class Devices {
+  readonly #boot: Launch;
+  #modules: ModuleLoader | null = null;
+
+  constructor(boot: Launch) {
+    this.#boot = boot;
+  }
+
+  /** Loads the initrd's modules: those that are always wanted, then those that the hardware asks for. */
+  loadModules(): void {
+    const index = readTextIfThere(this.#boot.kernel, MODULES.index);
+    if (index === null) return;
+    const modules = new ModuleLoader(this.#boot.kernel, readModuleIndex(index));
+    this.#modules = modules;
+    this.#boot.modules = modules;
+    modules.loadListed();
+    modules.loadForHardware();
+    for (const failure of modules.failures) this.#boot.warn(`module ${failure}`);
+  }
+
+  /** The partition of the boot record; null, with a warning, where there is none. Throws where more than one could be it. */
+  async findRecord(): Promise<BlockDevice | null> {
+    const timeout = this.#boot.control.deviceTimeout;
+    let found = await this.#wait(new Map(), timeout);
+    if ("found" in found.record && this.#condition(found.record.found) !== "valid") {
+      await this.#boot.pause(SETTLE * 1000);
+      found = await this.#wait(new Map(), timeout);
+    }
+    if ("found" in found.record) return found.record.found;
+    if ("ambiguous" in found.record) throw new DeviceFailure(found.record.ambiguous);
+    this.#boot.warn(found.record.missing);
+    return null;
+  }
+
+  /** Path of the device that `reference` means, waited for. Throws {@link DeviceFailure}. */
+  async find(what: string, reference: string): Promise<string> {
+    const { others } = await this.#wait(new Map([[what, parseReference(reference)]]), this.#boot.control.deviceTimeout);
+    const resolution: Resolution = others.get(what) ?? { missing: "it was not looked for" };
+    if ("found" in resolution) return resolution.found.path;
+    throw new DeviceFailure(`${what}: ${"missing" in resolution ? resolution.missing : resolution.ambiguous}`);
+  }
+
+  async #wait(others: Map<string, DeviceReference>, timeoutSeconds: number) {
+    const { control, kernel } = this.#boot;
+    const result = await waitForDevices(
+      kernel,
+      {
+        disk: control.disk === null ? null : parseReference(control.disk),
+        record: parseReference(control.bootRecord.device),
+        others,
+      },
+      {
+        timeoutSeconds,
+        readRecordCondition: (device) => this.#condition(device),
+        modules: this.#modules,
+        onIdle: () => this.#boot.breathe(),
+      },
+    );
+    for (const note of result.scan.notes) this.#boot.log.warning(note);
+    return result;
+  }
+
+  #condition(device: BlockDevice): RecordCondition {
+    try {
+      const store = openBootRecord(this.#boot.kernel, device.path);
+      try {
+        return store.read().record.condition;
+      } finally {
+        store.close();
+      }
+    } catch (error) {
+      this.#boot.log.warning(`boot record on ${device.path}: ${error instanceof Error ? error.message : error}`);
+      return "unreadable";
+    }
+  }
+}

@@ -1,0 +1,87 @@
+/** A boot, in the order of DESIGN section 4. Each part is a file beside this one; what is decided is in boot/ and state-ops/. */
+import { applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
+import type { Selection } from "../../boot/selection/select.ts";
+import { readControl } from "../../state-ops/read-control.ts";
+import { readText } from "../kernel/files.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { liftClock } from "./clock.ts";
+import { Counters, type Skipped } from "./counters.ts";
+import { Devices } from "./devices.ts";
+import { switchRoot } from "./handover.ts";
+import { holdAndRestart } from "./hold.ts";
+import { Launch } from "./launch.ts";
+import type { Log } from "./log.ts";
+import { prepareHandover } from "./prepare-handover.ts";
+import { SlotAttempt } from "./slot.ts";
+import { Watchdog } from "./watchdog.ts";
+
+/** Where the initrd has the control file that rules slots, keys, boot record and recovery. */
+const CONTROL = "/etc/slipway/control.json";
+
+/**
+ * Launches the machine. Ends in the next init, or in a restart; throws only what has no better place to go.
+ *
+ * @param preinit what preinit says of its own times: "STARTED EXECUTED", nanoseconds since kernel start
+ */
+export async function launch(kernel: Kernel, log: Log, preinit: string): Promise<never> {
+  const control = readControl(readText(kernel, CONTROL));
+  const words = applyLock(parseCommandLine(readText(kernel, "/proc/cmdline")), control.commandLine === "locked");
+  const boot = new Launch(kernel, log, control, words);
+  boot.beginTimeline(preinit);
+  for (const warning of words.warnings) boot.warn(warning);
+  liftClock(kernel, log, 0);
+
+  const devices = new Devices(boot);
+  await boot.part("modules", () => devices.loadModules());
+  startWatchdog(boot);
+  const recordDevice = await boot.part("devices", () => devices.findRecord());
+  const counters = await boot.part("record", () => new Counters(boot, recordDevice));
+  liftClock(kernel, log, counters.record.lastKnownUnixMs);
+
+  const passed: Skipped[] = [];
+  for (;;) {
+    const selection = counters.choose();
+    for (const note of selection.notes) boot.warnOnce(note);
+    if (selection.slot === null) return recover(boot, counters, selection, passed);
+    const ready = await trySlot(boot, devices, counters, selection, passed);
+    if (ready !== null) switchRoot(kernel, ready.init, words.initArguments);
+    passed.push({ slot: selection.slot, reason: counters.failed.get(selection.slot) ?? "unknown" });
+  }
+}
+
+/** Counts a try of the selected slot and prepares everything up to the handover. Null when it failed, with the reason recorded. */
+async function trySlot(boot: Launch, devices: Devices, counters: Counters, selection: Selection, passed: Skipped[]) {
+  const slot = selection.slot ?? "";
+  boot.log.info(`slot ${slot}: ${selection.why}`);
+  if (!counters.count(slot)) {
+    counters.passOver(slot, "its try could not be counted: the boot record cannot be written");
+    return null;
+  }
+  const attempt = new SlotAttempt(boot, devices, counters, slot);
+  try {
+    const ready = await attempt.prepare();
+    await boot.part("handover", () => prepareHandover(boot, counters, ready, selection, passed));
+    return ready;
+  } catch (error) {
+    attempt.abandon(error);
+    return null;
+  }
+}
+
+/** Starts the hardware's watchdog where the control file wants it. */
+function startWatchdog(boot: Launch): void {
+  if (boot.control.watchdog === null) return;
+  const { watchdog, reason } = Watchdog.start(boot.kernel, boot.control.watchdog);
+  boot.watchdog = watchdog;
+  if (reason !== "") boot.warn(reason);
+}
+
+/**
+ * No slot is left. Recovery (DESIGN section 7) belongs here: until it exists, the machine says why, re-arms a slot and
+ * restarts after a pause.
+ */
+function recover(boot: Launch, counters: Counters, selection: Selection, passed: Skipped[]): Promise<never> {
+  const told = new Set(passed.map(({ slot }) => slot));
+  const skipped = [...passed, ...selection.skipped.filter(({ slot }) => !told.has(slot))];
+  return holdAndRestart(boot, { skipped, ...counters.giveUp() });
+}

@@ -1,0 +1,119 @@
+import type { Stage } from "../../boot/record/record.ts";
+import type { Failure } from "../../boot/selection/attempt.ts";
+import { MNT, O } from "../kernel/constants.ts";
+import { type Descriptor, KernelError } from "../kernel/kernel.ts";
+import { readImageId } from "../store/image-id.ts";
+import type { Counters } from "./counters.ts";
+import { DeviceFailure, type Devices } from "./devices.ts";
+import { missingMountPoints } from "./handover.ts";
+import { mountImage, NEW_ROOT, readImageControl } from "./image.ts";
+import type { Launch } from "./launch.ts";
+import { findNextInit, foreignModules } from "./next-init.ts";
+import { detachState, type LaidState, layState } from "./state.ts";
+
+/** A slot whose root stands at /sysroot with its state laid: nothing but the handover is left. */
+export interface ReadySlot {
+  slot: string;
+  device: string;
+  imageId: string;
+  /** Path of the next init in the new root. */
+  init: string;
+  state: LaidState;
+}
+
+/** The slot's attempt under way: what is mounted, and how far it came. */
+export class SlotAttempt {
+  readonly #boot: Launch;
+  readonly #devices: Devices;
+  readonly #counters: Counters;
+  readonly #slot: string;
+  #stage: Stage = "counted";
+  #mounted = false;
+  #state: LaidState | null = null;
+
+  constructor(boot: Launch, devices: Devices, counters: Counters, slot: string) {
+    this.#boot = boot;
+    this.#devices = devices;
+    this.#counters = counters;
+    this.#slot = slot;
+  }
+
+  /** Prepares the slot up to the handover, after its try was counted. Throws whatever stands in the way. */
+  async prepare(): Promise<ReadySlot> {
+    const { kernel } = this.#boot;
+    const { device, imageId } = await this.#boot.part("image", () => this.#mount());
+    const root = kernel.open(NEW_ROOT, O.RDONLY | O.DIRECTORY);
+    try {
+      const init = this.#check(root);
+      this.#stage = "state";
+      this.#counters.reach("state");
+      const state = await this.#boot.part("state", () => this.#layState(root, imageId));
+      return { slot: this.#slot, device, imageId, init, state };
+    } finally {
+      kernel.close(root);
+    }
+  }
+
+  /** The attempt failed: records why, and leaves nothing of the slot mounted. */
+  abandon(error: unknown): void {
+    try {
+      if (this.#state !== null) detachState(this.#boot, this.#state);
+      if (this.#mounted) this.#boot.kernel.unmount(NEW_ROOT, MNT.DETACH);
+    } catch (unmounting) {
+      this.#boot.warn(`slot ${this.#slot} stays mounted: ${unmounting instanceof Error ? unmounting.message : unmounting}`);
+    }
+    this.#counters.fail(this.#slot, failureOf(error), this.#stage);
+  }
+
+  async #mount(): Promise<{ device: string; imageId: string }> {
+    const definition = this.#boot.control.slots.find(({ name }) => name === this.#slot);
+    if (definition === undefined) throw new Error(`slot ${this.#slot} is not in the control file`);
+    const device = await this.#devices.find(`slot ${this.#slot}`, definition.device);
+    const imageId = readImageId(this.#boot.kernel, device);
+    if (imageId === null) throw new Error(`${device} holds no image: it begins with zeros; install one`);
+    this.#counters.identify(this.#slot, imageId);
+    this.#stage = "image";
+    mountImage(this.#boot, device);
+    this.#mounted = true;
+    return { device, imageId };
+  }
+
+  /** What the root must have to be started. Returns the path of its init. */
+  #check(root: Descriptor): string {
+    const missing = missingMountPoints(this.#boot.kernel, root);
+    if (missing.length > 0) {
+      throw new Error(`the root has no directory ${missing.map((name) => `/${name}`).join(", ")}; make it in the image`);
+    }
+    const foreign = foreignModules(this.#boot.kernel, root);
+    if (foreign !== null && this.#counters.trial) throw new Error(`${foreign}; install an image made for this kernel`);
+    if (foreign !== null) this.#boot.warn(`slot ${this.#slot}: ${foreign}`);
+    const init = findNextInit(this.#boot.kernel, root, this.#boot.words.init);
+    for (const warning of init.warnings) this.#boot.warn(warning);
+    return init.path;
+  }
+
+  async #layState(newRoot: Descriptor, imageId: string): Promise<LaidState> {
+    const { control, kernel } = this.#boot;
+    const { record, attempt, trial, previous } = this.#counters;
+    this.#state = await layState(this.#boot, {
+      newRoot,
+      imageControl: readImageControl(kernel, newRoot, control),
+      slot: this.#slot,
+      imageId,
+      attempt,
+      trial,
+      previousEnd: previous?.ended ?? (attempt > 1 ? "clean" : "none"),
+      committed: record.lastCommitted,
+      knownData: record.dataFilesystem,
+      findDevice: () => this.#devices.find("the data filesystem", control.data?.device ?? ""),
+    });
+    return this.#state;
+  }
+}
+
+/** Only a failed proof makes a slot damaged; a device that is missing or fails says nothing about the image. */
+function failureOf(error: unknown): Failure {
+  const reason = error instanceof Error ? error.message : String(error);
+  const ofDevice = error instanceof DeviceFailure || (error instanceof KernelError && error.code === "EIO");
+  return { kind: ofDevice ? "device" : "boot", reason };
+}

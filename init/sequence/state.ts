@@ -1,0 +1,120 @@
+import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
+import { type GenerationFacts, planGeneration } from "../../state-ops/generation-plan.ts";
+import { generationName } from "../../state-ops/layout.ts";
+import { planState } from "../../state-ops/state-plan.ts";
+import { O } from "../kernel/constants.ts";
+import { withOpen } from "../kernel/files.ts";
+import type { Descriptor } from "../kernel/kernel.ts";
+import { applyState } from "../state/apply.ts";
+import { detachDataFilesystem, layOut, mountDataFilesystem, readGenerations } from "../state/data-filesystem.ts";
+import { prepareGeneration } from "../state/generations.ts";
+import type { Launch } from "./launch.ts";
+
+/** Where PID 1 alone sees the data filesystem, until the handover. */
+const DATA_PLACE = "/run/slipway/data";
+
+/** Whose state is laid, and what the counters know of it. */
+export interface StateRequest {
+  newRoot: Descriptor;
+  /** The image's control file; null where it has none, and so no writable state. */
+  imageControl: ControlFile | null;
+  slot: string;
+  imageId: string;
+  attempt: number;
+  trial: boolean;
+  previousEnd: GenerationFacts["previousEnd"];
+  committed: GenerationFacts["committed"];
+  /** UUID that the boot record knows of the data filesystem. */
+  knownData: string | null;
+  /** Resolves the data partition's device. Called only where an operator needs it. */
+  findDevice(): Promise<string>;
+}
+
+export interface LaidState {
+  generation: string | null;
+  /** UUID of the data filesystem; null where none was needed. */
+  dataFilesystem: string | null;
+  /** The data filesystem is still mounted at its own place. */
+  dataVisible: boolean;
+  degraded: { path: string; reason: string }[];
+}
+
+const KEPT = new Set(["persistent", "shared", "identity"]);
+
+/**
+ * Lays the image's declared state over it: mounts the data filesystem, makes the slot's generation, carries out the mount
+ * plan. Throws where an operator that is `required` cannot be laid. {@link detachState} undoes what stays visible.
+ */
+export async function layState(launch: Launch, request: StateRequest): Promise<LaidState> {
+  const { imageControl, newRoot, slot } = request;
+  if (imageControl === null) {
+    launch.warn(`the image in slot ${slot} has no control file: it gets no writable state; compile one into it`);
+    return { generation: null, dataFilesystem: null, dataVisible: false, degraded: [] };
+  }
+  const { operators } = imageControl;
+  const onProgress = () => launch.chores();
+  const kept = operators.some((operator) => KEPT.has(operator.state));
+  const data = kept && launch.control.data !== null ? await openData(launch, launch.control.data, request) : null;
+  try {
+    const generation = data === null ? null : makeGeneration(launch, data, request, imageControl.digest);
+    const steps = planState(operators, { generation: generation?.path ?? null, slot });
+    if (steps.some((step) => step.do === "overlay")) launch.loadForFilesystem("overlay");
+    const laid = applyState(launch.kernel, { steps, newRoot, data: data?.root ?? null, onProgress });
+    for (const warning of laid.warnings) launch.warn(warning);
+    for (const { path, reason } of laid.degraded) launch.warn(`${path} is degraded to memory: ${reason}`);
+    const dataFilesystem = data?.uuid ?? null;
+    return { generation: generation?.name ?? null, dataFilesystem, dataVisible: data !== null, degraded: laid.degraded };
+  } catch (error) {
+    if (data !== null) detachDataFilesystem(launch.kernel, DATA_PLACE);
+    throw error;
+  } finally {
+    if (data !== null) launch.kernel.close(data.root);
+  }
+}
+
+/** Takes the data filesystem's own mount away, where it is; the binds made from it stay. */
+export function detachState(launch: Launch, laid: LaidState): void {
+  if (!laid.dataVisible) return;
+  detachDataFilesystem(launch.kernel, DATA_PLACE);
+  laid.dataVisible = false;
+}
+
+async function openData(launch: Launch, data: NonNullable<ControlFile["data"]>, request: StateRequest) {
+  const { kernel } = launch;
+  const device = await request.findDevice();
+  const superblock = withOpen(kernel, device, O.RDONLY, (fd) => readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n)));
+  if (superblock?.type !== data.filesystem) {
+    const seen = superblock?.type ?? "no known";
+    throw new Error(
+      `${device} has ${seen} filesystem, the control file says ${data.filesystem}; make it with mkfs.${data.filesystem}`,
+    );
+  }
+  const uuid = superblock.uuid ?? "unknown";
+  if (request.knownData !== null && request.knownData !== uuid) {
+    launch.warn(`the data filesystem is ${uuid}, the boot record knew ${request.knownData}: another disk, or made anew`);
+  }
+  launch.loadForFilesystem(data.filesystem);
+  const root = mountDataFilesystem(kernel, device, data.filesystem, DATA_PLACE);
+  try {
+    for (const warning of layOut(kernel, root, uuid)) launch.warn(warning);
+    return { root, uuid };
+  } catch (error) {
+    kernel.close(root);
+    detachDataFilesystem(kernel, DATA_PLACE);
+    throw error;
+  }
+}
+
+function makeGeneration(launch: Launch, data: { root: Descriptor }, request: StateRequest, controlDigest: string) {
+  const { slot, imageId, trial, previousEnd, committed, attempt } = request;
+  const slots = launch.control.slots.map((definition) => definition.name);
+  const found = readGenerations(launch.kernel, data.root, slots);
+  const plan = planGeneration({ slot, imageId, controlDigest, trial, previousEnd, committed, ...found });
+  launch.log.info(`state: ${plan.do} generation: ${plan.why}`);
+  if (plan.reason !== null) launch.warn(plan.reason);
+  const order = { plan, slot, imageId, controlDigest, attempt };
+  const prepared = prepareGeneration(launch.kernel, data.root, order, () => launch.chores());
+  for (const warning of prepared.warnings) launch.warn(warning);
+  return { name: generationName(prepared.number), path: prepared.path };
+}
