@@ -1,3 +1,7 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { cache } from "./places.ts";
+
 /** A disk of a machine. */
 export interface MachineDisk {
   /** Image file. */
@@ -53,4 +57,19 @@ export function diskWords(disks: MachineDisk[]): string[] {
     else words.push("-device", `virtio-blk-pci,${drive},${serial},write-cache=on`);
   });
   return words;
+}
+
+/**
+ * A copy of an image file for one machine to write to, as a path that works as long as this process lives. The file itself
+ * has no name any more, so that it is gone when this process is, however it ended. Holes stay holes.
+ */
+export function throwAwayCopy(file: string): string {
+  mkdirSync(cache, { recursive: true });
+  const directory = mkdtempSync(`${cache}/copy-`);
+  try {
+    execFileSync("cp", ["--reflink=auto", "--sparse=always", file, `${directory}/disk`]);
+    return `/proc/${process.pid}/fd/${openSync(`${directory}/disk`, "r+")}`;
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 }

@@ -17,7 +17,7 @@ export type Ending = "power-off" | "reboot" | "hang" | "crash" | "shell";
 export interface SmallRoot {
   /** Goes into the marker line, to tell images from each other: "v1". No line breaks. */
   facts: string;
-  then: Ending;
+  ending: Ending;
   /** Shell lines to run before the end. */
   script?: string;
   files?: TreeFiles;
@@ -45,9 +45,9 @@ say() { echo "$*" >/dev/ttyS1; echo "$*" >/dev/console; }
 settle() { sync; sleep 0.2; }
 say "small root up: $(cat /etc/small-root/facts)"
 [ ! -f /etc/small-root/script ] || . /etc/small-root/script
-say "small root ends: $(cat /etc/small-root/then)"
+say "small root ends: $(cat /etc/small-root/ending)"
 settle
-case "$(cat /etc/small-root/then)" in
+case "$(cat /etc/small-root/ending)" in
   power-off) umount -a -r 2>/dev/null; poweroff -f ;;
   reboot) umount -a -r 2>/dev/null; reboot -f ;;
   crash) echo c >/proc/sysrq-trigger ;;
@@ -90,7 +90,7 @@ export async function smallRootTree(tree: string, root: SmallRoot): Promise<void
   writeFiles(tree, {
     "/sbin/init": { content: init, mode: 0o755 },
     "/etc/small-root/facts": root.facts,
-    "/etc/small-root/then": root.then,
+    "/etc/small-root/ending": root.ending,
     "/etc/machine-id": "",
     "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
     "/etc/group": "root:x:0:\n",

@@ -61,9 +61,9 @@ export class Transcript {
   }
 
   #endLine(): void {
+    if (!this.#begun) this.lines.push({ ms: this.now(), text: "" });
     const last = this.lines.at(-1);
-    if (this.#begun && last) this.onLine(last);
-    else this.lines.push({ ms: this.now(), text: "" });
+    if (last) this.onLine(last);
     this.#begun = false;
   }
 

@@ -32,12 +32,13 @@ const packageOf = {
   "/bin/busybox": "busybox-static",
   "qemu-system-x86_64": "qemu-system-x86",
   mmdebstrap: "mmdebstrap",
+  cpio: "cpio",
 };
 
 const compiler = ["cc", "/usr/include/stdio.h", "objcopy"];
 const initrd = ["mksquashfs", "zstd", "xz"];
 const filesystems = ["mkfs.erofs", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "mcopy", "sgdisk", "sfdisk"];
-const machine = ["qemu-system-x86_64", "mmdebstrap", "flock", "depmod", "/bin/busybox", ...initrd, ...filesystems];
+const machine = ["qemu-system-x86_64", "mmdebstrap", "cpio", "flock", "depmod", "/bin/busybox", ...initrd, ...filesystems];
 
 /** What each script needs, and whether it uses dist/. */
 const scripts = {
