@@ -1,9 +1,7 @@
 import { parseArgs } from "node:util";
 import { BadInput, Refusal } from "../boot/outcome.ts";
 import { type Entry, table } from "./commands/table.ts";
-
-declare const SLIPWAY_VERSION: string | undefined;
-const version = typeof SLIPWAY_VERSION === "string" ? SLIPWAY_VERSION : "development";
+import { version } from "./version.ts";
 
 const exitCodes = "Exit codes: 0 done, 1 failed, 2 bad input, 3 refused because of the machine's state.";
 

@@ -13,6 +13,18 @@ export interface Entry {
 
 export const table: Entry[] = [
   {
+    name: "initrd build",
+    summary: "write an initrd for a machine's control file and kernel",
+    group: "builder",
+    load: () => import("../builder/initrd/build.ts"),
+  },
+  {
+    name: "initrd list",
+    summary: "show what is in an initrd and what it weighs",
+    group: "builder",
+    load: () => import("../builder/initrd/list.ts"),
+  },
+  {
     name: "state compile",
     summary: "compile system definition and fragments into a control file",
     group: "builder",

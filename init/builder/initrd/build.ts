@@ -1,0 +1,162 @@
+import { closeSync, existsSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
+import { posix } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { BadInput } from "../../../boot/outcome.ts";
+import { readControl } from "../../../state-ops/read-control.ts";
+import { flag, text, texts, type Verb } from "../../commands/verb.ts";
+import { version } from "../../version.ts";
+import { runHostProgram } from "../program.ts";
+import { writeCpio } from "./cpio.ts";
+import { readModuleDirectory } from "./depmod.ts";
+import { initrdEntries } from "./layout.ts";
+import { ownFile } from "./own-files.ts";
+import { makeRuntimeImage, type RuntimeFile, runtimeFiles } from "./runtime-image.ts";
+import { selectModules } from "./select-modules.ts";
+
+const BUSYBOX = "/bin/busybox";
+
+/** What an initrd is built from; paths of the host. */
+export interface InitrdInput {
+  control: string;
+  /** A lib/modules/VERSION directory. */
+  modules: string;
+  /** Names of modules; empty for the default set. */
+  named: string[];
+  /** Files for the runtime image: "PATH=FILE". */
+  extra: string[];
+  debug: boolean;
+  executable: string;
+  preinit: string;
+  /** zstd's, 1 to 22. */
+  level: number;
+  output: string;
+}
+
+/** Writes an initrd and returns what there is to say about it, line by line. Same input, same bytes. */
+export async function buildInitrd(input: InitrdInput): Promise<string[]> {
+  const control = readInput(input.control, "--control").toString("utf8");
+  try {
+    readControl(control);
+  } catch (error) {
+    throw error instanceof BadInput ? new BadInput(`${input.control}: ${error.message}`) : error;
+  }
+  if (!existsSync(input.modules)) throw new BadInput(`--modules ${input.modules} does not exist`);
+  const directory = readModuleDirectory(input.modules);
+  const selection = selectModules(directory, posix.basename(realpathSync(input.modules)), input.named);
+  const modules = new Map<string, Uint8Array>();
+  for (const { name, path } of selection.files) modules.set(name, await readModule(`${input.modules}/${path}`));
+  const files: RuntimeFile[] = [
+    { path: "/usr/bin/slipway", source: input.executable, mode: 0o755 },
+    ...(input.debug ? [debugShell()] : []),
+    ...input.extra.map(extraFile),
+  ];
+  const preinit = readInput(input.preinit, "--preinit");
+  readInput(input.executable, "--executable");
+  const scratch = posix.dirname(posix.resolve(input.output));
+  if (!existsSync(scratch)) throw new BadInput(`-o ${input.output}: the directory ${scratch} does not exist`);
+  const runtime = await makeRuntimeImage(runtimeFiles(files), input.level, scratch);
+  const { index, preinit: preinitModules } = selection;
+  const pieces = writeCpio(initrdEntries({ version, preinit, control, index, modules, preinitModules, runtime }));
+  writeAside(input.output, pieces);
+  const size = statSync(input.output).size;
+  return [
+    ...selection.absent.map((name) => `left out: kernel ${index.kernel} has no module ${name}`),
+    `${input.output}: ${size} bytes (${(size / 2 ** 20).toFixed(1)} MiB), kernel ${index.kernel}, ${modules.size} modules`,
+  ];
+}
+
+function readInput(path: string, option: string): Buffer<ArrayBuffer> {
+  if (!existsSync(path)) throw new BadInput(`${option} ${path} does not exist`);
+  return readFileSync(path);
+}
+
+/** A kernel module as the kernel wants it, whatever it is compressed with in the directory. */
+async function readModule(path: string): Promise<Uint8Array> {
+  if (!existsSync(path)) throw new BadInput(`${path} is in modules.dep but does not exist; run depmod again`);
+  if (path.endsWith(".xz")) return runHostProgram("xz", ["--decompress", "--stdout", path]);
+  if (path.endsWith(".zst")) return runHostProgram("zstd", ["--decompress", "--quiet", "--stdout", path]);
+  return path.endsWith(".gz") ? gunzipSync(readFileSync(path)) : readFileSync(path);
+}
+
+function debugShell(): RuntimeFile {
+  if (!existsSync(BUSYBOX)) throw new BadInput(`--debug needs ${BUSYBOX}, which does not exist; install Debian's busybox-static`);
+  return { path: "/usr/bin/busybox", source: BUSYBOX, mode: 0o755 };
+}
+
+function extraFile(words: string): RuntimeFile {
+  const at = words.indexOf("=");
+  const [path, source] = [words.slice(0, at), words.slice(at + 1)];
+  if (at < 1 || !path.startsWith("/") || path.endsWith("/") || posix.normalize(path) !== path) {
+    throw new BadInput(`--extra wants PATH=FILE with an absolute PATH, got "${words}"`);
+  }
+  readInput(source, `--extra ${path}=`);
+  return { path, source, mode: statSync(source).mode & 0o777 };
+}
+
+/** Writes beside the file and renames, so that what is there is always complete. */
+function writeAside(path: string, pieces: Uint8Array[]): void {
+  const aside = `${posix.dirname(path)}/.${posix.basename(path)}.${process.pid}`;
+  try {
+    const fd = openSync(aside, "w");
+    for (const piece of pieces) for (let at = 0; at < piece.length; ) at += writeSync(fd, piece, at);
+    closeSync(fd);
+    renameSync(aside, path);
+  } finally {
+    rmSync(aside, { force: true });
+  }
+}
+
+export const verb: Verb = {
+  help: `
+Usage: slipway initrd build --control FILE --modules DIRECTORY [OPTION]… -o FILE
+
+Writes an initrd: an uncompressed cpio archive with preinit, the control file, kernel modules, and one squashfs that
+holds the slipway executable and its libraries. Needs mksquashfs. Same input, same bytes.
+
+  --control FILE        control file of the machine, from slipway state compile
+  --modules DIRECTORY   lib/modules/VERSION of the kernel it is for, with depmod's files
+  --module NAME         a module to load at every boot, and what it needs; may be repeated. Without it, a default set
+                        for most disks and filesystems, of which a boot loads what the hardware and the mounts ask for
+  --extra PATH=FILE     puts FILE, and the libraries it needs, at PATH in the runtime; may be repeated
+  --debug               puts busybox into it, for rd.break and rd.shell
+  --executable FILE     the compiled slipway (default: this one)
+  --preinit FILE        the compiled preinit (default: the one in this executable)
+  --level N             zstd level of the squashfs, 1 to 22 (default 19; a low one is for trying things)
+  -o, --output FILE     where to write it`,
+  options: {
+    control: { type: "string" },
+    modules: { type: "string" },
+    module: { type: "string", multiple: true },
+    extra: { type: "string", multiple: true },
+    debug: { type: "boolean" },
+    executable: { type: "string" },
+    preinit: { type: "string" },
+    level: { type: "string" },
+    output: { type: "string", short: "o" },
+  },
+  positionals: [],
+  async run(values) {
+    const required = (name: string): string => {
+      const value = text(values, name);
+      if (value === undefined) throw new BadInput(`slipway initrd build needs --${name} (see slipway initrd build --help)`);
+      return value;
+    };
+    const level = text(values, "level") ?? "19";
+    if (!/^\d+$/.test(level) || Number(level) < 1 || Number(level) > 22) {
+      throw new BadInput(`--level is 1 to 22, got "${level}"`);
+    }
+    const lines = await buildInitrd({
+      control: required("control"),
+      modules: required("modules"),
+      named: texts(values, "module"),
+      extra: texts(values, "extra"),
+      debug: flag(values, "debug"),
+      executable: text(values, "executable") ?? ownFile("slipway"),
+      preinit: text(values, "preinit") ?? ownFile("preinit"),
+      level: Number(level),
+      output: required("output"),
+    });
+    for (const line of lines) console.log(line);
+    return 0;
+  },
+};

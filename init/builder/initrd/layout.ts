@@ -1,0 +1,64 @@
+import { MODULES, type ModuleIndex, writeModuleIndex } from "../../../boot/modules.ts";
+import type { CpioEntry } from "./cpio.ts";
+import { mergedDirectories } from "./runtime-image.ts";
+
+/** Path of the runtime image in the archive. */
+export const RUNTIME_IMAGE = "runtime.squashfs";
+
+export interface InitrdParts {
+  version: string;
+  preinit: Uint8Array;
+  /** The control file's text. */
+  control: string;
+  index: ModuleIndex;
+  /** Content by file name. */
+  modules: Map<string, Uint8Array>;
+  /** Names of the files that preinit loads, in order. */
+  preinitModules: string[];
+  runtime: Uint8Array;
+}
+
+/**
+ * The archive's entries. Small things come first and the runtime image last, so that too little memory cuts it and not
+ * them; behind it lies only the mark by which preinit sees that the kernel unpacked everything.
+ */
+export function initrdEntries(parts: InitrdParts): CpioEntry[] {
+  const file = (path: string, content: Uint8Array | string, mode = 0o644): CpioEntry => ({
+    path,
+    kind: "file",
+    mode,
+    content: typeof content === "string" ? new TextEncoder().encode(content) : content,
+  });
+  const modules = MODULES.directory.slice(1);
+  const directories = ["dev", "etc", "etc/slipway", modules, "proc", "run", "runtime", "sys", "sysroot"];
+  const preinitLines = parts.preinitModules.map((name) => `module ${MODULES.directory}/${name}\n`);
+  return [
+    ...directories.map((path): CpioEntry => ({ path, kind: "directory", mode: 0o755 })),
+    { path: "dev/console", kind: "character", mode: 0o600, major: 5, minor: 1 },
+    { path: "dev/null", kind: "character", mode: 0o666, major: 1, minor: 3 },
+    file("init", parts.preinit, 0o755),
+    file("etc/initrd-release", release(parts.version)),
+    file("etc/slipway/preinit.conf", `runtime ${parts.runtime.length}\n${preinitLines.join("")}`),
+    file("etc/slipway/control.json", parts.control),
+    { path: "usr", kind: "symlink", target: "runtime/usr" },
+    ...mergedDirectories.map((name): CpioEntry => ({ path: name, kind: "symlink", target: `usr/${name}` })),
+    file(MODULES.index.slice(1), writeModuleIndex(parts.index)),
+    ...[...parts.modules]
+      .sort(([left], [right]) => (left < right ? -1 : 1))
+      .map(([name, content]) => file(`${modules}/${name}`, content)),
+    file(RUNTIME_IMAGE, parts.runtime, 0o400),
+    file("etc/slipway/end", ""),
+  ];
+}
+
+/** See os-release(5); systemd knows an initrd by this file. */
+function release(version: string): string {
+  return [
+    `ID=slipway`,
+    `NAME=slipway`,
+    `PRETTY_NAME="slipway ${version} initrd"`,
+    `VERSION=${version}`,
+    `VERSION_ID=${version}`,
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,82 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { BadInput } from "../../../boot/outcome.ts";
+import type { Verb } from "../../commands/verb.ts";
+import { runHostProgram } from "../program.ts";
+import { type CpioListing, readCpio } from "./cpio.ts";
+import { RUNTIME_IMAGE } from "./layout.ts";
+
+interface Line {
+  size: number;
+  name: string;
+}
+
+const fileKinds: Record<number, string> = { 4: "directory", 12: "symlink", 2: "character device", 6: "block device" };
+
+/** What is in an initrd, as a table: the archive's entries, then the files of the runtime image before compression. */
+export async function describeInitrd(archive: Uint8Array): Promise<string> {
+  const entries = readCpio(archive);
+  const parts = [section("In the archive", entries.map(entryLine), archive.length, "with headers and padding")];
+  const runtime = entries.find((entry) => entry.path === RUNTIME_IMAGE);
+  if (runtime) {
+    const image = archive.subarray(runtime.start, runtime.start + runtime.size);
+    parts.push(section(`In ${RUNTIME_IMAGE}, before compression`, await runtimeLines(image), runtime.size, "compressed"));
+  }
+  return parts.join("\n\n");
+}
+
+function entryLine(entry: CpioListing): Line {
+  const kind = fileKinds[entry.mode >> 12];
+  return { size: entry.size, name: kind === undefined ? entry.path : `${entry.path} (${kind})` };
+}
+
+/** Files and links of a squashfs, from unsquashfs(1). */
+async function runtimeLines(image: Uint8Array): Promise<Line[]> {
+  const scratch = mkdtempSync(`${tmpdir()}/slipway-initrd-`);
+  try {
+    writeFileSync(`${scratch}/image`, image);
+    const said = (await runHostProgram("unsquashfs", ["-lln", "-d", "", `${scratch}/image`])).toString();
+    // -rwxr-xr-x 0/0   109226160 1970-01-01 00:00 /usr/bin/slipway
+    return said.split("\n").flatMap((line): Line[] => {
+      const found = /^([-l])\S+ +\d+\/\d+ +(\d+) \S+ \S+ (.+)$/.exec(line);
+      return found ? [{ size: Number(found[2]), name: found[3] ?? "" }] : [];
+    });
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Lines from heavy to light, their sum, and what the whole weighs. */
+function section(title: string, lines: Line[], whole: number, wholeName: string): string {
+  const sorted = lines.toSorted((left, right) => right.size - left.size || (left.name < right.name ? -1 : 1));
+  const sum = lines.reduce((total, line) => total + line.size, 0);
+  const row = (size: number, name: string): string =>
+    `${String(size).padStart(12)} ${(size / 2 ** 20).toFixed(2).padStart(8)}  ${name}`;
+  return [
+    `${title}:`,
+    `${"bytes".padStart(12)} ${"MiB".padStart(8)}  name`,
+    ...sorted.map((line) => row(line.size, line.name)),
+    row(sum, `total of ${lines.length}`),
+    row(whole, wholeName),
+  ].join("\n");
+}
+
+export const verb: Verb = {
+  help: `
+Usage: slipway initrd list FILE
+
+Shows what is in an initrd that slipway initrd build made, and what each part weighs: the archive's entries, and the
+files of the runtime image (with unsquashfs).`,
+  options: {},
+  positionals: ["FILE"],
+  async run(_values, [file = ""]) {
+    if (!existsSync(file)) throw new BadInput(`${file} does not exist`);
+    const archive = readFileSync(file);
+    try {
+      console.log(await describeInitrd(archive));
+    } catch (error) {
+      throw error instanceof BadInput ? new BadInput(`${file}: ${error.message}`) : error;
+    }
+    return 0;
+  },
+};

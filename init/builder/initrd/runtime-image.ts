@@ -1,0 +1,68 @@
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { posix } from "node:path";
+import { BadInput } from "../../../boot/outcome.ts";
+import { runHostProgram } from "../program.ts";
+import { librariesOf } from "./libraries.ts";
+
+/** What goes into the runtime image, by its absolute path there. */
+export interface RuntimeFile {
+  path: string;
+  /** A file of the host. */
+  source: string;
+  mode: number;
+}
+
+/** Directories at the root of the initrd that are links into /usr, as everywhere since the merge of / and /usr. */
+export const mergedDirectories = ["bin", "sbin", "lib", "lib64"];
+
+/** `path` without links of {@link mergedDirectories}: "/lib64/ld.so" is "/usr/lib64/ld.so". */
+function merged(path: string): string {
+  return mergedDirectories.includes(path.split("/")[1] ?? "") ? `/usr${path}` : path;
+}
+
+/** The files and the libraries that their ELF headers need, sorted. Throws BadInput when one path would hold two files. */
+export function runtimeFiles(files: RuntimeFile[]): RuntimeFile[] {
+  const libraries = librariesOf(files.map((file) => file.source)).map((library) => ({ ...library, mode: 0o755 }));
+  const byPath = new Map<string, RuntimeFile>();
+  for (const file of [...files, ...libraries]) {
+    const path = merged(file.path);
+    const other = byPath.get(path);
+    if (other === undefined) byPath.set(path, { ...file, path });
+    else if (!readFileSync(other.source).equals(readFileSync(file.source))) {
+      throw new BadInput(`${path} would be two files, ${other.source} and ${file.source}; give one of them another path`);
+    }
+  }
+  return [...byPath.values()].sort((left, right) => (left.path < right.path ? -1 : 1));
+}
+
+/**
+ * Makes the squashfs that preinit mounts at /runtime. Blocks of 128 KiB: of a large executable only those that a start
+ * touches are ever unpacked. `level` is zstd's, 1 to 22. `scratch` is a directory that exists.
+ */
+export async function makeRuntimeImage(files: RuntimeFile[], level: number, scratch: string): Promise<Buffer<ArrayBuffer>> {
+  const aside = mkdtempSync(`${scratch}/.slipway-runtime-`);
+  try {
+    const tree = `${aside}/tree`;
+    const image = `${aside}/image`;
+    for (const file of files) {
+      const to = `${tree}${file.path}`;
+      makeDirectories(tree, posix.dirname(file.path));
+      if (statSync(file.source).isDirectory()) throw new BadInput(`${file.source} is a directory; name the files in it`);
+      copyFileSync(file.source, to);
+      chmodSync(to, file.mode);
+    }
+    const compression = ["-comp", "zstd", "-Xcompression-level", String(level), "-b", "131072"];
+    const same = ["-all-root", "-no-xattrs", "-all-time", "0", "-mkfs-time", "0", "-no-exports"];
+    await runHostProgram("mksquashfs", [tree, image, "-noappend", "-no-progress", "-quiet", ...compression, ...same]);
+    return readFileSync(image);
+  } finally {
+    rmSync(aside, { recursive: true, force: true });
+  }
+}
+
+/** Like mkdir -p, with mode 755 whatever the umask is. */
+function makeDirectories(tree: string, path: string): void {
+  if (path !== "/") makeDirectories(tree, posix.dirname(path));
+  mkdirSync(`${tree}${path}`, { recursive: true });
+  chmodSync(`${tree}${path}`, 0o755);
+}

@@ -1,0 +1,35 @@
+import { spawn } from "node:child_process";
+
+/** Programs of the field's that a builder's verb calls, and the Debian packages that bring them. */
+const packages: Record<string, string> = {
+  mksquashfs: "squashfs-tools",
+  unsquashfs: "squashfs-tools",
+  xz: "xz-utils",
+  zstd: "zstd",
+};
+
+/**
+ * Runs a program of the host to its end and returns what it wrote to standard output. /usr/sbin is searched too, and it
+ * speaks the C locale. Throws when it cannot be started or ends with another code than 0; the message quotes its errors.
+ */
+export async function runHostProgram(program: string, words: string[]): Promise<Buffer<ArrayBuffer>> {
+  const path = `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`;
+  const { SOURCE_DATE_EPOCH: _, ...environment } = process.env; // times are given by option
+  const child = spawn(program, words, { env: { ...environment, LC_ALL: "C", PATH: path }, stdio: ["ignore", "pipe", "pipe"] });
+  const output: Buffer[] = [];
+  const errors: Buffer[] = [];
+  child.stdout.on("data", (chunk: Buffer) => output.push(chunk));
+  child.stderr.on("data", (chunk: Buffer) => errors.push(chunk));
+  const end = await new Promise<string>((resolve, reject) => {
+    child.on("error", (error) => {
+      const remedy = packages[program] ? `install Debian's ${packages[program]}` : "is it installed?";
+      reject(new Error(`${program} cannot be started: ${error.message}; ${remedy}`));
+    });
+    child.on("close", (code, signal) => resolve(String(code ?? signal)));
+  });
+  if (end === "0") return Buffer.concat(output);
+  const said = Buffer.concat([...errors, ...output])
+    .toString()
+    .trim();
+  throw new Error(`${[program, ...words].join(" ")} ended with ${end}:\n${said.split("\n").slice(-15).join("\n")}`);
+}

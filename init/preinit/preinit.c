@@ -1,0 +1,250 @@
+/*
+ * The initrd's /init. Bun cannot start without /proc, and would obey words of the kernel's command line that arrive in
+ * its environment and arguments; so this mounts what is needed, attaches the runtime image and executes slipway with an
+ * environment and arguments of its own. Everything that can be done later is done later.
+ *
+ * Reads /etc/slipway/preinit.conf, which the initrd's builder writes ("runtime BYTES", then "module FILE" lines in load
+ * order). No libc; the file /etc/slipway/end is the archive's last, so that it is there only if all was unpacked.
+ */
+#include <asm/fcntl.h>
+#include <asm/stat.h>
+#include <asm/unistd.h>
+#include <linux/errno.h>
+#include <linux/loop.h>
+#include <linux/mount.h>
+
+/* What depends on the architecture: the system call, and how the first C function is entered. */
+#if defined(__x86_64__)
+static long call6(long number, long a, long b, long c, long d, long e, long f) {
+  long result;
+  register long r10 __asm__("r10") = d;
+  register long r8 __asm__("r8") = e;
+  register long r9 __asm__("r9") = f;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                   : "rcx", "r11", "memory");
+  return result;
+}
+__asm__(".globl _start\n_start: xor %ebp, %ebp\n and $-16, %rsp\n call preinit\n");
+#else
+#error "preinit has no system call for this architecture yet: add call6 and _start here"
+#endif
+
+#define CALL(number, a, b, c, d, e) call6(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
+#define AT_CWD (-100)
+#define BOOTTIME 7
+#define RUNTIME_IMAGE "/runtime.squashfs"
+#define SLIPWAY "/runtime/usr/bin/slipway"
+
+/* A line that is put together; what does not fit is cut. */
+struct line {
+  char text[600];
+  unsigned long length;
+};
+
+static void add(struct line *line, const char *text) {
+  while (*text != 0 && line->length < sizeof line->text - 2) line->text[line->length++] = *text++;
+  line->text[line->length] = 0;
+}
+
+static void add_number(struct line *line, unsigned long value) {
+  char digits[24];
+  int at = sizeof digits - 1;
+  digits[at] = 0;
+  do {
+    digits[--at] = (char)('0' + value % 10);
+    value /= 10;
+  } while (value != 0);
+  add(line, digits + at);
+}
+
+static const char *const error_names[] = {
+    [ENOENT] = "ENOENT", [EIO] = "EIO",       [ENOEXEC] = "ENOEXEC", [ENOMEM] = "ENOMEM", [EACCES] = "EACCES",
+    [EBUSY] = "EBUSY",   [ENODEV] = "ENODEV", [EINVAL] = "EINVAL",   [ENXIO] = "ENXIO",   [ELIBBAD] = "ELIBBAD",
+};
+
+static long open_file(const char *path, int flags) { return CALL(__NR_openat, AT_CWD, path, flags | O_CLOEXEC, 0, 0); }
+
+static void close_file(long fd) { CALL(__NR_close, fd, 0, 0, 0, 0); }
+
+/* Says it on the kernel's log and on the console, and ends: the kernel panics, and restarts after its panic timeout. */
+static void __attribute__((noreturn)) stop(struct line *line) {
+  long log = open_file("/dev/kmsg", O_WRONLY);
+  if (log >= 0) CALL(__NR_write, log, line->text, line->length, 0, 0);
+  add(line, "\n");
+  CALL(__NR_write, 2, line->text + 3, line->length - 3, 0, 0); /* without "<2>" */
+  for (;;) CALL(__NR_exit_group, 1, 0, 0, 0, 0);
+}
+
+static void __attribute__((noreturn)) fail(const char *what, const char *subject, long result, const char *remedy) {
+  static struct line line;
+  add(&line, "<2>slipway: preinit: ");
+  add(&line, what);
+  add(&line, subject);
+  if (result < 0) {
+    add(&line, ": ");
+    if (-result < (long)(sizeof error_names / sizeof *error_names) && error_names[-result]) add(&line, error_names[-result]);
+    add(&line, " (");
+    add_number(&line, (unsigned long)-result);
+    add(&line, ")");
+  }
+  add(&line, "; ");
+  add(&line, remedy);
+  stop(&line);
+}
+
+static void __attribute__((noreturn)) fail_truncated(unsigned long have, unsigned long want) {
+  static struct line line;
+  add(&line, "<2>slipway: preinit: the runtime image is truncated: ");
+  add_number(&line, have);
+  add(&line, " of ");
+  add_number(&line, want);
+  add(&line, " bytes; the machine has too little memory for this initrd, or its file was not loaded as a whole");
+  stop(&line);
+}
+
+static void mount_or_fail(const char *source, const char *target, const char *type, unsigned long flags, const char *data) {
+  long result = CALL(__NR_mount, source, target, type, flags, data);
+  if (result < 0) fail("cannot mount ", target, result, "the kernel lacks this filesystem, or the initrd its directory");
+}
+
+static char text[16384];
+
+/* Reads a small file into `text`. Returns its length, or a negative errno. */
+static long read_text(const char *path) {
+  long fd = open_file(path, O_RDONLY), length = 0, result;
+  if (fd < 0) return fd;
+  while ((result = CALL(__NR_read, fd, text + length, sizeof text - 1 - length, 0, 0)) > 0) length += result;
+  close_file(fd);
+  text[length] = 0;
+  return result < 0 ? result : length;
+}
+
+/* Where `line` goes on behind `word`; null if it does not begin so. */
+static char *after(char *line, const char *word) {
+  while (*word != 0)
+    if (*line++ != *word++) return 0;
+  return line;
+}
+
+static unsigned long now(void) {
+  long time[2] = {0, 0};
+  CALL(__NR_clock_gettime, BOOTTIME, time, 0, 0, 0);
+  return (unsigned long)time[0] * 1000000000ul + (unsigned long)time[1];
+}
+
+/* A panic restarts the machine after 10 s, unless its command line or kernel says otherwise. */
+static void set_panic_timeout(void) {
+  int word_starts = 1;
+  if (read_text("/proc/sys/kernel/panic") < 1 || text[0] != '0' || read_text("/proc/cmdline") < 0) return;
+  for (char *at = text; *at != 0; at++) {
+    if (word_starts && after(at, "-- ")) break;
+    if (word_starts && after(at, "panic=")) return;
+    word_starts = *at == ' ' || *at == '\t';
+  }
+  long fd = open_file("/proc/sys/kernel/panic", O_WRONLY);
+  CALL(__NR_write, fd, "10", 2, 0, 0);
+  close_file(fd);
+}
+
+/* Descriptors 0 to 2 on the console; on /dev/null where there is none, for Bun dies without them. */
+static void open_console(void) {
+  long fd = open_file("/dev/console", O_RDWR | O_NOCTTY);
+  if (fd < 0) fd = open_file("/dev/null", O_RDWR);
+  for (int to = 0; to <= 2; to++)
+    if (fd != to) CALL(__NR_dup3, fd, to, 0, 0, 0);
+  if (fd <= 2) CALL(__NR_fcntl, fd, F_SETFD, 0, 0, 0);
+  else close_file(fd);
+}
+
+static void load_module(const char *file) {
+  long fd = open_file(file, O_RDONLY);
+  if (fd < 0) fail("cannot open ", file, fd, "the initrd is incomplete; build it again");
+  long result = CALL(__NR_finit_module, fd, "", 0, 0, 0);
+  if (result < 0 && result != -EEXIST)
+    fail("cannot load ", file, result, "is the initrd built with the modules of the kernel that runs?");
+  close_file(fd);
+}
+
+/* Carries out the configuration; returns the size that the runtime image has to have. */
+static unsigned long configure(void) {
+  unsigned long size = 0;
+  long result = read_text("/etc/slipway/preinit.conf");
+  if (result < 0) fail("cannot read ", "/etc/slipway/preinit.conf", result, "build the initrd with slipway initrd build");
+  for (char *line = text, *next; *line != 0; line = next) {
+    char *value;
+    for (next = line; *next != 0 && *next != '\n'; next++) continue;
+    if (*next != 0) *next++ = 0;
+    if ((value = after(line, "runtime ")) != 0)
+      for (size = 0; *value >= '0' && *value <= '9'; value++) size = size * 10 + (unsigned long)(*value - '0');
+    else if ((value = after(line, "module ")) != 0) load_module(value);
+    else fail("does not know this line of /etc/slipway/preinit.conf: ", line, 0, "build the initrd again");
+  }
+  return size;
+}
+
+/*
+ * The kernel gives a file its size before it writes the content, and goes on after a failed write: so count the blocks
+ * that are there, and look for the archive's last file.
+ */
+static void check_runtime(long image, unsigned long want) {
+  static struct stat status;
+  long result = CALL(__NR_fstat, image, &status, 0, 0, 0);
+  if (result < 0) fail("cannot stat ", RUNTIME_IMAGE, result, "build the initrd again");
+  unsigned long size = (unsigned long)status.st_size, blocks = (unsigned long)status.st_blocks * 512;
+  if (size != want || blocks < want) fail_truncated(blocks < size ? blocks : size, want);
+  result = open_file("/etc/slipway/end", O_RDONLY);
+  if (result < 0) fail("the initrd was cut short, no ", "/etc/slipway/end", result, "is there too little memory for it?");
+  close_file(result);
+}
+
+static void mount_runtime(unsigned long want) {
+  static struct loop_config config;
+  static struct line device;
+  long image = open_file(RUNTIME_IMAGE, O_RDONLY);
+  if (image == -ENOENT) fail_truncated(0, want);
+  if (image < 0) fail("cannot open ", RUNTIME_IMAGE, image, "build the initrd again");
+  check_runtime(image, want);
+  long control = open_file("/dev/loop-control", O_RDWR);
+  if (control < 0) fail("cannot open ", "/dev/loop-control", control, "does the kernel have the loop driver?");
+  long number = CALL(__NR_ioctl, control, LOOP_CTL_GET_FREE, 0, 0, 0);
+  if (number < 0) fail("finds no free device at ", "/dev/loop-control", number, "are all loop devices taken?");
+  add(&device, "/dev/loop");
+  add_number(&device, (unsigned long)number);
+  long loop = open_file(device.text, O_RDONLY);
+  if (loop < 0) fail("cannot open ", device.text, loop, "is CONFIG_DEVTMPFS in the kernel?");
+  config.fd = (unsigned)image;
+  config.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
+  long result = CALL(__NR_ioctl, loop, LOOP_CONFIGURE, &config, 0, 0);
+  if (result < 0) fail("cannot attach the runtime image to ", device.text, result, "LOOP_CONFIGURE needs Linux 5.8");
+  mount_or_fail(device.text, "/runtime", "squashfs", MS_RDONLY | MS_NODEV | MS_NOSUID, "");
+  close_file(loop);
+  close_file(control);
+  close_file(image); /* while one is open, the memory of the image is never freed */
+}
+
+__attribute__((noreturn, used)) void preinit(void) {
+  unsigned long started = now();
+  static struct line times;
+  if (CALL(__NR_getpid, 0, 0, 0, 0, 0) != 1 || CALL(__NR_faccessat, AT_CWD, "/etc/initrd-release", 0, 0, 0) < 0) {
+    static const char only[] = "preinit runs only as PID 1 of an initrd\n";
+    CALL(__NR_write, 2, only, sizeof only - 1, 0, 0);
+    for (;;) CALL(__NR_exit_group, 2, 0, 0, 0, 0);
+  }
+  mount_or_fail("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
+  set_panic_timeout();
+  mount_or_fail("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=755");
+  open_console();
+  mount_or_fail("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
+  mount_or_fail("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755");
+  mount_runtime(configure());
+  add(&times, "SLIPWAY_PREINIT=");
+  add_number(&times, started);
+  add(&times, " ");
+  add_number(&times, now());
+  const char *arguments[] = {"slipway", 0};
+  const char *environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TERM=linux", times.text, 0};
+  long result = CALL(__NR_execve, SLIPWAY, arguments, environment, 0, 0);
+  fail("cannot execute ", SLIPWAY, result, "are it and its dynamic linker in the runtime image?");
+}

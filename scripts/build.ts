@@ -1,0 +1,112 @@
+/** `npm run build`: dist/slipway, dist/preinit and dist/rootfs.tar. Same sources, same bytes. */
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import packageJson from "../package.json" with { type: "json" };
+import { dist, project } from "../qemu/places.ts";
+import { runProgram } from "../qemu/program.ts";
+import { compile, evaluatedModules } from "./compile.ts";
+
+const preinitLimit = 16 * 1024;
+
+/** Seconds since the epoch: SOURCE_DATE_EPOCH, else the last commit's time. */
+async function buildTime(): Promise<number> {
+  const wanted = process.env.SOURCE_DATE_EPOCH;
+  const seconds = wanted ?? (await runProgram("git", ["log", "-1", "--format=%ct"], { directory: project })).trim();
+  if (!/^\d+$/.test(seconds)) throw new Error(`SOURCE_DATE_EPOCH has to be seconds since 1970, is "${seconds}"`);
+  return Number(seconds);
+}
+
+async function buildPreinit(): Promise<string> {
+  const flags = [
+    "-Os -static -nostdlib -nostartfiles -ffreestanding -fno-pie -no-pie -fno-stack-protector -fcf-protection=none",
+    "-fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -Wall -Wextra -Werror -s",
+    "-Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,noexecstack",
+  ].flatMap((line) => line.split(" "));
+  await runProgram("gcc", [...flags, "-o", `${dist}/preinit`, `${project}/init/preinit/preinit.c`]);
+  const size = statSync(`${dist}/preinit`).size;
+  if (size > preinitLimit) throw new Error(`dist/preinit has ${size} bytes, ${preinitLimit} are allowed`);
+  return `${size} bytes`;
+}
+
+/** What a boot evaluates must stay small: zod and yaml together double its start. */
+async function checkBootModules(): Promise<string> {
+  const entry = `${project}/init/sequence/pid1.ts`;
+  if (!existsSync(entry)) return "init/sequence/pid1.ts is not there yet";
+  const modules = await evaluatedModules(entry);
+  const foreign = modules.filter((path) => path.includes("node_modules/"));
+  if (foreign.length > 0) throw new Error(`PID 1 would evaluate ${foreign.join(", ")}; reach it by import() of a verb`);
+  return `${modules.length} modules, none of them from node_modules`;
+}
+
+async function buildExecutable(seconds: number): Promise<string> {
+  await compile({
+    entry: `${project}/init/main.ts`,
+    output: `${dist}/slipway`,
+    assets: [`${dist}/preinit`],
+    version: packageJson.version,
+    buildUnixMs: seconds * 1000,
+  });
+  const said = (await runProgram(`${dist}/slipway`, ["--version"])).trim();
+  if (said !== `slipway ${packageJson.version}`) throw new Error(`dist/slipway --version says "${said}"`);
+  return `${said}, ${statSync(`${dist}/slipway`).size} bytes`;
+}
+
+/** Gives directories mode 755, files 644, and leaves symbolic links alone. */
+function plainModes(path: string): void {
+  const status = lstatSync(path);
+  if (status.isSymbolicLink()) return;
+  chmodSync(path, status.isDirectory() ? 0o755 : 0o644);
+  if (status.isDirectory()) for (const name of readdirSync(path)) plainModes(`${path}/${name}`);
+}
+
+/** The executable, units and fragments as they lie in an image. */
+async function buildRootfs(seconds: number): Promise<string> {
+  const tree = mkdtempSync(`${dist}/.rootfs-`);
+  const said: string[] = [];
+  try {
+    for (const [from, to] of [
+      ["init/units", "usr/lib/systemd/system"],
+      ["state-ops/fragments", "usr/share/slipway/state.d"],
+    ] as const) {
+      const names = existsSync(`${project}/${from}`) ? readdirSync(`${project}/${from}`) : [];
+      mkdirSync(`${tree}/${to}`, { recursive: true });
+      for (const name of names) {
+        cpSync(`${project}/${from}/${name}`, `${tree}/${to}/${name}`, { recursive: true, verbatimSymlinks: true });
+      }
+      said.push(`${names.length} from ${from}`);
+    }
+    plainModes(tree);
+    mkdirSync(`${tree}/usr/bin`);
+    cpSync(`${dist}/slipway`, `${tree}/usr/bin/slipway`);
+    chmodSync(`${tree}/usr/bin/slipway`, 0o755);
+    const same = ["--format=gnu", "--sort=name", `--mtime=@${seconds}`, "--owner=root:0", "--group=root:0", "--numeric-owner"];
+    await runProgram("tar", ["--create", ...same, `--file=${dist}/.rootfs.tar`, `--directory=${tree}`, "usr"]);
+    renameSync(`${dist}/.rootfs.tar`, `${dist}/rootfs.tar`);
+  } finally {
+    rmSync(tree, { recursive: true, force: true });
+  }
+  return `${statSync(`${dist}/rootfs.tar`).size} bytes: the executable, ${said.join(", ")}`;
+}
+
+async function step(name: string, work: Promise<string>): Promise<void> {
+  const started = performance.now();
+  const said = await work;
+  console.log(`${name.padEnd(18)} ${((performance.now() - started) / 1000).toFixed(1).padStart(5)} s  ${said}`);
+}
+
+const seconds = await buildTime();
+mkdirSync(dist, { recursive: true });
+await step("dist/preinit", buildPreinit());
+await step("modules of PID 1", checkBootModules());
+await step("dist/slipway", buildExecutable(seconds));
+await step("dist/rootfs.tar", buildRootfs(seconds));

@@ -1,0 +1,65 @@
+/** How the executable is compiled, and what of it a boot evaluates. */
+import { rmSync } from "node:fs";
+
+/** Options that the executable's own runtime starts with: no code from text, no native addons, no C compiler. */
+export const runtimeOptions = ["--disallow-code-generation-from-strings=strict", "--no-addons", "--no-ffi-cc"];
+
+export interface CompileInput {
+  entry: string;
+  /** The executable. Its name is part of its bytes. */
+  output: string;
+  /** Files that are embedded; see {@link https://bun.com/docs/bundler/executables}. */
+  assets: string[];
+  version: string;
+  /** Milliseconds since the epoch; the clock is never set before it. */
+  buildUnixMs: number;
+}
+
+/** Compiles `entry` and all it imports to one executable. Same sources, same `output` name, same bytes. Throws on errors. */
+export async function compile(input: CompileInput): Promise<void> {
+  rmSync(input.output, { force: true });
+  const built = await Bun.build({
+    entrypoints: [input.entry],
+    target: "bun",
+    minify: true,
+    bytecode: true,
+    define: {
+      SLIPWAY_VERSION: JSON.stringify(input.version),
+      SLIPWAY_BUILD_UNIX_MS: String(input.buildUnixMs),
+    },
+    compile: {
+      outfile: input.output,
+      assets: input.assets,
+      execArgv: runtimeOptions,
+      jitPolicy: 100, // a boot runs everything once: compiling it costs more than interpreting it
+      autoloadDotenv: false,
+      autoloadBunfig: false,
+      autoloadTsconfig: false,
+      autoloadPackageJson: false,
+    },
+    throw: false,
+  });
+  if (!built.success) throw new Error(`bun build of ${input.entry}:\n${built.logs.map(String).join("\n")}`);
+}
+
+/**
+ * Files that evaluating `entry` evaluates, without those that wait behind import(). Paths are relative to the working
+ * directory.
+ */
+export async function evaluatedModules(entry: string): Promise<string[]> {
+  const built = await Bun.build({ entrypoints: [entry], target: "bun", splitting: true, metafile: true, throw: false });
+  if (!built.success || !built.metafile) throw new Error(`bun build of ${entry}:\n${built.logs.map(String).join("\n")}`);
+  const { inputs } = built.metafile;
+  const first = Object.keys(inputs).find((path) => path === entry || entry.endsWith(`/${path}`));
+  if (first === undefined) throw new Error(`bun build of ${entry} does not name it among its inputs`);
+  const seen = new Set<string>();
+  const queue = [first];
+  for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
+    if (seen.has(path)) continue;
+    seen.add(path);
+    for (const found of inputs[path]?.imports ?? []) {
+      if (found.kind !== "dynamic-import" && inputs[found.path]) queue.push(found.path);
+    }
+  }
+  return [...seen].sort();
+}
