@@ -110,12 +110,9 @@ function hasContent(entry: ImageEntry | null, path: string, image: ImageTree): b
   return entry.kind !== "file" || image.text(path)?.trim() !== "uninitialized";
 }
 
-function resolve(name: string | number | undefined, names: ReadonlyMap<string, number>): number | null | undefined {
-  return typeof name === "string" && !/^[0-9]+$/.test(name)
-    ? (names.get(name) ?? null)
-    : name === undefined
-      ? undefined
-      : Number(name);
+/** The number; undefined where none was declared, null where the image has no such name. */
+function resolve(declared: string | number | undefined, names: ReadonlyMap<string, number>): number | null | undefined {
+  return typeof declared === "string" ? (names.get(declared) ?? null) : declared;
 }
 
 function singleFileFault(declared: FragmentOperator, kind: Operator["kind"]): string | null {

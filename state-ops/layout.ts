@@ -159,5 +159,6 @@ function completeDigests(complete: string): Map<string, unknown> | null {
   if (value === null || value.schema !== 1 || typeof files !== "object" || files === null) {
     return null;
   }
-  return value.digest === digestOf(value) ? new Map(Object.entries(files)) : null;
+  const whole = value.digest === digestOf(value) && canonicalJson(value) === complete;
+  return whole ? new Map(Object.entries(files)) : null;
 }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { map, oneOf, size, text } from "./words.ts";
 
 const principal = (what: string) =>
-  z.union([z.int().min(0).max(0xff_ff_ff_fe), z.string().regex(/^[a-z_][a-z0-9_.-]*\$?$/i)], {
+  z.union([z.int().min(0).max(0xff_ff_ff_fe), z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]*\$?$/)], {
     error: `must be the name or number of a ${what}`,
   });
 

@@ -1,0 +1,181 @@
+import * as fc from "fast-check";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { BadInput } from "../../boot/outcome.ts";
+import { canonicalJson, canonicalJsonWithDigest } from "../../state-ops/canonical-json.ts";
+import type { ControlFile, Operator } from "../../state-ops/control.ts";
+import { readControl } from "../../state-ops/read-control.ts";
+
+function operator(path: string, changes: Partial<Operator> = {}): Operator {
+  const id = path.slice(1).replaceAll("/", "-");
+  const base: Omit<Operator, "id" | "path"> = {
+    kind: "directory",
+    state: "persistent",
+    via: "bind",
+    seed: "image",
+    mode: 0o755,
+    owner: null,
+    group: 0,
+    size: null,
+    onFailure: "required",
+    generate: null,
+    reason: null,
+    origin: `app/x.yaml:${path.length}`,
+  };
+  return { id, path, ...base, ...changes };
+}
+
+const etc = operator("/etc", { via: "overlay" });
+const machineId = operator("/etc/machine-id", { kind: "file", state: "identity", seed: "none", generate: "machine-id" });
+const tmp = operator("/tmp", { state: "ephemeral", via: "tmpfs", seed: "none", size: 4096 });
+
+const control: Omit<ControlFile, "digest"> = {
+  schema: 1,
+  system: "acme",
+  slots: [
+    { name: "a", device: "PARTLABEL=root-a" },
+    { name: "b", device: "/dev/vda3" },
+  ],
+  disk: null,
+  data: { device: "UUID=1234", filesystem: "xfs" },
+  bootRecord: { store: "record", device: "PARTLABEL=boot-record" },
+  chooser: "slipway",
+  tries: { trial: 3, committed: 10 },
+  trialDeadline: 600,
+  deviceTimeout: 30,
+  watchdog: { timeout: 30, after: "systemd" },
+  commandLine: "locked",
+  trust: { mode: "unsigned" },
+  operators: [etc, machineId, tmp],
+};
+
+function refused(text: string, message: RegExp): void {
+  try {
+    readControl(text);
+  } catch (error) {
+    assert.instance(error, BadInput);
+    assert.match(String(error), message);
+    return;
+  }
+  assert.unreachable(`was read: ${text}`);
+}
+
+test("a control file is read as it was written", () => {
+  const { digest, ...rest } = readControl(canonicalJsonWithDigest(control));
+  assert.equal(rest, control);
+  assert.match(digest, /^sha256:/);
+});
+
+const faults: [string, object, RegExp][] = [
+  ["another schema", { schema: 2 }, /schema must be 1, is 2; this initrd is older/],
+  ["an unknown key", { recovery: {} }, /recovery is not known to this version of slipway; known are: schema/],
+  ["a key below", { tries: { trial: 3, committed: 10, third: 1 } }, /tries\.third is not known/],
+  ["a missing key below", { tries: { trial: 3 } }, /tries\.committed is missing/],
+  ["no slots", { slots: [] }, /slots must be a list with at least one slot/],
+  ["a slot twice", { slots: [control.slots[0], control.slots[0]] }, /slots: two are named "a"/],
+  ["a slot's name", { slots: [{ name: "../x", device: "LABEL=x" }] }, /slots\[0\]\.name: "\.\.\/x" cannot name a slot/],
+  ["a device", { disk: "vda" }, /disk: "vda" is no device reference/],
+  [
+    "a filesystem",
+    { data: { device: "LABEL=x", filesystem: "ext3" } },
+    /data\.filesystem must be "ext4" or "xfs" or "btrfs", is "ext3"/,
+  ],
+  ["another store", { bootRecord: { store: "grubenv", device: "LABEL=x" } }, /bootRecord\.store must be "record"/],
+  ["a number", { trialDeadline: 1.5 }, /trialDeadline must be a whole number from 1 to 86400, is 1.5/],
+  ["a text", { system: 7 }, /system must be a text that is not empty, is 7/],
+  ["operators of another type", { operators: {} }, /operators must be a list, is an object/],
+  ["an operator that is none", { operators: [3] }, /operators\[0\] must be an object, is 3/],
+  ["a path that is not canonical", { operators: [{ ...etc, path: "/etc/" }] }, /operators\[0\]\.path: .*not canonical/],
+  ["a climbing path", { operators: [{ ...etc, path: "/etc/../usr" }] }, /not canonical/],
+  ["a closed tree", { operators: [{ ...etc, path: "/usr/lib" }] }, /never writable state/],
+  ["a store that leads elsewhere", { operators: [{ ...etc, id: "../x" }] }, /cannot name a store/],
+  [
+    "a word of another version",
+    { operators: [{ ...etc, via: "symlink" }] },
+    /operators\[0\]\.via must be "overlay" or "bind" or "tmpfs"/,
+  ],
+  ["an ephemeral bind", { operators: [{ ...tmp, via: "bind", size: null }] }, /not built for ephemeral/],
+  ["shared without a reason", { operators: [operator("/srv", { state: "shared" })] }, /say why in "reason:"/],
+  ["one path twice", { operators: [etc, { ...etc, id: "other" }] }, /two operators have the path \/etc: app/],
+  ["one id twice", { operators: [etc, { ...tmp, id: "etc" }] }, /two operators have the id "etc"/],
+  ["a child before its parent", { operators: [machineId, etc] }, /\/etc\/machine-id comes before \/etc/],
+  ["a child before its grandparent", { operators: [operator("/srv/a/b/c"), operator("/srv")] }, /comes before \/srv,/],
+  [
+    "persistent below shared",
+    { operators: [operator("/srv", { state: "shared", reason: "r" }), operator("/srv/x")] },
+    /\/srv\/x is persistent below \/srv, which is shared.*app\/x\.yaml:4 and app\/x\.yaml:6/,
+  ],
+];
+
+for (const [name, changes, message] of faults) {
+  test(`refused: ${name}`, () => refused(canonicalJsonWithDigest({ ...control, ...changes }), message));
+}
+
+test("refused: every key of the file and of an operator, when it is missing", () => {
+  for (const key of Object.keys(control)) {
+    refused(canonicalJsonWithDigest(without(control, key)), new RegExp(`${key} is missing`));
+  }
+  for (const key of Object.keys(etc)) {
+    refused(
+      canonicalJsonWithDigest({ ...control, operators: [without(etc, key)] }),
+      new RegExp(`operators\\[0\\]\\.${key} is missing`),
+    );
+  }
+});
+
+test("refused: damaged content, another form, no JSON", () => {
+  const text = canonicalJsonWithDigest(control);
+  refused(text.replace("acme", "acmf"), /digest is sha256:.*, the content has sha256:.*compile it again/);
+  refused(JSON.stringify(JSON.parse(text), null, 2), /not in canonical form/);
+  refused(text.replace('"system":"acme"', '"system":"evil","system":"acme"'), /not in canonical form/);
+  refused(canonicalJson(control), /digest is missing/);
+  refused("", /not JSON/);
+  refused("null", /must be an object, is null/);
+  refused("[".repeat(200_000), /not JSON/);
+});
+
+function without(object: object, key: string): object {
+  return Object.fromEntries(Object.entries(object).filter(([name]) => name !== key));
+}
+
+test("whatever the bytes: a valid result or a clear refusal", () => {
+  const text = canonicalJsonWithDigest(control);
+  const edits = fc.array(fc.tuple(fc.nat(text.length), fc.nat(8), fc.string({ maxLength: 4 })), { minLength: 1, maxLength: 3 });
+  let refusals = 0;
+  fc.assert(
+    fc.property(edits, (changes) => {
+      const edited = changes.reduce((old, [at, length, put]) => old.slice(0, at) + put + old.slice(at + length), text);
+      refusals += readsOrRefuses(edited) ? 0 : 1;
+    }),
+    { numRuns: 1000 },
+  );
+  assert.ok(refusals > 900, `only ${refusals} edits were refused`);
+});
+
+test("whatever the values, with a right digest: a valid result or a clear refusal", () => {
+  const keys = [...Object.keys(control), "other", "__proto__"];
+  const target = fc.constantFrom(...keys);
+  const deep = fc.tuple(fc.nat(2), fc.constantFrom(...Object.keys(etc), "other"), fc.jsonValue());
+  fc.assert(
+    fc.property(target, fc.jsonValue(), deep, (key, value, [index, inner, innerValue]) => {
+      readsOrRefuses(canonicalJsonWithDigest({ ...control, [key]: value }));
+      const operators = control.operators.map((entry, at) => (at === index ? { ...entry, [inner]: innerValue } : entry));
+      readsOrRefuses(canonicalJsonWithDigest({ ...control, operators }));
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+/** Whether it was read; anything but BadInput with a message is a failure. What was read is written the same again. */
+function readsOrRefuses(text: string): boolean {
+  try {
+    assert.is(canonicalJson(readControl(text)), text);
+    return true;
+  } catch (error) {
+    assert.instance(error, BadInput, String(error));
+    assert.ok(String(error).length > 20);
+    return false;
+  }
+}
+
+test.run();

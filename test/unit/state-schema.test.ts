@@ -1,0 +1,46 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { jsonSchemaFiles } from "../../state-ops/schema/json-schema.ts";
+import { parseDuration, parseSize } from "../../state-ops/schema/words.ts";
+
+const directory = join(import.meta.dirname, "../../state-ops/schema");
+
+for (const [name, text] of Object.entries(jsonSchemaFiles())) {
+  test(`${name} is what the schema says (SLIPWAY_UPDATE=1 writes it anew)`, () => {
+    if (process.env.SLIPWAY_UPDATE === "1") {
+      writeFileSync(join(directory, name), text);
+    }
+    assert.is(readFileSync(join(directory, name), "utf8"), text);
+  });
+}
+
+test("times are seconds", () => {
+  const rows: [string | number, number][] = [
+    [90, 90],
+    ["90", 90],
+    ["30s", 30],
+    ["30sec", 30],
+    ["10min", 600],
+    ["2h", 7200],
+  ];
+  for (const [written, seconds] of rows) {
+    assert.is(parseDuration(written), seconds);
+  }
+});
+
+test("sizes are bytes, in powers of 1024", () => {
+  const rows: [string | number, number][] = [
+    [8192, 8192],
+    ["4K", 4096],
+    ["64M", 67_108_864],
+    ["64MiB", 67_108_864],
+    ["2G", 2_147_483_648],
+  ];
+  for (const [written, bytes] of rows) {
+    assert.is(parseSize(written), bytes);
+  }
+});
+
+test.run();
