@@ -48,7 +48,7 @@ export class ContentCopier {
 
   #copyExtent(from: Descriptor, to: Descriptor, start: bigint, end: bigint): void {
     for (let at = start; at < end; ) {
-      const length = Number(end - at < step ? end - at : step);
+      const length = Math.min(step, Number(end - at));
       const done = this.#range(from, to, at, length) || this.#readAndWrite(from, to, at, length);
       // The file shrank since it was looked at: what is left reads as zeroes.
       if (done === 0) return;
