@@ -6,6 +6,10 @@ const packages: Record<string, string> = {
   unsquashfs: "squashfs-tools",
   xz: "xz-utils",
   zstd: "zstd",
+  sgdisk: "gdisk",
+  "mkfs.ext4": "e2fsprogs",
+  "mkfs.xfs": "xfsprogs",
+  "mkfs.btrfs": "btrfs-progs",
 };
 
 /**

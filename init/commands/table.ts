@@ -25,6 +25,12 @@ export const table: Entry[] = [
     load: () => import("../builder/initrd/list.ts"),
   },
   {
+    name: "disk build",
+    summary: "make a flashable disk from the system definition and images",
+    group: "builder",
+    load: () => import("../builder/disk/build.ts"),
+  },
+  {
     name: "state compile",
     summary: "compile system definition and fragments into a control file",
     group: "builder",

@@ -48,7 +48,8 @@ export function drainUevents(kernel: Kernel, socket: Descriptor): { uevents: Uev
       if (uevent) uevents.push(uevent);
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
-      if (error.code === "EAGAIN") return { uevents, lost };
+      // Two names of one number.
+      if (error.code === "EAGAIN" || error.code === "EWOULDBLOCK") return { uevents, lost };
       if (error.code !== "ENOBUFS") throw error;
       lost = true;
     }

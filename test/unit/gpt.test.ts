@@ -15,7 +15,7 @@ function sfdisk(script: string, ...options: string[]): Uint8Array {
   rmSync(disk, { force: true });
   writeFileSync(disk, "");
   truncateSync(disk, 8 * 1024 * 1024);
-  const env = { ...process.env, PATH: `/usr/sbin:/sbin:${process.env["PATH"]}` };
+  const env = { ...process.env, PATH: `/usr/sbin:/sbin:${process.env.PATH}` };
   const { status, stderr } = spawnSync("sfdisk", ["-q", ...options, disk], { input: script, env });
   assert.is(status, 0, String(stderr));
   return new Uint8Array(readFileSync(disk));

@@ -17,7 +17,7 @@ const MiB = 1024n * 1024n;
 
 function run(program: string, ...args: string[]): void {
   const { status, stderr } = spawnSync(program, args, {
-    env: { ...process.env, PATH: `/usr/sbin:/sbin:${process.env["PATH"]}` },
+    env: { ...process.env, PATH: `/usr/sbin:/sbin:${process.env.PATH}` },
   });
   assert.is(status, 0, `${program} ${args.join(" ")}: ${stderr}`);
 }

@@ -1,0 +1,141 @@
+import { randomUUID } from "node:crypto";
+import { closeSync, openSync, readSync, type Stats, statSync } from "node:fs";
+import { resolve } from "node:path";
+import { readSuperblock, SUPERBLOCK_BYTES } from "../../../boot/devices/superblock.ts";
+import { BadInput } from "../../../boot/outcome.ts";
+import { flag, text, texts, type Verb } from "../../commands/verb.ts";
+import { linuxKernel } from "../../kernel/linux.ts";
+import { type DiskPlan, derivedGuid, planDisk } from "./layout.ts";
+import { parseSize, printSize } from "./size.ts";
+import { readDiskDefinition } from "./system.ts";
+import { writeDisk } from "./write.ts";
+
+export const verb: Verb = {
+  help: `Usage: slipway disk build --system system.yaml --slot NAME=IMAGE [--slot NAME=IMAGE]… --size SIZE -o DISK
+
+Makes a disk image to flash or to boot in a virtual machine: a GPT with the boot record, the slots and the data filesystem
+of the system definition. The boot record is left empty, so that a first boot tries the slots in their order. Needs sgdisk
+and the data filesystem's mkfs, but neither root nor loop devices. The file is sparse.
+
+Options:
+  --system FILE        the system definition, system.yaml; its devices are partition labels, PARTLABEL=…
+  --slot NAME=IMAGE    image to put into a slot; a slot without one stays zero
+  --size SIZE          of the disk; bytes, or a number with K, M, G or T: 4G
+  --slot-size SIZE     of each slot; the largest image and a quarter if absent, or the rest where --data-size is given
+  --data-size SIZE     of the data filesystem; what remains if absent
+  --random-guids       new GUIDs and a new UUID of the data filesystem, rather than ones that follow from the system's name
+  -o, --output DISK    the image to write; the old one stays until the new one is whole`,
+  options: {
+    system: { type: "string" },
+    slot: { type: "string", multiple: true },
+    size: { type: "string" },
+    "slot-size": { type: "string" },
+    "data-size": { type: "string" },
+    "random-guids": { type: "boolean" },
+    output: { type: "string", short: "o" },
+  },
+  positionals: [],
+  async run(values) {
+    const definition = readDiskDefinition(required(values, "system", "the system definition"));
+    const size = parseSize("--size", required(values, "size", "the size of the disk, 4G"));
+    const output = checkOutput(required(values, "output", "the disk image to write (-o)"));
+    const images = readSlotOptions(
+      texts(values, "slot"),
+      definition.slots.map((slot) => slot.name),
+    );
+    const optionalSize = (name: string): bigint | null => {
+      const given = text(values, name);
+      return given === undefined ? null : parseSize(`--${name}`, given);
+    };
+    const guid = flag(values, "random-guids") ? () => randomUUID() : (what: string) => derivedGuid(definition.system, what);
+    const plan = planDisk({
+      system: definition.system,
+      bootRecord: definition.bootRecord,
+      slots: definition.slots.map((slot) => {
+        const image = images.get(slot.name);
+        return { ...slot, imageSize: image === undefined ? null : BigInt(statSync(image).size) };
+      }),
+      data: definition.data?.label ?? null,
+      size,
+      slotSize: optionalSize("slot-size"),
+      dataSize: optionalSize("data-size"),
+      guid,
+    });
+    for (const [name, image] of images) warnOfImage(name, image);
+    const data = definition.data && { filesystem: definition.data.filesystem, uuid: guid("data filesystem") };
+    await writeDisk(linuxKernel(), plan, { images, data }, output);
+    printPlan(plan, images, output);
+    return 0;
+  },
+};
+
+function required(values: Parameters<Verb["run"]>[0], name: string, what: string): string {
+  const value = text(values, name);
+  if (value === undefined || value === "") throw new BadInput(`--${name} is missing; it names ${what}`);
+  return value;
+}
+
+/** A file is replaced; a device would be too, with a file of its name. */
+function checkOutput(output: string): string {
+  const status = statSync(output, { throwIfNoEntry: false });
+  if (status && !status.isFile()) {
+    const remedy = status.isBlockDevice()
+      ? `write a file and copy it there: dd if=FILE of=${output} bs=4M conv=fsync`
+      : "name a file";
+    throw new BadInput(`--output ${output} is no regular file; ${remedy}`);
+  }
+  return resolve(output);
+}
+
+/** "a=IMAGE" as slot and file, each slot once. */
+function readSlotOptions(options: string[], known: string[]): Map<string, string> {
+  const images = new Map<string, string>();
+  for (const option of options) {
+    const equals = option.indexOf("=");
+    const [name, image] = [option.slice(0, Math.max(equals, 0)), option.slice(equals + 1)];
+    if (equals <= 0 || image === "") throw new BadInput(`--slot "${option}" is not NAME=IMAGE`);
+    if (!known.includes(name))
+      throw new BadInput(`--slot ${option}: the system definition has no slot "${name}", but ${known.join(", ")}`);
+    if (images.has(name)) throw new BadInput(`--slot ${name} is given twice: ${images.get(name)} and ${image}`);
+    let status: Stats;
+    try {
+      status = statSync(image);
+    } catch (error) {
+      throw new BadInput(`--slot ${option}: cannot read the image: ${error instanceof Error ? error.message : error}`);
+    }
+    if (!status.isFile() || status.size === 0)
+      throw new BadInput(`--slot ${option}: the image is ${status.isFile() ? "empty" : "no file"}`);
+    images.set(name, image);
+  }
+  return images;
+}
+
+/** Says now what would otherwise fail at the first boot. */
+function warnOfImage(slot: string, image: string): void {
+  const start = Buffer.alloc(SUPERBLOCK_BYTES);
+  const fd = openSync(image, "r");
+  try {
+    const superblock = readSuperblock(start.subarray(0, readSync(fd, start, 0, start.length, 0)));
+    const size = BigInt(statSync(image).size);
+    if (superblock === null) {
+      console.error(
+        `slipway: warning: ${image} for slot ${slot} starts with no filesystem that is known; the slot will not boot`,
+      );
+    } else if (superblock.size !== null && superblock.size > size) {
+      console.error(
+        `slipway: warning: ${image} for slot ${slot} is cut off: its ${superblock.type} has ${superblock.size} bytes, the file ${size}`,
+      );
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function printPlan(plan: DiskPlan, images: ReadonlyMap<string, string>, output: string): void {
+  console.log(`wrote ${output}: ${printSize(plan.size)}`);
+  const width = Math.max(...plan.partitions.map((partition) => partition.label.length));
+  for (const { number, label, role, slot, size } of plan.partitions) {
+    const holds = slot === null ? role : `slot ${slot}, ${images.get(slot) ?? "nothing yet"}`;
+    console.log(`  ${number}  ${label.padEnd(width)}  ${printSize(size).padStart(10)}  ${holds}`);
+  }
+}

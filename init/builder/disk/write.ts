@@ -1,0 +1,91 @@
+import { mkdtempSync, renameSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { type Gpt, readGpt } from "../../../boot/devices/gpt.ts";
+import type { DataFilesystem } from "../../../state-ops/control.ts";
+import { O } from "../../kernel/constants.ts";
+import { withOpen } from "../../kernel/files.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import { runHostProgram } from "../program.ts";
+import { copySparse } from "./copy-sparse.ts";
+import { type DiskPlan, NO_AUTO_BIT, PARTITION_TYPE } from "./layout.ts";
+
+export interface DiskContents {
+  /** Image files by the slot's name. */
+  images: ReadonlyMap<string, string>;
+  /** Null: no data partition. */
+  data: { filesystem: DataFilesystem; uuid: string } | null;
+}
+
+/**
+ * Writes the disk aside and renames it, so that `output` is the old or the new. Needs neither root nor loop devices: the data
+ * filesystem is made in a file of its own and copied to its place.
+ */
+export async function writeDisk(kernel: Kernel, plan: DiskPlan, contents: DiskContents, output: string): Promise<void> {
+  const aside = mkdtempSync(join(dirname(output), `.${basename(output)}.`));
+  try {
+    const disk = join(aside, "disk");
+    createSparse(kernel, disk, plan.size);
+    await runHostProgram("sgdisk", [...tableOptions(plan), disk]);
+    for (const { role, slot, start, size } of plan.partitions) {
+      if (role === "slot" && slot !== null) {
+        const image = contents.images.get(slot);
+        if (image !== undefined) withOpen(kernel, disk, O.WRONLY, (fd) => copySparse(kernel, image, fd, start));
+      } else if (role === "data" && contents.data) {
+        const { filesystem, uuid } = contents.data;
+        const file = join(aside, "data");
+        createSparse(kernel, file, size);
+        await runHostProgram(`mkfs.${filesystem}`, [...filesystemOptions(filesystem, uuid), file]);
+        withOpen(kernel, disk, O.WRONLY, (fd) => copySparse(kernel, file, fd, start));
+      }
+    }
+    checkTable(kernel, disk, plan);
+    withOpen(kernel, disk, O.WRONLY, (fd) => kernel.sync(fd));
+    renameSync(disk, output);
+    withOpen(kernel, dirname(output), O.RDONLY | O.DIRECTORY, (fd) => kernel.sync(fd));
+  } finally {
+    rmSync(aside, { recursive: true, force: true });
+  }
+}
+
+function createSparse(kernel: Kernel, path: string, size: bigint): void {
+  withOpen(kernel, path, O.WRONLY | O.CREAT | O.EXCL, (fd) => kernel.truncate(fd, size), { mode: 0o644 });
+}
+
+function tableOptions(plan: DiskPlan): string[] {
+  const sector = 512n;
+  return [
+    "--clear",
+    `--disk-guid=${plan.guid}`,
+    ...plan.partitions.flatMap(({ number, label, guid, start, size }) => [
+      `--new=${number}:${start / sector}:${(start + size) / sector - 1n}`,
+      `--typecode=${number}:${PARTITION_TYPE}`,
+      `--partition-guid=${number}:${guid}`,
+      `--change-name=${number}:${label}`,
+      `--attributes=${number}:set:${NO_AUTO_BIT}`,
+    ]),
+  ];
+}
+
+function filesystemOptions(filesystem: DataFilesystem, uuid: string): string[] {
+  switch (filesystem) {
+    case "ext4":
+      return ["-q", "-F", "-U", uuid, "-E", `hash_seed=${uuid},root_owner=0:0`];
+    case "xfs":
+      return ["-q", "-m", `uuid=${uuid}`];
+    case "btrfs":
+      return ["-q", "-U", uuid];
+  }
+}
+
+/** What was planned is what PID 1 will read. */
+function checkTable(kernel: Kernel, disk: string, plan: DiskPlan): void {
+  const table: Gpt | string = withOpen(kernel, disk, O.RDONLY, (fd) =>
+    readGpt((offset, length) => kernel.read(fd, length, offset), plan.size, 512),
+  );
+  if (typeof table === "string") throw new Error(`the partition table that sgdisk wrote cannot be read: ${table}`);
+  const written = table.partitions.map(({ label, firstLba, lastLba }) => `${label} ${firstLba}-${lastLba}`).join(", ");
+  const planned = plan.partitions
+    .map(({ label, start, size }) => `${label} ${start / 512n}-${(start + size) / 512n - 1n}`)
+    .join(", ");
+  if (written !== planned) throw new Error(`sgdisk wrote "${written}" instead of "${planned}"`);
+}
