@@ -78,13 +78,22 @@ export function cleanUp(): void {
   if (existsSync(scratch)) rmSync(scratch, { recursive: true });
 }
 
-/** How many descriptors this process has open. */
-export function openDescriptors(): number {
-  return withOpen(
-    kernel,
-    () => kernel.open("/proc/self/fd", O.RDONLY | O.DIRECTORY),
-    (fd) => kernel.readDirectory(fd).length,
-  );
+/** The real kernel, and the descriptors that were opened through it and not closed. */
+export function countingKernel(): { kernel: Kernel; open: Set<Descriptor> } {
+  const open = new Set<Descriptor>();
+  const counting = new Proxy(kernel, {
+    get(target, name) {
+      const method: unknown = Reflect.get(target, name);
+      if (typeof method !== "function") return method;
+      return (...args: unknown[]): unknown => {
+        const result: unknown = Reflect.apply(method, target, args);
+        if (name === "open" && typeof result === "number") open.add(result);
+        if (name === "close" && typeof args[0] === "number") open.delete(args[0]);
+        return result;
+      };
+    },
+  });
+  return { kernel: counting, open };
 }
 
 /** Everything that can be seen of a tree, by path; two equal trees give equal values. Files with one inode share a number. */

@@ -1,0 +1,386 @@
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { O } from "../../init/kernel/constants.ts";
+import { KernelError } from "../../init/kernel/kernel.ts";
+import { applyState, type StateResult } from "../../init/state/apply.ts";
+import { detachDataFilesystem, layOut } from "../../init/state/data-filesystem.ts";
+import { StateFailure } from "../../init/state/state-failure.ts";
+import type { DataFilesystem, Operator } from "../../state-ops/control.ts";
+import { planState } from "../../state-ops/state-plan.ts";
+import {
+  attach,
+  cleanUp,
+  countingKernel,
+  detach,
+  filesystems,
+  kernel,
+  makeFilesystem,
+  mountDisk,
+  mountTmpfs,
+  program,
+  scratch,
+  unmountAll,
+} from "./state-machine.ts";
+
+const root = `${scratch}/root`;
+const run = `${scratch}/run`;
+
+/** A read-only image as they are shipped: erofs on a loop device. */
+function makeImage(file: string, version: string): void {
+  const tree = `${scratch}/tree-${version}`;
+  for (const name of ["etc/inner", "var/log", "var/lib/app", "var/empty", "srv", "home", "usr", "run", "opt"]) {
+    mkdirSync(`${tree}/${name}`, { recursive: true });
+  }
+  writeFileSync(`${tree}/etc/machine-id`, "");
+  writeFileSync(`${tree}/etc/hosts`, `hosts ${version}`);
+  writeFileSync(`${tree}/etc/motd`, `motd ${version}`);
+  writeFileSync(`${tree}/var/lib/app/shipped`, `shipped ${version}`);
+  writeFileSync(`${tree}/var/log/first`, `log ${version}`);
+  writeFileSync(`${tree}/opt/note`, `note ${version}`);
+  writeFileSync(`${tree}/usr/program`, "#!/bin/sh\n");
+  symlinkSync("/tmp", `${tree}/linked`);
+  chmodSync(`${tree}/var/lib/app`, 0o2751);
+  program("chown", "12:34", `${tree}/var/lib/app`);
+  program("mkfs.erofs", "--quiet", file, tree);
+}
+
+const images = { v1: `${scratch}/v1.erofs`, v2: `${scratch}/v2.erofs` };
+makeImage(images.v1, "v1");
+makeImage(images.v2, "v2");
+
+function operator(path: string, words: Partial<Operator> = {}): Operator {
+  const id = path.slice(1).replaceAll("/", "-");
+  const base = { id, path, kind: "directory", state: "persistent", via: "bind", seed: "image" } as const;
+  const rest = { mode: null, owner: null, group: null, size: null, onFailure: "required", generate: null, reason: null } as const;
+  return { ...base, ...rest, origin: "test/state.yaml:1", ...words };
+}
+
+const machineId = operator("/etc/machine-id", { kind: "file", state: "identity", seed: "none", generate: "machine-id" });
+
+interface Boot {
+  type?: DataFilesystem;
+  disk: string | null;
+  image?: string;
+  generation?: string;
+  operators: Operator[];
+  /** Looks at, or breaks, the data filesystem before the state is laid. */
+  prepare?: (data: string) => void;
+}
+
+/** Does what a boot does with state, hands the result to `look`, and takes everything away. */
+function boot(boot: Boot, look: (result: StateResult) => void): void {
+  const type = boot.type ?? "ext4";
+  const counting = countingKernel();
+  const device = attach(boot.image ?? images.v1);
+  mkdirSync(root, { recursive: true });
+  kernel.mount(device, root, "erofs", 1, "");
+  mountTmpfs(run);
+  const disk = boot.disk === null ? null : mountDisk(type, boot.disk);
+  const newRoot = kernel.open(root, O.RDONLY | O.DIRECTORY);
+  try {
+    if (disk !== null) {
+      layOut(kernel, disk.data, "3f1c2a44-9d0e-4e59-8a67-1b2c3d4e5f60");
+      mkdirSync(`${disk.place}/gens/000001/tree`, { recursive: true });
+      boot.prepare?.(disk.place);
+    }
+    const generation = disk === null ? null : (boot.generation ?? "gens/000001");
+    const steps = planState(boot.operators, { generation, slot: "a" });
+    look(applyState(counting.kernel, { steps, newRoot, data: disk?.data ?? null, run, onProgress: () => {} }));
+  } finally {
+    kernel.close(newRoot);
+    unmountAll(root);
+    unmountAll(run);
+    disk?.close();
+    detach(device);
+    assert.equal([...counting.open], [], "a descriptor was left open");
+  }
+}
+
+const read = (path: string): string => readFileSync(`${root}${path}`, "utf8");
+const write = (path: string, text: string): void => writeFileSync(`${root}${path}`, text);
+
+function codeOf(work: () => void): string {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof Error && "code" in error) return String(error.code);
+    throw error;
+  }
+  return "done";
+}
+
+/** Flags and options of what is mounted on a path of the new root. */
+function mountOf(path: string): { filesystem: string; flags: string[]; options: string[] } {
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  const line = lines.findLast((text) => text.split(" ")[4] === path) ?? "";
+  const [before = "", after = ""] = line.split(" - ");
+  const [filesystem = "", , options = ""] = after.split(" ");
+  return { filesystem, flags: (before.split(" ")[5] ?? "").split(","), options: options.split(",") };
+}
+
+for (const type of filesystems) {
+  test(`${type}: bind, overlay and tmpfs, over two boots and an update of the image`, () => {
+    const disk = makeFilesystem(type);
+    const operators = [
+      operator("/etc", { via: "overlay" }),
+      machineId,
+      operator("/home", { mode: 0o711, owner: 5, group: 6 }),
+      operator("/opt", { state: "ephemeral", via: "tmpfs" }),
+      operator("/run/app", { state: "ephemeral", via: "tmpfs", seed: "none", mode: 0o750, owner: 9, group: 9 }),
+      operator("/srv", { state: "ephemeral", via: "tmpfs", seed: "none", size: 1 << 20, mode: 0o1777 }),
+      operator("/var", { seed: "image" }),
+      operator("/var/log", { state: "shared", reason: "evidence" }),
+    ];
+    let id = "";
+    boot({ type, disk, operators }, (result) => {
+      assert.equal(result, { degraded: [], warnings: [] });
+      id = read("/etc/machine-id");
+      assert.match(id, /^[0-9a-f]{32}\n$/);
+      assert.is(lstatSync(`${root}/etc/machine-id`).mode & 0o7777, 0o444);
+      assert.is(
+        codeOf(() => write("/usr/program", "no")),
+        "EROFS",
+      );
+      write("/etc/hosts", "hosts of mine");
+      rmSync(`${root}/etc/motd`);
+      write("/home/file", "kept");
+      write("/opt/note", "changed");
+      write("/var/lib/app/shipped", "changed");
+      write("/var/log/first", "more");
+      write("/srv/small", "x");
+      assert.is(
+        codeOf(() => write("/srv/big", "x".repeat(2 << 20))),
+        "ENOSPC",
+      );
+      const app = lstatSync(`${root}/var/lib/app`);
+      assert.equal([app.mode & 0o7777, app.uid, app.gid], [0o2751, 12, 34]);
+      const home = lstatSync(`${root}/home`);
+      assert.equal([home.mode & 0o7777, home.uid, home.gid], [0o711, 5, 6]);
+      assert.is(lstatSync(`${root}/srv`).mode & 0o7777, 0o1777);
+      const runtime = lstatSync(`${run}/app`);
+      assert.equal([runtime.mode & 0o7777, runtime.uid, runtime.gid], [0o750, 9, 9]);
+      assert.not(existsSync(`${root}/run/app`), "what is below /run is made on /run's own tmpfs");
+      for (const path of ["/etc", "/etc/machine-id", "/home", "/opt", "/srv", "/var", "/var/log"]) {
+        const { flags } = mountOf(`${root}${path}`);
+        assert.ok(flags.includes("nosuid") && flags.includes("nodev"), `${path} has ${flags}`);
+      }
+      assert.is(mountOf(`${root}/home`).filesystem, type);
+      assert.ok(mountOf(`${root}/home`).flags.includes("relatime"));
+      const { options } = mountOf(`${root}/etc`);
+      for (const word of ["index=on", "metacopy=on", "redirect_dir=on", "xino=on", "xino=auto"])
+        assert.not(options.includes(word));
+      assert.is(mountOf(`${root}/etc`).filesystem, "overlay");
+      chmodSync(`${root}/home`, 0o777);
+    });
+    boot({ type, disk, operators, image: images.v2 }, (result) => {
+      assert.equal(result, { degraded: [], warnings: [] });
+      assert.is(read("/etc/machine-id"), id);
+      assert.is(read("/etc/hosts"), "hosts of mine");
+      assert.not(existsSync(`${root}/etc/motd`), "the whiteout holds");
+      assert.is(read("/home/file"), "kept");
+      assert.is(lstatSync(`${root}/home`).mode & 0o7777, 0o711, "declared modes are applied at every boot");
+      assert.is(read("/opt/note"), "note v2");
+      assert.is(read("/var/lib/app/shipped"), "changed");
+      assert.is(read("/var/log/first"), "more");
+    });
+    boot({ type, disk, operators, generation: "gens/000002", prepare: (data) => mkdirSync(`${data}/gens/000002`) }, () => {
+      assert.is(read("/etc/hosts"), "hosts v1", "another generation has its own upper layer");
+      assert.is(read("/var/lib/app/shipped"), "shipped v1");
+      assert.is(read("/var/log/first"), "more", "shared state is the same in every generation");
+      assert.is(read("/etc/machine-id"), id);
+    });
+  });
+}
+
+test("a child's store starts with the image's content, though its parent is mounted over it", () => {
+  const disk = makeFilesystem("ext4");
+  const operators = [operator("/var", { seed: "none" }), operator("/var/log", { state: "shared", reason: "evidence" })];
+  boot({ disk, operators }, () => {
+    assert.not(existsSync(`${root}/var/lib`));
+    assert.is(read("/var/log/first"), "log v1");
+  });
+});
+
+test("a mount point that is gone from the store above it is made again", () => {
+  const disk = makeFilesystem("ext4");
+  const operators = [operator("/var"), operator("/var/lib/app")];
+  boot({ disk, operators }, () => write("/var/lib/app/mine", "x"));
+  boot({ disk, operators, prepare: (data) => rmSync(`${data}/gens/000001/tree/var/lib`, { recursive: true }) }, () => {
+    assert.is(read("/var/lib/app/mine"), "x");
+  });
+});
+
+test("a mount point that the image lacks names the remedy", () => {
+  const disk = makeFilesystem("ext4");
+  const missing = operator("/data/app", { seed: "none", origin: "app/state.yaml:7" });
+  assert.throws(
+    () => boot({ disk, operators: [missing] }, () => {}),
+    /state \/data\/app \(app\/state\.yaml:7\): .*does not exist in the image.*at build time/,
+  );
+});
+
+test("a machine id that is no machine id is replaced, a valid one is kept", () => {
+  const disk = makeFilesystem("ext4");
+  const given = "0123456789abcdef0123456789abcdef";
+  for (const [before, kept] of [
+    ["uninitialized\n", false],
+    ["", false],
+    [`${"0".repeat(32)}\n`, false],
+    [`${given.toUpperCase()}\n`, false],
+    [given, true],
+    [`${given}\n`, true],
+  ] as const) {
+    boot({ disk, operators: [machineId], prepare: (data) => writeFileSync(`${data}/shared/etc-machine-id`, before) }, () => {
+      assert.is(read("/etc/machine-id") === before, kept, JSON.stringify(before));
+      assert.match(read("/etc/machine-id"), /^[0-9a-f]{32}\n?$/);
+    });
+  }
+});
+
+test("an interrupted seed is made again", () => {
+  const disk = makeFilesystem("ext4");
+  const half = (data: string) => {
+    mkdirSync(`${data}/gens/000001/tree/.seed-var/half`, { recursive: true });
+  };
+  boot({ disk, operators: [operator("/var")], prepare: half }, () => {
+    assert.not(existsSync(`${root}/var/half`));
+    assert.is(read("/var/lib/app/shipped"), "shipped v1");
+  });
+});
+
+/** Ways in which a data partition may try to lead a mount elsewhere. The secret must not become visible or be changed. */
+const secret = `${scratch}/secret`;
+const hostile: Record<string, (data: string) => void> = {
+  "a link in a store's place": (data) => symlinkSync(secret, `${data}/gens/000001/tree/home`),
+  "a relative link in a store's place": (data) => symlinkSync("../../../../secret", `${data}/gens/000001/tree/home`),
+  "a link in the place of the stores": (data) => {
+    rmSync(`${data}/gens/000001/tree`, { recursive: true });
+    symlinkSync(scratch, `${data}/gens/000001/tree`);
+  },
+  "a link in a generation's place": (data) => {
+    renameSync(`${data}/gens/000001`, `${data}/gens/000003`);
+    symlinkSync("000003", `${data}/gens/000001`);
+  },
+  "a link in the place of gens": (data) => {
+    renameSync(`${data}/gens`, `${data}/elsewhere`);
+    symlinkSync("elsewhere", `${data}/gens`);
+  },
+  "a file in a store's place": (data) => writeFileSync(`${data}/gens/000001/tree/home`, "x"),
+};
+
+for (const [what, prepare] of Object.entries(hostile)) {
+  test(`${what} mounts nothing: required fails, degraded gets a tmpfs`, () => {
+    mkdirSync(`${secret}`, { recursive: true });
+    writeFileSync(`${secret}/key`, "secret");
+    const modeBefore = lstatSync(secret).mode;
+    const home = operator("/home", { mode: 0o777, owner: 99 });
+    const disk = makeFilesystem("ext4");
+    try {
+      boot({ disk, operators: [home], prepare }, () => assert.unreachable("the state was laid"));
+      assert.unreachable("no error");
+    } catch (error) {
+      if (!(error instanceof StateFailure)) throw error;
+      assert.is(error.path, "/home");
+      assert.match(error.message, /\(test\/state\.yaml:1\).*(ELOOP|ENOTDIR)/);
+    }
+    const other = makeFilesystem("ext4");
+    boot({ disk: other, operators: [{ ...home, onFailure: "degraded" }], prepare }, ({ degraded }) => {
+      assert.equal(
+        degraded.map((entry) => entry.path),
+        ["/home"],
+      );
+      assert.match(degraded[0]?.reason ?? "", /ELOOP|ENOTDIR/);
+      assert.is(mountOf(`${root}/home`).filesystem, "tmpfs");
+      assert.not(existsSync(`${root}/home/key`));
+    });
+    assert.is(lstatSync(secret).mode, modeBefore);
+    assert.is(lstatSync(secret).uid, 0);
+  });
+}
+
+test("a link in the place of an overlay's layers or of a file mounts nothing", () => {
+  const disk = makeFilesystem("ext4");
+  const etc = operator("/etc", { via: "overlay" });
+  const prepare = (data: string) => {
+    mkdirSync(`${data}/gens/000001/ovl/etc`, { recursive: true });
+    symlinkSync(secret, `${data}/gens/000001/ovl/etc/upper`);
+  };
+  assert.throws(() => boot({ disk, operators: [etc], prepare }, () => {}), /ELOOP|ENOTDIR/);
+  const work = makeFilesystem("ext4");
+  boot(
+    {
+      disk: work,
+      operators: [etc],
+      prepare: (data) => {
+        mkdirSync(`${data}/work/a`);
+        symlinkSync(secret, `${data}/work/a/etc`);
+      },
+    },
+    () => write("/etc/hosts", "changed"),
+  );
+  assert.is(readFileSync(`${secret}/key`, "utf8"), "secret", "the link was removed, not what it leads to");
+  const file = makeFilesystem("ext4");
+  const link = (data: string) => symlinkSync(`${secret}/key`, `${data}/shared/etc-machine-id`);
+  assert.throws(() => boot({ disk: file, operators: [machineId], prepare: link }, () => {}), /ELOOP/);
+  const fifo = (data: string) => {
+    rmSync(`${data}/shared/etc-machine-id`, { force: true });
+    program("mkfifo", `${data}/shared/etc-machine-id`);
+  };
+  assert.throws(() => boot({ disk: file, operators: [machineId], prepare: fifo }, () => {}), /which is a fifo/);
+});
+
+test("a link in the image's path is never followed", () => {
+  const disk = makeFilesystem("ext4");
+  assert.throws(() => boot({ disk, operators: [operator("/linked", { seed: "none" })] }, () => {}), /ELOOP|ENOTDIR/);
+});
+
+test("without a data filesystem, what may be degraded is in memory", () => {
+  const operators = [
+    operator("/etc", { via: "overlay", onFailure: "degraded" }),
+    operator("/var", { onFailure: "degraded" }),
+    { ...machineId, path: "/etc/machine-id", onFailure: "degraded" as const },
+  ];
+  boot({ disk: null, operators }, ({ degraded }) => {
+    assert.equal(
+      degraded.map((entry) => entry.path),
+      ["/etc", "/var", "/etc/machine-id"],
+    );
+    assert.is(read("/etc/hosts"), "hosts v1");
+    assert.is(read("/var/lib/app/shipped"), "shipped v1");
+    assert.match(read("/etc/machine-id"), /^[0-9a-f]{32}\n$/);
+    write("/etc/hosts", "changed");
+  });
+});
+
+test("the data filesystem is detached, and its binds stay", () => {
+  const disk = mountDisk("ext4", makeFilesystem("ext4"));
+  mkdirSync(`${disk.place}/store`);
+  const target = `${scratch}/target`;
+  mkdirSync(target);
+  kernel.mount(`${disk.place}/store`, target, "", 4096, "");
+  const copy = `${scratch}/second`;
+  mkdirSync(copy);
+  kernel.mount(disk.place, copy, "", 4096, "");
+  detachDataFilesystem(kernel, copy);
+  assert.throws(
+    () => detachDataFilesystem(kernel, copy),
+    (error: unknown) => error instanceof KernelError && error.code === "EINVAL",
+  );
+  writeFileSync(`${target}/x`, "x");
+  unmountAll(target);
+  disk.close();
+});
+
+test.after(cleanUp);
+test.run();
