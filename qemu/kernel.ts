@@ -1,5 +1,16 @@
-import { chmodSync, existsSync, readdirSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { basename } from "node:path";
+import { z } from "zod";
 import { makeOnce } from "./lock.ts";
 import { cache } from "./places.ts";
 import { runProgram } from "./program.ts";
@@ -19,7 +30,33 @@ export type KernelFlavour = "cloud" | "generic";
 
 const metapackage: Record<KernelFlavour, string> = { cloud: "linux-image-cloud-amd64", generic: "linux-image-amd64" };
 
-async function packageOf(flavour: KernelFlavour): Promise<{ name: string; version: string }> {
+interface Package {
+  name: string;
+  version: string;
+}
+
+const Remembered = z.object({ state: z.string(), name: z.string(), version: z.string() });
+
+/** Changes whenever apt may answer differently. */
+function aptState(): string {
+  const paths = ["/var/lib/apt/lists", "/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/preferences.d"];
+  return paths.map((path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0).join(" ");
+}
+
+/** The package that the flavour's metapackage depends on. Asking apt takes a second or two, hence the file. */
+async function packageOf(flavour: KernelFlavour): Promise<Package> {
+  const file = `${cache}/kernel/${flavour}.json`;
+  const state = aptState();
+  const remembered = existsSync(file) ? Remembered.safeParse(JSON.parse(readFileSync(file, "utf8"))) : null;
+  if (remembered?.success && remembered.data.state === state) return remembered.data;
+  const found = await askApt(flavour);
+  mkdirSync(`${cache}/kernel`, { recursive: true });
+  writeFileSync(`${file}.${process.pid}`, JSON.stringify({ state, ...found }));
+  renameSync(`${file}.${process.pid}`, file);
+  return found;
+}
+
+async function askApt(flavour: KernelFlavour): Promise<Package> {
   const depends = await runProgram("apt-cache", ["depends", metapackage[flavour]]);
   const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
   if (!name)

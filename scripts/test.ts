@@ -20,6 +20,7 @@ interface Row {
   failed: number;
   seconds: number;
   boots: number;
+  skipped?: number;
   remembered?: boolean;
 }
 
@@ -95,7 +96,8 @@ async function runFile(file: TestFile, long: boolean, memory: LongMemory | null)
   active.delete(name);
   if (result.failed > 0) complain(result);
   else memory?.add(file, { passed: result.passed, seconds: result.seconds, boots: result.boots });
-  report({ name, passed: result.passed, failed: result.failed, seconds: result.seconds, boots: result.boots });
+  const { passed, failed, skipped, seconds, boots } = result;
+  report({ name, passed, failed, skipped, seconds, boots });
 }
 
 async function inLanes(lanes: number, files: TestFile[], work: (file: TestFile) => Promise<void>): Promise<void> {

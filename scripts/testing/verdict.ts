@@ -2,6 +2,7 @@
 export interface Verdict {
   passed: number;
   failed: number;
+  skipped: number;
   /** Why it failed, where the tests themselves do not say it. */
   complaint: string | null;
 }
@@ -29,17 +30,17 @@ export function verdict({ output, code, timedOut }: Ending, limitSeconds: number
   const total = lastNumber(output, "Total");
   const passed = lastNumber(output, "Passed") ?? 0;
   const skipped = lastNumber(output, "Skipped") ?? 0;
-  if (timedOut) return { passed, failed: 1, complaint: `did not end within ${limitSeconds} s` };
+  if (timedOut) return { passed, failed: 1, skipped, complaint: `did not end within ${limitSeconds} s` };
   if (total === null) {
     const complaint =
       code === 0
         ? "executed no test; is test.run() missing?"
         : `crashed with exit code ${code ?? "of a signal"} before its tests ended`;
-    return { passed: 0, failed: 1, complaint };
+    return { passed: 0, failed: 1, skipped, complaint };
   }
-  const failed = total - passed - skipped;
+  const failed = total - passed; // uvu counts skipped tests apart
   if (failed === 0 && code !== 0)
-    return { passed, failed: 1, complaint: `ended with exit code ${code ?? "of a signal"} though its tests passed` };
-  if (failed === 0 && passed === 0) return { passed, failed: 1, complaint: `executed no test (${skipped} skipped)` };
-  return { passed, failed, complaint: null };
+    return { passed, failed: 1, skipped, complaint: `ended with exit code ${code ?? "of a signal"} though its tests passed` };
+  if (failed === 0 && passed === 0) return { passed, failed: 1, skipped, complaint: `executed no test (${skipped} skipped)` };
+  return { passed, failed, skipped, complaint: null };
 }

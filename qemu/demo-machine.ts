@@ -1,0 +1,98 @@
+import { cpSync, mkdirSync, rmSync } from "node:fs";
+import { debianTar, debianTree } from "./debian.ts";
+import { makeImage } from "./images.ts";
+import { guestKernel } from "./kernel.ts";
+import { compileControl, initrdFor, madeOf, slipway } from "./product.ts";
+import { addModules, addSlipway, type TreeFiles, writeFiles } from "./tree.ts";
+
+/** The demo's product: two slots and an ext4 for state. */
+export const demoSystem = `system: slipway-demo
+slots:
+  a: { device: PARTLABEL=root-a }
+  b: { device: PARTLABEL=root-b }
+data: { device: PARTLABEL=sys-data, filesystem: ext4 }
+boot-record: { store: record, device: PARTLABEL=boot-record }
+trust: unsigned
+`;
+
+/** Bytes of the demo's disk, as slipway disk build takes them. */
+const diskSize = "1G";
+
+export interface DemoImage {
+  /** erofs-lz4. */
+  image: string;
+  /** Control file of the image, and of an initrd that goes with it. */
+  control: string;
+}
+
+export interface DemoImageOptions {
+  /** IMAGE_VERSION in os-release: "v1". */
+  version: string;
+  /** root is logged in on the console. Default true. */
+  autologin?: boolean;
+  files?: TreeFiles;
+  /** Text of system.yaml; default {@link demoSystem}. */
+  system?: string;
+  /** More fragments, by file name. */
+  fragments?: Record<string, string>;
+}
+
+/** An image of a Debian with systemd and slipway in it. Takes about ten seconds, and none where it was made before. */
+export async function demoImage(options: DemoImageOptions): Promise<DemoImage> {
+  const [{ modules }, tar] = await Promise.all([guestKernel(), debianTar()]);
+  const directory = await madeOf("debian", [options, modules, tar], async (aside) => {
+    const tree = `${aside}/tree`;
+    mkdirSync(tree);
+    await debianTree(tree, { version: options.version, autologin: options.autologin ?? true });
+    await addSlipway(tree);
+    await addModules(tree, modules);
+    if (options.files) writeFiles(tree, options.files);
+    await compileControl(options.system ?? demoSystem, tree, `${aside}/control.json`, options.fragments);
+    mkdirSync(`${tree}/usr/lib/slipway`, { recursive: true });
+    cpSync(`${aside}/control.json`, `${tree}/usr/lib/slipway/control.json`);
+    await makeImage(tree, `${aside}/image`, "erofs");
+    rmSync(tree, { recursive: true });
+  });
+  return { image: `${directory}/image`, control: `${directory}/control.json` };
+}
+
+/**
+ * A flashable disk made by `slipway disk build`; boot from a copy of it.
+ * @param slots image files by slot name
+ * @param system text of system.yaml
+ */
+export async function demoDisk(slots: Record<string, string>, system = demoSystem, size = diskSize): Promise<string> {
+  const directory = await madeOf("disk", [slots, system, size], async (aside) => {
+    writeFiles(aside, { "/system.yaml": system });
+    const words = Object.entries(slots).flatMap(([name, image]) => ["--slot", `${name}=${image}`]);
+    await slipway(["disk", "build", "--system", `${aside}/system.yaml`, ...words, "--size", size, "-o", `${aside}/disk`]);
+  });
+  return `${directory}/disk`;
+}
+
+export interface DemoMachine {
+  kernel: string;
+  initrd: string;
+  /** Boot from a copy of it. */
+  disk: string;
+  control: string;
+}
+
+/**
+ * Everything for a machine that boots the demo's first version from slot a.
+ * @param say told what is being made, when that is going to take a while
+ */
+export async function demoMachine(say: (step: string) => void = () => {}): Promise<DemoMachine> {
+  const slow = setTimeout(
+    () => say("making the kernel, the Debian image, the initrd and the disk; kept for the next time"),
+    2000,
+  );
+  try {
+    const { kernel } = await guestKernel();
+    const { image, control } = await demoImage({ version: "v1" });
+    const [initrd, disk] = await Promise.all([initrdFor(control, { debug: true }), demoDisk({ a: image })]);
+    return { kernel, initrd, disk, control };
+  } finally {
+    clearTimeout(slow);
+  }
+}

@@ -1,0 +1,108 @@
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { guestKernel } from "./kernel.ts";
+import { makeOnce } from "./lock.ts";
+import { cache, dist, project } from "./places.ts";
+import { runProgram } from "./program.ts";
+
+/** Runs a verb of the built executable on the host and returns what it printed. Throws with its errors when it fails. */
+export function slipway(words: string[]): Promise<string> {
+  if (!existsSync(`${dist}/slipway`)) throw new Error(`${dist}/slipway does not exist; run npm run build`);
+  return runProgram(`${dist}/slipway`, words);
+}
+
+let built: string | undefined;
+
+const makers = ["debian", "demo-machine", "images", "product", "tree"];
+
+/** A hash of what the build wrote and of how qemu/ makes images of it: what is made is kept under it. */
+function productHash(): string {
+  if (built === undefined) {
+    const hash = createHash("sha256");
+    for (const name of ["slipway", "preinit", "rootfs.tar"]) hash.update(readFileSync(`${dist}/${name}`));
+    for (const name of makers) hash.update(readFileSync(`${project}/qemu/${name}.ts`));
+    built = hash.digest("hex");
+  }
+  return built;
+}
+
+const keptMs = 6 * 3600 * 1000;
+
+/** Removes what was not used for hours, so that a day of builds does not fill the disk. */
+function removeOld(directory: string): void {
+  for (const name of existsSync(directory) ? readdirSync(directory) : []) {
+    const status = statSync(`${directory}/${name}`, { throwIfNoEntry: false });
+    if (status && Date.now() - status.mtimeMs > keptMs) rmSync(`${directory}/${name}`, { recursive: true, force: true });
+  }
+}
+
+/**
+ * A directory that `make` fills, kept in .cache/made as long as the built executable, qemu/ and `inputs` stay the same.
+ * @param kind begins its name: "initrd"
+ */
+export async function madeOf(kind: string, inputs: unknown, make: (directory: string) => Promise<void>): Promise<string> {
+  const hash = createHash("sha256").update(productHash()).update(JSON.stringify(inputs)).digest("hex").slice(0, 20);
+  const path = `${cache}/made/${kind}-${hash}`;
+  if (!existsSync(path)) removeOld(dirname(path));
+  await makeOnce(path, make);
+  utimesSync(path, new Date(), new Date());
+  return path;
+}
+
+/**
+ * Compiles a control file for an image's tree.
+ * @param system text of system.yaml
+ * @param fragments more fragments, by file name: the tree's own are read in any case
+ */
+export async function compileControl(
+  system: string,
+  tree: string,
+  output: string,
+  fragments: Record<string, string> = {},
+): Promise<void> {
+  const scratch = mkdtempSync(join(tmpdir(), "slipway-compile-"));
+  try {
+    writeFileSync(`${scratch}/system.yaml`, system);
+    const words = ["state", "compile", "--system", `${scratch}/system.yaml`, "--root", tree, "-o", output];
+    mkdirSync(`${scratch}/fragments`);
+    for (const [name, content] of Object.entries(fragments)) writeFileSync(`${scratch}/fragments/${name}`, content);
+    if (Object.keys(fragments).length > 0) words.push("--fragments", `${scratch}/fragments`);
+    await slipway(words);
+  } finally {
+    rmSync(scratch, { recursive: true });
+  }
+}
+
+export interface InitrdOptions {
+  /** Adds busybox, for rd.break and rd.shell. */
+  debug?: boolean;
+  /** Modules to load at every boot instead of the default set. */
+  modules?: string[];
+  /** Files for the runtime image, path there to path on the host. */
+  extra?: Record<string, string>;
+}
+
+/** An initrd for `control`, a control file on the host, and the guests' kernel. Kept; compressed for soon, not for small. */
+export async function initrdFor(control: string, options: InitrdOptions = {}): Promise<string> {
+  const { modules, version } = await guestKernel();
+  const directory = await madeOf("initrd", [readFileSync(control, "utf8"), modules, version, options], async (aside) => {
+    const words = ["initrd", "build", "--control", control, "--modules", modules, "--level", "3", "-o", `${aside}/initrd`];
+    for (const name of options.modules ?? []) words.push("--module", name);
+    for (const [path, file] of Object.entries(options.extra ?? {})) words.push("--extra", `${path}=${file}`);
+    if (options.debug) words.push("--debug");
+    await slipway(words);
+  });
+  return `${directory}/initrd`;
+}
