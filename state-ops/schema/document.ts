@@ -1,4 +1,4 @@
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from "yaml";
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Pair, parseDocument } from "yaml";
 
 /** Keys and indexes from the top of a document down to a value. */
 export type NodePath = readonly PropertyKey[];
@@ -41,22 +41,31 @@ export function parseYaml(file: string, origin: string, text: string): { documen
     return { document: null, problems: faults };
   }
   const top = parsed.contents;
-  const alias = top === null ? null : firstAlias(top);
-  if (alias !== null) {
-    const problem = { file, ...place(alias.range?.[0] ?? 0), text: "anchors and aliases are not read; write the value out" };
-    return { document: null, problems: [problem] };
+  const fault = firstFault(top);
+  if (fault !== null) {
+    return { document: null, problems: [{ file, ...place(start(fault.node) ?? 0), text: fault.text }] };
   }
   const position = (path: NodePath, part: "key" | "value" = "value"): Position => place(offsetOf(top, path, part));
   return { document: { file, origin, value: parsed.toJS({ maxAliasCount: 0 }), position }, problems: [] };
 }
 
-function firstAlias(node: unknown): Node | null {
-  if (isAlias(node)) {
-    return node;
+/** The first thing that YAML allows and a fragment does not. */
+function firstFault(node: unknown): { node: unknown; text: string } | null {
+  if (isAlias(node) || (isNode(node) && "anchor" in node && node.anchor !== undefined)) {
+    return { node, text: "anchors and aliases are not read; write the value out" };
   }
-  const inner = isMap(node) ? node.items.flatMap((pair) => [pair.key, pair.value]) : isSeq(node) ? node.items : [];
-  for (const entry of inner) {
-    const found = firstAlias(entry);
+  if (isMap(node)) {
+    const odd = node.items.find((pair) => !isScalar(pair.key) || typeof pair.key.value !== "string");
+    return odd === undefined
+      ? firstOf(node.items.flatMap((pair) => [pair.key, pair.value]))
+      : { node: odd.key, text: "a key must be a text" };
+  }
+  return isSeq(node) ? firstOf(node.items) : null;
+}
+
+function firstOf(nodes: unknown[]): { node: unknown; text: string } | null {
+  for (const node of nodes) {
+    const found = firstFault(node);
     if (found !== null) {
       return found;
     }
@@ -78,7 +87,7 @@ function offsetOf(top: unknown, path: NodePath, part: "key" | "value"): number {
 }
 
 function findPair(pairs: Pair[], name: PropertyKey): Pair | null {
-  return pairs.find((pair) => isScalar(pair.key) && String(pair.key.value) === String(name)) ?? null;
+  return pairs.find((pair) => isScalar(pair.key) && pair.key.value === String(name)) ?? null;
 }
 
 function start(node: unknown): number | null {

@@ -1,10 +1,8 @@
 import { z } from "zod";
-import { map, oneOf, size, text } from "./words.ts";
+import { map, numberOr, oneOf, size, text } from "./words.ts";
 
 const principal = (what: string) =>
-  z.union([z.int().min(0).max(0xff_ff_ff_fe), z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]*\$?$/)], {
-    error: `must be the name or number of a ${what}`,
-  });
+  numberOr(/^[A-Za-z_][A-Za-z0-9_.-]*\$?$/, 0, 0xff_ff_ff_fe, `must be the name or number of a ${what}`);
 
 const operatorSchema = map({
   path: text("an absolute path")

@@ -11,13 +11,23 @@ export const text = (what: string) =>
 export const oneOf = <const Words extends readonly [string, ...string[]]>(words: Words) =>
   z.enum(words, { error: `must be ${words.join(" or ")}` });
 
-const timeText = /^[1-9][0-9]*(s|sec|min|h)?$/;
-const timeForm = 'must be seconds, or a time such as "30s", "10min", "1h"';
-export const duration = z.union([z.int().min(1), z.string().regex(timeText)], { error: timeForm });
+/** A whole number from `least` to `most`, or a text of the form. One message for all that is wrong. */
+export const numberOr = (form: RegExp, least: number, most: number, error: string) =>
+  z.union([z.int({ error }).min(least, { error }).max(most, { error }), z.string().regex(form, { error })], { error });
 
-const sizeText = /^[1-9][0-9]*(K|M|G)?(iB)?$/;
-const sizeForm = 'must be bytes, or a size such as "64M" or "64MiB"';
-export const size = z.union([z.int().min(4096), z.string().regex(sizeText)], { error: sizeForm });
+export const duration = numberOr(
+  /^[1-9][0-9]*(s|sec|min|h)?$/,
+  1,
+  Number.MAX_SAFE_INTEGER,
+  'must be seconds, or a time such as "30s", "10min", "1h"',
+);
+
+export const size = numberOr(
+  /^[1-9][0-9]*(K|M|G)?(iB)?$/,
+  4096,
+  Number.MAX_SAFE_INTEGER,
+  'must be bytes from 4096 on, or a size such as "64M" or "64MiB"',
+);
 
 export const count = z
   .int({ error: "must be a whole number" })
