@@ -60,8 +60,9 @@ function report(row: Row): void {
   if (process.stdout.isTTY) process.stdout.write("\r\x1b[K");
   const outcome = row.failed > 0 ? `${row.failed} FAILED, ${row.passed} passed` : `${row.passed} passed`;
   const boots = row.boots > 0 ? `, ${row.boots} boots` : "";
+  const skipped = row.skipped ? `, ${row.skipped} skipped` : "";
   console.log(
-    `[${rows.length}/${planned}] ${row.name}: ${outcome}${row.remembered ? " (earlier)" : ` in ${row.seconds.toFixed(1)} s`}${boots}`,
+    `[${rows.length}/${planned}] ${row.name}: ${outcome}${skipped}${row.remembered ? " (earlier)" : ` in ${row.seconds.toFixed(1)} s`}${boots}`,
   );
   progress();
 }
