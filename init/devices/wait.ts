@@ -33,7 +33,8 @@ export interface WaitResult extends Resolved {
 /**
  * Waits until everything `wanted` is there, or found to be ambiguous, or the time is over; never throws for a device that
  * is missing. Listens to the kernel's uevents before it looks, so that nothing that appears in between is missed, and
- * looks again only when a uevent says that a block device changed. Loads what the hardware asks for first.
+ * looks again only when a uevent says that a block device changed. Where
+ * something is missing at first, loads what the hardware asks for.
  */
 export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: WaitOptions): Promise<WaitResult> {
   const references = [...(wanted.disk ? [wanted.disk] : []), wanted.record, ...wanted.others.values()];
@@ -49,8 +50,11 @@ export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: Wa
   };
   const socket = kernel.openUevents();
   try {
-    options.modules?.loadForHardware();
     let result = look(null);
+    if (!isSettled(result) && options.modules) {
+      options.modules.loadForHardware();
+      result = look(null);
+    }
     for (;;) {
       const waitedMs = kernel.now().bootMs - startMs;
       const waitedSeconds = Math.round(waitedMs / 1000);

@@ -2,7 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parseReference } from "../../boot/devices/reference.ts";
 import type { RecordCondition, Resolution, Wanted } from "../../boot/devices/resolve.ts";
-import type { ModuleIndex } from "../../boot/modules.ts";
+import { MODULES, type ModuleIndex } from "../../boot/modules.ts";
 import { ModuleLoader } from "../../init/devices/modules.ts";
 import { type WaitOptions, waitForDevices } from "../../init/devices/wait.ts";
 import { RecordingKernel } from "../../init/kernel/recording.ts";
@@ -112,7 +112,10 @@ const index: ModuleIndex = {
 };
 
 function moduleMachine(): RecordingKernel {
-  const files = ["loop", "virtio", "virtio_ring", "virtio_blk", "virtio_pci", "xfs"].map((name) => [`modules/${name}.ko`, name]);
+  const files = ["loop", "virtio", "virtio_ring", "virtio_blk", "virtio_pci", "xfs"].map((name) => [
+    `${MODULES.directory.slice(1)}/${name}.ko`,
+    name,
+  ]);
   return new RecordingKernel({ initramfs: Object.fromEntries(files) });
 }
 
@@ -140,6 +143,15 @@ test("a module that is built in or loaded already is no failure; another failure
   loader.loadForAlias("virtio:d00000002v00001AF4");
   assert.equal(loader.loaded, ["virtio.ko"]);
   assert.equal(loader.failures, ["virtio_blk.ko: ENOEXEC"]);
+});
+
+test("what is there already costs no walk of the hardware", async () => {
+  const kernel = moduleMachine();
+  kernel.plant("/sys", { "bus/virtio/devices/virtio0/modalias": "virtio:d00000002v00001AF4\n" });
+  addDisk(kernel, "vda", 254, ["boot-record", "root-a"]);
+  const modules = new ModuleLoader(kernel, index);
+  await waitForDevices(kernel, wanted, options("valid", { modules }));
+  assert.equal(modules.loaded, []);
 });
 
 test("the wait loads drivers for what the hardware asks for", async () => {
