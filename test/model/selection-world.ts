@@ -1,0 +1,273 @@
+import * as assert from "uvu/assert";
+import { Refusal } from "../../boot/outcome.ts";
+import type { BootRecord, ImageId, SlotName } from "../../boot/record/record.ts";
+import { freshRecord } from "../../boot/record/store.ts";
+import { countTry, failAttempt, identifyImage, reachHandover } from "../../boot/selection/attempt.ts";
+import { beginBoot } from "../../boot/selection/begin.ts";
+import { giveUp } from "../../boot/selection/give-up.ts";
+import type { Policy } from "../../boot/selection/policy.ts";
+import { activate, commitSlot, endCleanly, markBad, refuseNewImage, rollBack, withdraw } from "../../boot/selection/running.ts";
+import { selectSlot } from "../../boot/selection/select.ts";
+import { byPriority, slotOf } from "../../boot/selection/slots.ts";
+
+/**
+ * The world of the model: what lies in the slots, and how a machine behaves that does as the record says.
+ *
+ * healthy: commits when it is let. broken: its proof fails. refused: PID 1 cannot boot it. stuck: hangs within PID 1.
+ * hangs: hangs after the handover. unfit: runs, but its health checks never let it commit.
+ */
+export type Kind = "healthy" | "broken" | "refused" | "stuck" | "hangs" | "unfit";
+
+export interface Content {
+  kind: Kind;
+  imageId: ImageId;
+  /** Whether this very image was ever committed in this slot: the truth that the record must not overstate. */
+  committed: boolean;
+}
+
+/** Everything that lasts, and whether a system runs (the one of the record's attempt). */
+export interface World {
+  record: BootRecord;
+  content: ReadonlyMap<SlotName, Content>;
+  running: boolean;
+}
+
+export interface Event {
+  name: string;
+  after: World;
+}
+
+/** What can go wrong with one boot without the slots' fault, or be asked of it. */
+interface Circumstance {
+  name: string;
+  preferred: SlotName | null;
+  deviceFails: SlotName | null;
+}
+
+export function contentOf(world: World, slot: SlotName): Content {
+  const content = world.content.get(slot);
+  if (content === undefined) throw new Error(`no slot ${slot} in the model`);
+  return content;
+}
+
+export function runningSlot(world: World): SlotName {
+  if (!world.running || world.record.attempt === null) throw new Error("nothing runs");
+  return world.record.attempt.slot;
+}
+
+/**
+ * One boot as PID 1 does it. `writes` are the records it made durable, in order; a power cut leaves the world with any
+ * prefix of them.
+ */
+export function boot(
+  world: World,
+  policy: Policy,
+  { preferred, deviceFails }: Circumstance,
+): { writes: BootRecord[]; running: boolean } {
+  const writes: BootRecord[] = [];
+  const failed = new Map<SlotName, string>();
+  let { record } = beginBoot(world.record, policy);
+  for (;;) {
+    const { slot } = selectSlot(record, { preferred, failed, recordWritable: true }, policy);
+    if (slot === null) {
+      const given = giveUp(record, policy);
+      assert.is.not(given.rearmed, null, "a machine never gives up");
+      assert.ok(given.pauseSeconds >= 5 && given.pauseSeconds <= 600);
+      return { writes: [...writes, given.record], running: false };
+    }
+    const before = slotOf(record, slot).tries;
+    record = countTry(record, slot);
+    writes.push(record);
+    use(writes, slot, before);
+    const content = contentOf(world, slot);
+    if (content.kind === "stuck") return { writes, running: false };
+    const failure =
+      deviceFails === slot ? "device" : content.kind === "broken" ? "proof" : content.kind === "refused" ? "boot" : null;
+    if (failure !== "device" && failure !== "proof") {
+      record = identifyImage(record, slot, content.imageId, policy).record;
+    }
+    if (failure === null) return { writes: [...writes, reachHandover(record)], running: true };
+    record = failAttempt(record, { kind: failure, reason: failure });
+    writes.push(record);
+    failed.set(slot, failure);
+  }
+}
+
+/** A try is durable before the slot is used. */
+function use(writes: BootRecord[], slot: SlotName, before: number): void {
+  const durable = writes.at(-1);
+  assert.is(durable?.attempt?.slot, slot);
+  assert.is(durable?.attempt?.stage, "counted");
+  assert.is(durable?.attempt?.cleanEnd, false);
+  assert.ok(before > 0, "a slot without tries was chosen");
+  assert.is(durable?.slots[slot]?.tries, before - 1);
+}
+
+const PLAIN: Circumstance = { name: "boot", preferred: null, deviceFails: null };
+
+function bootEvents(world: World, policy: Policy): Event[] {
+  const circumstances = policy.slots.flatMap((slot): Circumstance[] => [
+    { name: `boot asked for ${slot}`, preferred: slot, deviceFails: null },
+    { name: `boot, device of ${slot} fails`, preferred: null, deviceFails: slot },
+  ]);
+  return [PLAIN, ...circumstances].flatMap((circumstance) => {
+    const { writes, running } = boot(world, policy, circumstance);
+    const cuts = writes.map((record, index) => ({
+      name: `${circumstance.name}, power cut after write ${index + 1} of ${writes.length}`,
+      after: { ...world, record, running: false },
+    }));
+    const last = writes.at(-1) ?? world.record;
+    return [...cuts, { name: circumstance.name, after: { ...world, record: last, running } }];
+  });
+}
+
+function withContent(world: World, slot: SlotName, content: Content): World {
+  return { ...world, content: new Map([...world.content, [slot, content]]) };
+}
+
+/** An id that neither the slot nor the record holds: few of them, so that worlds repeat. */
+function newImageId(world: World, slot: SlotName): ImageId {
+  const used = [contentOf(world, slot).imageId, slotOf(world.record, slot).imageId];
+  const ids = [1, 2, 3].map((number) => `${slot}${number}`);
+  return ids.find((id) => !used.includes(id)) ?? `${slot}0`;
+}
+
+function permitted(change: () => World): World | null {
+  try {
+    return change();
+  } catch (error) {
+    if (error instanceof Refusal) return null;
+    throw error;
+  }
+}
+
+/** Promise P2, checked against what is true rather than what the record says. */
+function checkNewImage(world: World, slot: SlotName): void {
+  const running = runningSlot(world);
+  assert.is.not(slot, running, "another image was let into the running slot");
+  assert.ok(contentOf(world, running).committed, `slot ${slot} got another image while ${running} was on trial`);
+}
+
+/** What an administrator or an updater can ask for in the running system. Writes of slots take three events. */
+function commandEvents(world: World, policy: Policy, kinds: Kind[]): Event[] {
+  const running = runningSlot(world);
+  const { record } = world;
+  const attempts: [string, () => World][] = [
+    ["rollback", () => ({ ...world, record: rollBack(record, running, policy, "asked").record })],
+  ];
+  for (const slot of policy.slots) {
+    attempts.push([`mark-bad ${slot}`, () => ({ ...world, record: markBad(record, slot, "asked", policy) })]);
+    attempts.push([
+      `withdraw ${slot}`,
+      () => {
+        const after = withdraw(record, slot, running);
+        checkNewImage(world, slot);
+        return { ...world, record: after };
+      },
+    ]);
+    attempts.push([
+      `activate ${slot}`,
+      () => {
+        const { imageId } = contentOf(world, slot);
+        const after = activate(record, slot, imageId, running, policy);
+        if (slot !== running) checkNewImage(world, slot);
+        assert.ok(contentOf(world, running).committed, "an activation while the running slot is on trial");
+        return { ...world, record: after };
+      },
+    ]);
+    for (const kind of kinds) {
+      attempts.push([
+        `write ${kind} to ${slot}`,
+        () => {
+          refuseNewImage(record, slot, running);
+          checkNewImage(world, slot);
+          return withContent(world, slot, { kind, imageId: newImageId(world, slot), committed: false });
+        },
+      ]);
+    }
+  }
+  return attempts.flatMap(([name, change]) => {
+    const after = permitted(change);
+    return after === null ? [] : [{ name, after }];
+  });
+}
+
+function commit(world: World, policy: Policy): World {
+  const slot = runningSlot(world);
+  const content = contentOf(world, slot);
+  const record = commitSlot(world.record, slot, content.imageId, policy, 0);
+  return withContent({ ...world, record }, slot, { ...content, committed: true });
+}
+
+function end(world: World, policy: Policy, credit: boolean): World {
+  return { ...world, running: false, record: endCleanly(world.record, policy, { credit, unixMs: 0 }) };
+}
+
+function orders(slots: SlotName[]): SlotName[][] {
+  if (slots.length === 0) return [[]];
+  return slots.flatMap((first) => orders(slots.filter((slot) => slot !== first)).map((rest) => [first, ...rest]));
+}
+
+/** All events that can follow. `kinds` are those of new images, `decays` those that a committed image can turn into. */
+export function events(world: World, policy: Policy, kinds: Kind[], decays: Kind[]): Event[] {
+  if (!world.running) {
+    const decayed = policy.slots.flatMap((slot) => {
+      const content = contentOf(world, slot);
+      const others = content.kind === "healthy" ? decays : [];
+      return others.map((kind) => ({ name: `${slot} turns ${kind}`, after: withContent(world, slot, { ...content, kind }) }));
+    });
+    // In every order of the control file: then slots differ by their rank alone, and worlds that do so are one (keyOf).
+    const lost = orders(policy.slots).map((slots) => ({
+      name: `the record is lost, the control file says ${slots.join(", ")}`,
+      after: { ...world, record: freshRecord({ ...policy, slots }) },
+    }));
+    return [...bootEvents(world, policy), ...decayed, ...lost];
+  }
+  const cut = { name: "power cut", after: { ...world, running: false } };
+  const { kind } = contentOf(world, runningSlot(world));
+  if (kind === "hangs") return [cut];
+  return [
+    cut,
+    ...(kind === "healthy" ? [{ name: "good boot", after: commit(world, policy) }] : []),
+    { name: "clean reboot", after: end(world, policy, true) },
+    { name: "reboot by a failure action", after: end(world, policy, false) },
+    ...commandEvents(world, policy, kinds),
+  ];
+}
+
+/**
+ * What follows when power behaves and nobody interferes; the software of a slot that is not healthy still does its
+ * worst. Empty once a healthy slot runs and is committed.
+ */
+export function undisturbed(world: World, policy: Policy): World[] {
+  if (!world.running) {
+    const { writes, running } = boot(world, policy, PLAIN);
+    return [{ ...world, record: writes.at(-1) ?? world.record, running }];
+  }
+  const { kind } = contentOf(world, runningSlot(world));
+  if (kind === "hangs") return [{ ...world, running: false }];
+  if (kind === "unfit") return [end(world, policy, true), end(world, policy, false), { ...world, running: false }];
+  return world.record.attempt?.stage === "good" ? [] : [commit(world, policy)];
+}
+
+/**
+ * A short text that two worlds share only if what can follow is the same in both, but for the slots' names, for numbers,
+ * times and texts. How the last attempt ended changes only texts and counters that selection does not look at, and a
+ * slot's reason matters only for the slot that runs.
+ */
+export function keyOf(world: World, policy: Policy): string {
+  const { record } = world;
+  const running = world.running ? runningSlot(world) : null;
+  const order = byPriority(record);
+  const slots = order.map((name) => {
+    const slot = slotOf(record, name);
+    const content = contentOf(world, name);
+    const known = slot.imageId === null ? "-" : slot.imageId === content.imageId ? "=" : "#";
+    const given = name === running && slot.reason !== null ? "r" : "";
+    const flags = `${slot.damaged === null ? "" : "d"}${given}${content.committed ? "c" : ""}`;
+    return `${slot.state[0]}${slot.tries}${slot.credits}${known}${content.kind.slice(0, 2)}${flags}`;
+  });
+  const last = running === null ? "off" : `${order.indexOf(running)} ${record.attempt?.stage}`;
+  const committed = record.lastCommitted === null ? "" : order.indexOf(record.lastCommitted.slot);
+  return `${slots.join(" ")} ${last} ${committed} ${record.exhausted % policy.slots.length}`;
+}
