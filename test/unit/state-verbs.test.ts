@@ -1,0 +1,179 @@
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { readControl } from "../../state-ops/read-control.ts";
+
+const repository = join(import.meta.dirname, "../..");
+const library = join(repository, "state-ops/fragments");
+
+const systemText = `system: acme
+slots:
+  a: { device: PARTLABEL=root-a }
+data: { device: PARTLABEL=sys-data, filesystem: ext4 }
+boot-record: { store: record, device: PARTLABEL=boot-record }
+trust: unsigned
+`;
+
+interface Context {
+  place: string;
+}
+
+const verbs = suite<Context>("state verbs", { place: "" });
+
+/** A tree like Debian's, with one package's fragment. */
+verbs.before.each((context) => {
+  context.place = mkdtempSync(join(tmpdir(), "slipway-state-"));
+  const root = join(context.place, "root");
+  const directories = [
+    "etc/systemd",
+    "var/lib/dpkg",
+    "var/lib/app",
+    "var/tmp",
+    "tmp",
+    "home",
+    "root",
+    "run",
+    "usr/share/slipway/state.d",
+  ];
+  for (const directory of directories) {
+    mkdirSync(join(root, directory), { recursive: true });
+  }
+  writeFileSync(join(root, "etc/passwd"), "root:x:0:0::/root:/bin/sh\napp:x:998:997::/:/bin/false\n");
+  writeFileSync(join(root, "etc/group"), "root:x:0:\napp:x:997:\n");
+  writeFileSync(join(root, "etc/machine-id"), "");
+  writeFileSync(join(root, "var/lib/dpkg/status"), "Package: app\n");
+  const fragment =
+    'package: app\noperators:\n  - path: /var/lib/app\n    state: shared\n    reason: "counts up"\n    owner: app\n';
+  writeFileSync(join(root, "usr/share/slipway/state.d/app.yaml"), fragment);
+  writeFileSync(join(context.place, "system.yaml"), systemText);
+});
+
+verbs.after.each((context) => rmSync(context.place, { recursive: true, force: true }));
+
+function slipway(context: Context, ...words: string[]): { code: number | null; out: string; error: string } {
+  const args = [join(repository, "init/main.ts"), ...words];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: context.place, encoding: "utf8" });
+  return { code: status, out: stdout, error: stderr };
+}
+
+const sources = ["--system", "system.yaml", "--root", "root"];
+
+verbs("compile writes a control file that PID 1 reads; the library's fragments fit a Debian tree", (context) => {
+  const { code, out, error } = slipway(context, "state", "compile", ...sources, "--fragments", library, "-o", "control.json");
+  assert.is(code, 0, error);
+  assert.match(out, /wrote control\.json: acme, slots a, \d+ operators, sha256:/);
+  assert.match(out, /\/var\/lib\/app is shared, a rollback does not revert it: counts up/);
+  const text = readFileSync(join(context.place, "control.json"), "utf8");
+  const control = readControl(text);
+  assert.equal(
+    control.operators.map(({ path, via }) => `${path} ${via}`),
+    [
+      "/etc overlay",
+      "/etc/machine-id bind",
+      "/home bind",
+      "/root bind",
+      "/tmp tmpfs",
+      "/var overlay",
+      "/var/lib/app bind",
+      "/var/tmp tmpfs",
+    ],
+  );
+  const app = control.operators.find((operator) => operator.path === "/var/lib/app");
+  assert.is(app?.owner, 998);
+  assert.is(app?.origin, "app/usr/share/slipway/state.d/app.yaml:3");
+  assert.not(text.includes(context.place) || text.includes(repository));
+  const unsigned = text.replace(/"digest":"[^"]*",/, "");
+  assert.is(control.digest, `sha256:${createHash("sha256").update(unsigned).digest("hex")}`);
+});
+
+verbs("the same sources give the same bytes wherever they lie", (context) => {
+  slipway(context, "state", "compile", ...sources, "--fragments", library, "-o", "one.json");
+  renameSync(join(context.place, "root"), join(context.place, "moved"));
+  cpSync(library, join(context.place, "library"), { recursive: true });
+  const { code } = slipway(
+    context,
+    "state",
+    "compile",
+    "--system",
+    join(context.place, "system.yaml"),
+    "--root",
+    "moved",
+    "--fragments",
+    "library",
+    "-o",
+    "two.json",
+  );
+  assert.is(code, 0);
+  assert.is(readFileSync(join(context.place, "two.json"), "utf8"), readFileSync(join(context.place, "one.json"), "utf8"));
+});
+
+verbs("bad input: exit code 2, places on standard error, the old output untouched", (context) => {
+  writeFileSync(join(context.place, "control.json"), "old");
+  writeFileSync(join(context.place, "system.yaml"), systemText.replace("ext4", "ext3"));
+  const { code, out, error } = slipway(context, "state", "compile", ...sources, "-o", "control.json");
+  assert.is(code, 2);
+  assert.is(out, "");
+  assert.match(error, /^system\.yaml:4:49: "filesystem" must be ext4 or xfs or btrfs, is "ext3"\n$/);
+  assert.is(readFileSync(join(context.place, "control.json"), "utf8"), "old");
+  assert.equal(readdirSync(context.place).sort(), ["control.json", "root", "system.yaml"]);
+});
+
+verbs("check says the same and writes nothing", (context) => {
+  const good = slipway(context, "state", "check", ...sources);
+  assert.is(good.code, 0, good.error);
+  assert.match(good.out, /^compiles: acme/);
+  assert.equal(readdirSync(context.place).sort(), ["root", "system.yaml"]);
+  writeFileSync(
+    join(context.place, "root/usr/share/slipway/state.d/b.yaml"),
+    "package: b\noperators:\n  - { path: /opt, state: persistent }\n",
+  );
+  const bad = slipway(context, "state", "check", ...sources);
+  assert.is(bad.code, 2);
+  assert.match(bad.error, /^root\/usr\/share\/slipway\/state\.d\/b\.yaml:3:13: \/opt is missing from the image/);
+});
+
+verbs("what cannot be read or written is named, with exit code 2", (context) => {
+  const cases: [string[], RegExp][] = [
+    [["--root", "root", "-o", "x"], /--system is missing/],
+    [["--system", "system.yaml", "-o", "x"], /--root is missing/],
+    [[...sources], /--output \(-o\) is missing/],
+    [["--system", "none.yaml", "--root", "root", "-o", "x"], /cannot read none\.yaml: ENOENT/],
+    [["--system", "system.yaml", "--root", "none", "-o", "x"], /--root none is no directory/],
+    [[...sources, "--fragments", "none", "-o", "x"], /cannot read the fragments in none/],
+    [[...sources, "--previous", "system.yaml", "-o", "x"], /control file: not JSON/],
+    [[...sources, "-o", "none/x"], /cannot write none\/x: ENOENT/],
+  ];
+  for (const [words, message] of cases) {
+    const { code, error } = slipway(context, "state", "compile", ...words);
+    assert.is(code, 2, words.join(" "));
+    assert.match(error, message);
+  }
+  assert.not(existsSync(join(context.place, "x")));
+});
+
+verbs("a fragment that would not be read is refused, and no link of the image is followed", (context) => {
+  const fragments = join(context.place, "root/usr/share/slipway/state.d");
+  writeFileSync(join(fragments, "late.yml"), "");
+  assert.match(slipway(context, "state", "check", ...sources).error, /late\.yml would not be read; fragments end in \.yaml/);
+  rmSync(join(fragments, "late.yml"));
+  symlinkSync("/etc", join(context.place, "root/srv"));
+  writeFileSync(join(fragments, "l.yaml"), "package: l\noperators:\n  - { path: /srv/ssl, state: persistent }\n");
+  assert.match(slipway(context, "state", "check", ...sources).error, /l\.yaml:3:13: \/srv is a symlink to \/etc in the image/);
+});
+
+verbs.run();
