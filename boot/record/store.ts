@@ -1,6 +1,6 @@
 import { canonicalJson } from "../../state-ops/canonical-json.ts";
 import type { Policy } from "../selection/policy.ts";
-import { decodeFrame, encodeFrame } from "./frame.ts";
+import { decodeFrame, encodeFrame, isZero } from "./frame.ts";
 import type { BootRecord } from "./record.ts";
 import { bootRecord } from "./shape.ts";
 
@@ -41,7 +41,7 @@ interface CopyReading {
 }
 
 function readCopy(area: Uint8Array): CopyReading {
-  if (area.every((byte) => byte === 0)) return { record: null, sequence: 0, blank: true, reason: null };
+  if (isZero(area)) return { record: null, sequence: 0, blank: true, reason: null };
   const { frame, reason } = decodeFrame("record", area.subarray(0, RECORD_LAYOUT.areaSize));
   if (frame === null) return { record: null, sequence: 0, blank: false, reason };
   try {
