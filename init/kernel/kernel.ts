@@ -65,7 +65,10 @@ export interface DirectoryEntry {
   kind: FileKind;
 }
 
-/** Clocks. `bootMs` counts from kernel start and includes suspend (CLOCK_BOOTTIME); `unixMs` is the wall clock. */
+/**
+ * Clocks. `bootMs` counts from kernel start and includes suspend (CLOCK_BOOTTIME), with fractions; `unixMs` is the wall clock
+ * in whole milliseconds.
+ */
 export interface Clocks {
   bootMs: number;
   unixMs: number;

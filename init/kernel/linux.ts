@@ -226,7 +226,7 @@ class LinuxKernel implements Kernel {
     const exclusiveWithoutWaiting = 2 | 4;
     const result = rawCall("flock", fd, exclusiveWithoutWaiting);
     if (result === 0) return true;
-    if (errnoName(-result) === "EAGAIN" || errnoName(-result) === "EWOULDBLOCK") return false;
+    if (errnoName(-result) === "EAGAIN") return false;
     throw new KernelError("flock", subjectOf(fd), errnoName(-result));
   }
   openUevents(): Descriptor {
@@ -318,7 +318,7 @@ class LinuxKernel implements Kernel {
   }
 
   now() {
-    return { bootMs: clock(CLOCK.BOOTTIME), unixMs: clock(CLOCK.REALTIME) };
+    return { bootMs: clock(CLOCK.BOOTTIME), unixMs: Math.floor(clock(CLOCK.REALTIME)) };
   }
   setClock(unixMs: number): void {
     const seconds = Math.floor(unixMs / 1000);

@@ -83,7 +83,13 @@ const errnoAddress = libc.__errno_location();
 if (typeof errnoAddress !== "number") throw new KernelError("dlopen", "libc.so.6", "ENOSYS");
 const errnoPlace: Pointer = errnoAddress;
 
-const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+/** Second names of EAGAIN, EOPNOTSUPP and EDEADLK, which would hide the names that Linux itself uses. */
+const secondNames = new Set(["EWOULDBLOCK", "ENOTSUP", "EDEADLOCK"]);
+const errnoNames = new Map(
+  Object.entries(constants.errno)
+    .filter(([name]) => !secondNames.has(name))
+    .map(([name, number]) => [number, name]),
+);
 
 /** Memory that the kernel may be given the address of. */
 export type Memory = Uint8Array<ArrayBuffer>;

@@ -11,19 +11,16 @@ import type { Launch } from "./launch.ts";
 /** A device is missing, ambiguous or cannot be read. */
 export class DeviceFailure extends Error {}
 
-/**
- * Where partitions of the boot record's name are there and none holds a valid record, a disk that does may still be on
- * its way: that much longer is waited for it, seconds.
- */
-const SETTLE = 2;
-
 /** The machine's devices during a boot. */
 export class Devices {
   readonly #boot: Launch;
   #modules: ModuleLoader | null = null;
+  /** The disk that labels are resolved on; from the first find on it does not change in a boot. */
+  #disk: DeviceReference | null;
 
   constructor(boot: Launch) {
     this.#boot = boot;
+    this.#disk = boot.control.disk === null ? null : parseReference(boot.control.disk);
   }
 
   /** Loads the initrd's modules: those that are always wanted, then those that the hardware asks for. */
@@ -40,37 +37,33 @@ export class Devices {
 
   /** The partition of the boot record; null, with a warning, where there is none. Throws where more than one could be it. */
   async findRecord(): Promise<BlockDevice | null> {
-    const timeout = this.#boot.control.deviceTimeout;
-    let found = await this.#wait(new Map(), timeout);
-    if ("found" in found.record && this.#condition(found.record.found) !== "valid") {
-      await this.#boot.pause(SETTLE * 1000);
-      found = await this.#wait(new Map(), timeout);
-    }
-    if ("found" in found.record) return found.record.found;
-    if ("ambiguous" in found.record) throw new DeviceFailure(found.record.ambiguous);
-    this.#boot.warn(found.record.missing);
+    const { disk, record } = await this.#wait(new Map());
+    if ("found" in disk) this.#disk = { by: "path", value: disk.found.path };
+    if ("found" in record) return record.found;
+    if ("ambiguous" in record) throw new DeviceFailure(record.ambiguous);
+    this.#boot.warn(record.missing);
     return null;
   }
 
   /** Path of the device that `reference` means, waited for. Throws {@link DeviceFailure}. */
   async find(what: string, reference: string): Promise<string> {
-    const { others } = await this.#wait(new Map([[what, parseReference(reference)]]), this.#boot.control.deviceTimeout);
+    const { others } = await this.#wait(new Map([[what, parseReference(reference)]]));
     const resolution: Resolution = others.get(what) ?? { missing: "it was not looked for" };
     if ("found" in resolution) return resolution.found.path;
     throw new DeviceFailure(`${what}: ${"missing" in resolution ? resolution.missing : resolution.ambiguous}`);
   }
 
-  async #wait(others: Map<string, DeviceReference>, timeoutSeconds: number) {
+  async #wait(others: Map<string, DeviceReference>) {
     const { control, kernel } = this.#boot;
     const result = await waitForDevices(
       kernel,
       {
-        disk: control.disk === null ? null : parseReference(control.disk),
+        disk: this.#disk,
         record: parseReference(control.bootRecord.device),
         others,
       },
       {
-        timeoutSeconds,
+        timeoutSeconds: control.deviceTimeout,
         readRecordCondition: (device) => this.#condition(device),
         modules: this.#modules,
         onIdle: () => this.#boot.breathe(),
