@@ -13,6 +13,55 @@ export interface Entry {
 
 export const table: Entry[] = [
   {
+    name: "status",
+    summary: "which slot runs and boots next, how the last boots ended, what to do next",
+    group: "running system",
+    load: () => import("./status.ts"),
+  },
+  {
+    name: "commit",
+    aliases: ["mark-good"],
+    summary: "say that the running image is good: end its trial, or give it its tries back (alias: mark-good)",
+    group: "running system",
+    load: () => import("./commit.ts"),
+  },
+  {
+    name: "rollback",
+    summary: "make the next boot leave the running slot for another one",
+    group: "running system",
+    load: () => import("./rollback.ts"),
+  },
+  {
+    name: "mark-bad",
+    summary: "give a slot up, so that it boots no more",
+    group: "running system",
+    load: () => import("./mark-bad.ts"),
+  },
+  {
+    name: "activate",
+    summary: "make the next boot choose a slot",
+    group: "running system",
+    load: () => import("./activate.ts"),
+  },
+  {
+    name: "shutdown-credit",
+    summary: "for a unit: note that this boot ends cleanly",
+    group: "boot",
+    load: () => import("./shutdown-credit.ts"),
+  },
+  {
+    name: "trial-deadline",
+    summary: "for a unit: reboot when the image on trial was not committed in time",
+    group: "boot",
+    load: () => import("./trial-deadline.ts"),
+  },
+  {
+    name: "trial-failed",
+    summary: "for a unit: reboot when the image on trial cannot be committed",
+    group: "boot",
+    load: () => import("./trial-failed.ts"),
+  },
+  {
     name: "initrd build",
     summary: "write an initrd for a machine's control file and kernel",
     group: "builder",

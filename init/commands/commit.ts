@@ -1,0 +1,98 @@
+import { Refusal } from "../../boot/outcome.ts";
+import type { BootRecord } from "../../boot/record/record.ts";
+import { commitSlot } from "../../boot/selection/running.ts";
+import { slotOf } from "../../boot/selection/slots.ts";
+import { type Kernel, KernelError } from "../kernel/kernel.ts";
+import { linuxKernel } from "../kernel/linux.ts";
+import { type Answer, print } from "./answer.ts";
+import { type Change, changeRecord, PLACES, type Places, writeRecord } from "./machine.ts";
+import { flag, type Verb } from "./verb.ts";
+
+/** Longer than a command's: when the unit gives up, the trial ends. */
+const LOCK_WAIT = 60_000;
+
+function refuseDegraded({ machine, store }: Change): void {
+  const { degraded, attempt, slot } = machine.report;
+  if (degraded.length === 0) return;
+  const what = degraded.map(({ path, reason }) => `${path} (${reason})`).join(", ");
+  store.updateJournal(attempt, { reason: `not committed: degraded ${what}` });
+  throw new Refusal(
+    `slot ${slot} runs degraded and a trial cannot be committed so: ${what}; repair that and reboot, or run "slipway rollback"`,
+  );
+}
+
+/** The record must be about this very boot, or another boot's trial would be committed. */
+function refuseOtherBoot({ machine, record }: Change): void {
+  const { slot, attempt } = machine.report;
+  if (record.attempt?.number === attempt && record.attempt.slot === slot) return;
+  const known = record.attempt === null ? "no attempt" : `attempt ${record.attempt.number} of slot ${record.attempt.slot}`;
+  throw new Refusal(`this boot is attempt ${attempt} of slot ${slot}, the boot record knows ${known}; reboot and commit then`);
+}
+
+function sameBut(lastKnownUnixMs: number, left: BootRecord, right: BootRecord): boolean {
+  return JSON.stringify({ ...left, lastKnownUnixMs }) === JSON.stringify({ ...right, lastKnownUnixMs });
+}
+
+function removeMark(kernel: Kernel, places: Places): string[] {
+  try {
+    kernel.remove(places.uncommitted);
+    return [];
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    return error.code === "ENOENT" ? [] : [`${places.uncommitted} cannot be removed (${error.code}); remove it by hand`];
+  }
+}
+
+/**
+ * Ends the trial of the running slot, or gives a committed one all its tries back: one write of the boot record. Doing it
+ * twice changes nothing more. Throws Refusal for a degraded trial and where the record is not about this boot, Error where
+ * the record cannot be written.
+ */
+export function commit(kernel: Kernel, places: Places, waitMs = LOCK_WAIT): Answer {
+  const change = (facts: Change): Answer => {
+    const { machine, store, record } = facts;
+    const { slot, imageId, attempt } = machine.report;
+    const trial = slotOf(record, slot).state !== "committed";
+    if (trial) {
+      refuseOtherBoot(facts);
+      refuseDegraded(facts);
+    }
+    const unixMs = Math.round(kernel.now().unixMs);
+    const committed = commitSlot(record, slot, imageId, machine.policy, unixMs);
+    const changed = !sameBut(unixMs, committed, record);
+    if (changed) writeRecord(store, committed);
+    const warnings = removeMark(kernel, places);
+    const noted = store.updateJournal(attempt, { stage: "good", outcome: "good" });
+    if (!noted.written) warnings.push(`the boot journal does not say so: ${noted.reason}`);
+    const { tries } = slotOf(committed, slot);
+    const did = trial
+      ? `Slot ${slot} is committed: its trial is over, and it has ${tries} tries.`
+      : `Slot ${slot} was committed before; this boot is good, and it has all its ${tries} tries again.`;
+    return {
+      slot,
+      changed,
+      did: [changed ? did : `Slot ${slot} is committed and has all its ${tries} tries: nothing to change.`],
+      warnings,
+      next: "nothing to do.",
+    };
+  };
+  return changeRecord(kernel, places, "slipway commit", change, waitMs);
+}
+
+export const verb: Verb = {
+  help: `
+Usage: slipway commit [--json]
+
+Says that the running image is good: ends the trial of its slot, or gives a committed slot all its tries back. The unit
+slipway-commit.service does it at every boot, once boot-complete.target was reached. Refused while the boot of a trial is
+degraded. Doing it twice does no harm. RAUC's word for it, mark-good, works too.
+
+Options:
+  --json    print one JSON object: slot, changed, did, warnings, next`,
+  options: { json: { type: "boolean" } },
+  positionals: [],
+  async run(values) {
+    print(commit(linuxKernel(), PLACES), flag(values, "json"));
+    return 0;
+  },
+};

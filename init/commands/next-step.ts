@@ -1,0 +1,34 @@
+import type { Status } from "./status-shape.ts";
+
+/** What to do next, the most urgent thing first, as one sentence. */
+export function nextStep(status: Omit<Status, "nextStep">): string {
+  const { running, slots, next, pendingTrial, record, degraded, rollback } = status;
+  const current = slots.find((slot) => slot.running);
+  if (!record.writable) return "make the boot record writable: until then no try is counted, and no new image can be tried.";
+  if (record.condition !== "valid") return "reboot: PID 1 then begins a new boot record.";
+  if (running.uncommitted || current?.state === "trial") {
+    if (
+      current &&
+      current.tries === 0 &&
+      next.slot !== running.slot &&
+      current.reason !== null &&
+      current.reason !== "no tries left"
+    ) {
+      return `reboot (systemctl reboot) to go to slot ${next.slot}.`;
+    }
+    if (degraded.length > 0) {
+      return `this trial cannot be committed, since it runs degraded: repair that and reboot, or run "slipway rollback --reboot".`;
+    }
+    return `check that this image works; it is committed once boot-complete.target is reached, or by "slipway commit", within ${status.trialDeadline} s of its start.`;
+  }
+  if (pendingTrial !== null) return `reboot (systemctl reboot) to try slot ${pendingTrial}.`;
+  if (next.slot !== running.slot && next.slot !== null) return `reboot (systemctl reboot) to go to slot ${next.slot}.`;
+  if (rollback !== null) {
+    return `find out why slot ${rollback.from} failed (see the last boots), put a better image there, then run "slipway activate ${rollback.from}".`;
+  }
+  const broken = slots.find((slot) => !slot.running && slot.reason !== null);
+  if (broken) {
+    return `slot ${broken.name} is no fallback: put an image there, then run "slipway activate ${broken.name}".`;
+  }
+  return degraded.length > 0 ? "repair what is degraded, then reboot." : "nothing to do.";
+}

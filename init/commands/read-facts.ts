@@ -1,0 +1,116 @@
+import type { BootReport } from "../../boot/report.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
+
+/**
+ * Reading of what PID 1 left below /run. The initrd may be newer or older than the image that this runs from (think of a
+ * rollback), so only what the commands use must be there, and unknown keys are ignored: a strict reader would keep a good
+ * old image from being committed.
+ */
+
+/** The part of the control file that the commands use. */
+export type BootedControl = Pick<ControlFile, "slots" | "tries" | "trialDeadline" | "watchdog">;
+
+class Unexpected extends Error {}
+
+/** One object, read key by key. */
+class Reader {
+  readonly #values: Map<string, unknown>;
+  readonly #where: string;
+
+  constructor(value: unknown, where: string) {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Unexpected(`${where} is no object`);
+    this.#values = new Map(Object.entries(value));
+    this.#where = where;
+  }
+
+  text(key: string): string {
+    const value = this.#values.get(key);
+    return typeof value === "string" ? value : this.#fail(key, "a text");
+  }
+  number(key: string): number {
+    const value = this.#values.get(key);
+    return typeof value === "number" ? value : this.#fail(key, "a number");
+  }
+  flag(key: string): boolean {
+    const value = this.#values.get(key);
+    return typeof value === "boolean" ? value : this.#fail(key, "true or false");
+  }
+  word<const Word extends string>(key: string, words: readonly Word[]): Word {
+    const value = this.#values.get(key);
+    return words.find((word) => word === value) ?? this.#fail(key, words.join(" or "));
+  }
+  object(key: string): Reader {
+    return new Reader(this.#values.get(key), `${this.#where}.${key}`);
+  }
+  nullable<Value>(key: string, read: () => Value): Value | null {
+    return (this.#values.get(key) ?? null) === null ? null : read();
+  }
+  list<Value>(key: string, read: (item: Reader) => Value): Value[] {
+    return this.#items(key).map((item, index) => read(new Reader(item, `${this.#where}.${key}[${index}]`)));
+  }
+  texts(key: string): string[] {
+    return this.#items(key).filter((item) => typeof item === "string");
+  }
+  #items(key: string): unknown[] {
+    const value = this.#values.get(key) ?? [];
+    return Array.isArray(value) ? value : this.#fail(key, "a list");
+  }
+  #fail(key: string, wanted: string): never {
+    const seen = JSON.stringify(this.#values.get(key)) ?? "missing";
+    throw new Unexpected(`${this.#where}.${key} is ${seen}, expected ${wanted}`);
+  }
+}
+
+function parsed<Value>(text: string, name: string, read: (reader: Reader) => Value): Value {
+  const reader = new Reader(JSON.parse(text), name);
+  if (reader.number("schema") !== 1) throw new Unexpected(`${name} has schema ${reader.number("schema")}, known is 1`);
+  return read(reader);
+}
+
+/** Reads boot.json. Throws Error that says what is wrong with it. */
+export function readReport(text: string): BootReport {
+  return parsed(text, "boot.json", (report) => {
+    const record = report.object("record");
+    return {
+      schema: 1,
+      controlFormat: 1,
+      attempt: report.number("attempt"),
+      slot: report.text("slot"),
+      imageId: report.text("imageId"),
+      slotDevice: report.text("slotDevice"),
+      trial: report.flag("trial"),
+      why: report.text("why"),
+      skipped: report.list("skipped", (entry) => ({ slot: entry.text("slot"), reason: entry.text("reason") })),
+      rollback: report.nullable("rollback", () => {
+        const rollback = report.object("rollback");
+        return { from: rollback.text("from"), reason: rollback.text("reason") };
+      }),
+      record: {
+        condition: record.word("condition", ["valid", "empty", "unreadable"]),
+        writable: record.flag("writable"),
+        device: record.nullable("device", () => record.text("device")),
+      },
+      generation: report.nullable("generation", () => report.text("generation")),
+      degraded: report.list("degraded", (entry) => ({ path: entry.text("path"), reason: entry.text("reason") })),
+      warnings: report.texts("warnings"),
+      timeline: report.list("timeline", (part) => ({
+        name: part.text("name"),
+        startMs: part.number("startMs"),
+        lengthMs: part.number("lengthMs"),
+      })),
+    };
+  });
+}
+
+/** Reads the commands' part of the initrd's control file. Throws Error that says what is wrong with it. */
+export function readBootedControl(text: string): BootedControl {
+  return parsed(text, "control.json", (control) => ({
+    slots: control.list("slots", (slot) => ({ name: slot.text("name"), device: slot.text("device") })),
+    tries: { trial: control.object("tries").number("trial"), committed: control.object("tries").number("committed") },
+    trialDeadline: control.number("trialDeadline"),
+    watchdog: control.nullable("watchdog", () => {
+      const watchdog = control.object("watchdog");
+      return { timeout: watchdog.number("timeout"), after: watchdog.word("after", ["systemd", "keep", "stop"]) };
+    }),
+  }));
+}

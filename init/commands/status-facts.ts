@@ -1,0 +1,113 @@
+import { Refusal } from "../../boot/outcome.ts";
+import type { BootRecord, SlotName } from "../../boot/record/record.ts";
+import { freshRecord } from "../../boot/record/store.ts";
+import { pendingTrial } from "../../boot/selection/running.ts";
+import { notBootable, slotOf } from "../../boot/selection/slots.ts";
+import { readTextIfThere } from "../kernel/files.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import type { RecordAndJournal } from "../store/boot-record.ts";
+import { lastBoots, rollbackFacts } from "./last-boots.ts";
+import { isUncommitted, type Machine, openRecord, type Places, readMachine } from "./machine.ts";
+import { nextBoot } from "./next-boot.ts";
+import { nextStep } from "./next-step.ts";
+import { slotDevice } from "./slot-device.ts";
+import type { SlotFacts, Status } from "./status-shape.ts";
+import { watchdogFacts } from "./watchdog-facts.ts";
+
+interface Read extends RecordAndJournal {
+  writable: boolean;
+  unwritableReason: string | null;
+}
+
+function readStore(kernel: Kernel, machine: Machine): Read {
+  try {
+    const store = openRecord(kernel, machine);
+    try {
+      return { ...store.read(), writable: store.writable, unwritableReason: store.unwritableReason };
+    } finally {
+      store.close();
+    }
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const record = { condition: "unreadable" as const, record: null, sequence: 0, nextCopy: 0 as const, reason: error.message };
+    return { record, journal: [], writable: false, unwritableReason: error.message };
+  }
+}
+
+function versionOf(kernel: Kernel, places: Places): string | null {
+  const text = readTextIfThere(kernel, places.osRelease);
+  const value = (name: string) => text?.match(new RegExp(`^${name}=(["']?)(.*)\\1$`, "m"))?.[2];
+  const name = value("PRETTY_NAME") ?? value("NAME") ?? null;
+  const image = value("IMAGE_VERSION");
+  return image === undefined ? name : [name, `image ${image}`].filter((part) => part !== null).join(", ");
+}
+
+function slotFacts(kernel: Kernel, machine: Machine, record: BootRecord, name: SlotName, next: SlotName | null): SlotFacts {
+  const { report, policy } = machine;
+  const slot = slotOf(record, name);
+  let device: string | null = null;
+  let fault: string | null = null;
+  try {
+    device = slotDevice(kernel, machine, name);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    fault = error.message;
+  }
+  return {
+    name,
+    device,
+    imageId: slot.imageId,
+    version: null,
+    state: slot.damaged === null ? slot.state : "damaged",
+    tries: slot.tries,
+    triesOf: slot.state === "committed" ? policy.tries.committed : policy.tries.trial,
+    priority: slot.priority,
+    running: name === report.slot,
+    next: name === next,
+    givenUp: slot.reason,
+    reason: fault ?? notBootable(slot),
+  };
+}
+
+/** What there is to tell of this machine. Throws Refusal where it was not booted by slipway. */
+export function readStatus(kernel: Kernel, places: Places): Status {
+  const machine = readMachine(kernel, places);
+  const { report, policy } = machine;
+  const read = readStore(kernel, machine);
+  const known = read.record.record ?? freshRecord(policy);
+  // A slot that the control file has and the record has not comes last, as PID 1 would put it.
+  const record = { ...known, slots: { ...freshRecord(policy).slots, ...known.slots } };
+  const selection = nextBoot(record, policy, read.writable);
+  const slots = policy.slots
+    .map((name) => slotFacts(kernel, machine, record, name, selection.slot))
+    .map((slot) => (slot.running ? { ...slot, version: versionOf(kernel, places) } : slot));
+  const facts = {
+    schema: 1 as const,
+    running: {
+      slot: report.slot,
+      device: report.slotDevice,
+      imageId: report.imageId,
+      attempt: report.attempt,
+      why: report.why,
+      uncommitted: isUncommitted(kernel, places),
+    },
+    slots,
+    next: { slot: selection.slot, why: selection.why },
+    pendingTrial: Object.hasOwn(record.slots, report.slot) ? pendingTrial(record, report.slot) : null,
+    rollback: rollbackFacts(read.journal, report),
+    record: {
+      condition: read.record.condition,
+      writable: read.writable,
+      device: report.record.device,
+      reason: read.unwritableReason ?? read.record.reason,
+      uncleanEnds: record.uncleanEnds,
+    },
+    watchdog: watchdogFacts(kernel, places, machine),
+    generation: report.generation,
+    boots: lastBoots(read.journal, report),
+    degraded: report.degraded,
+    warnings: report.warnings,
+    trialDeadline: machine.control.trialDeadline,
+  };
+  return { ...facts, nextStep: nextStep(facts) };
+}

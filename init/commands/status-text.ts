@@ -1,0 +1,114 @@
+import type { LastBoot } from "./last-boots.ts";
+import type { SlotFacts, Status } from "./status-shape.ts";
+
+type Paint = (text: string, colour: "bold" | "green" | "yellow" | "red" | "dim") => string;
+
+const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33 };
+
+/** How many of the 32 attempts are shown unless all are asked for. */
+const SHOWN = 8;
+
+/** Wall clocks before the year 2000 are those of machines that have none. */
+const CLOCK_WORKS = Date.UTC(2000, 0, 1);
+
+/** Lines of columns that are as wide as their widest cell; `paint` colours a cell by its column without moving the next. */
+function table(rows: string[][], paint: (text: string, row: number, column: number) => string): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
+  return rows.map((cells, row) => {
+    const padded = cells.map((cell, column) => {
+      const gap = column === cells.length - 1 ? "" : " ".repeat((widths[column] ?? 0) - cell.length + 2);
+      return paint(cell, row, column) + gap;
+    });
+    return padded.join("").trimEnd();
+  });
+}
+
+function remarks(slot: SlotFacts): string {
+  const words = [slot.running ? "runs now" : "", slot.next ? "boots next" : "", slot.reason ?? ""];
+  return words.filter((word) => word !== "").join(", ");
+}
+
+function slotTable(status: Status, paint: Paint): string[] {
+  const colours = { committed: "green", trial: "yellow", empty: "dim", damaged: "red" } as const;
+  const rows = status.slots.map((slot) => [
+    slot.name,
+    slot.device ?? "missing",
+    slot.imageId?.slice(0, 12) ?? "-",
+    slot.state,
+    `${slot.tries} of ${slot.triesOf}`,
+    String(slot.priority),
+    remarks(slot),
+  ]);
+  return table([["SLOT", "DEVICE", "IMAGE", "STATE", "TRIES", "PRIORITY", ""], ...rows], (text, row, column) => {
+    const slot = status.slots[row - 1];
+    if (!slot) return paint(text, "bold");
+    if (column === 3) return paint(text, colours[slot.state]);
+    return column === 6 && slot.reason !== null ? paint(text, "red") : text;
+  });
+}
+
+function started({ startedUnixMs }: LastBoot): string {
+  if (startedUnixMs < CLOCK_WORKS) return "time unknown";
+  return `${new Date(startedUnixMs).toISOString().slice(0, 19).replace("T", " ")}Z`;
+}
+
+function bootTable(boots: LastBoot[], paint: Paint): string[] {
+  const rows = boots.map((boot) => [
+    `  ${boot.attempt}`,
+    started(boot),
+    boot.slot,
+    boot.trial ? "trial" : "committed",
+    boot.ended,
+  ]);
+  return table(rows, (text, row, column) => {
+    const outcome = boots[row]?.outcome;
+    if (column === 4 && (outcome === "failed" || outcome === "unclean")) return paint(text, "red");
+    return column === 1 ? paint(text, "dim") : text;
+  });
+}
+
+function headline(status: Status): string {
+  const { running, slots } = status;
+  const slot = slots.find((candidate) => candidate.running);
+  const standing = slot?.state === "committed" ? "committed" : "on trial";
+  const version = slot?.version ? `, ${slot.version}` : "";
+  return `Slot ${running.slot} runs, ${standing}${version} (attempt ${running.attempt}: ${running.why}).`;
+}
+
+function recordLine({ record }: Status): string {
+  const unclean =
+    record.uncleanEnds === 0 ? "" : `, ${record.uncleanEnds} unclean ${record.uncleanEnds === 1 ? "end" : "ends"} in a row`;
+  const where = record.device === null ? "" : `, ${record.device}`;
+  const writable = record.writable ? "" : ", CANNOT BE WRITTEN";
+  return `${record.condition}${where}${writable}${unclean}${record.reason === null ? "" : ` (${record.reason})`}`;
+}
+
+/** The status as people read it. `colour`: with escape sequences for a terminal. `all`: every attempt of the journal. */
+export function statusText(status: Status, { colour, all }: { colour: boolean; all: boolean }): string {
+  const paint: Paint = (text, name) => (colour && text !== "" ? `\u001b[${CODES[name]}m${text}\u001b[0m` : text);
+  const boots = all ? status.boots : status.boots.slice(0, SHOWN);
+  const more = status.boots.length - boots.length;
+  const facts: [string, string][] = [
+    ["Next boot", status.next.slot === null ? status.next.why : `slot ${status.next.slot}: ${status.next.why}`],
+    ["Boot record", recordLine(status)],
+    ["Watchdog", status.watchdog.summary],
+    ...(status.generation === null ? [] : [["State", `generation ${status.generation}`] as [string, string]]),
+    ...(status.pendingTrial === null ? [] : [["Pending", `slot ${status.pendingTrial} waits for its trial`] as [string, string]]),
+    ...(status.rollback === null ? [] : [["Rollback", status.rollback.story] as [string, string]]),
+  ];
+  const problems = [...status.degraded.map(({ path, reason }) => `degraded: ${path} (${reason})`), ...status.warnings];
+  return [
+    headline(status),
+    "",
+    ...slotTable(status, paint),
+    "",
+    ...table(facts, (text, _row, column) => (column === 0 ? paint(text, "bold") : text)),
+    ...(problems.length === 0 ? [] : ["", paint("Warnings", "bold"), ...problems.map((text) => paint(`  ${text}`, "yellow"))]),
+    "",
+    paint("Last boots", "bold"),
+    ...(boots.length === 0 ? ["  none known"] : bootTable(boots, paint)),
+    ...(more > 0 ? [`  and ${more} before; see slipway status --all`] : []),
+    "",
+    `${paint("Next:", "bold")} ${status.nextStep}`,
+  ].join("\n");
+}

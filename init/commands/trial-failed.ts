@@ -1,0 +1,29 @@
+import type { Kernel } from "../kernel/kernel.ts";
+import { linuxKernel } from "../kernel/linux.ts";
+import { giveUpTry } from "./give-up-try.ts";
+import { PLACES, type Places } from "./machine.ts";
+import { failedUnits } from "./systemctl.ts";
+import type { Verb } from "./verb.ts";
+
+/** Reboots because the image on trial cannot be committed in this boot. Throws Refusal once it is committed. */
+export function endFailedTry(kernel: Kernel, places: Places): string {
+  return giveUpTry(kernel, places, () => {
+    const units = failedUnits(places.systemctl) ?? [];
+    return units.length > 0 ? `trial failed: ${units.join(", ")}` : "trial failed: boot-complete.target was not reached";
+  });
+}
+
+export const verb: Verb = {
+  help: `
+Usage: slipway trial-failed
+
+Run by slipway-trial-failed.service when the image on trial cannot be committed, since a health check failed or the commit
+was refused: notes the failed units in the boot journal and reboots, without credit and without waiting for units to stop.
+Refused once the image is committed. Not meant to be run by hand.`,
+  options: {},
+  positionals: [],
+  async run() {
+    console.log(`slipway: ${endFailedTry(linuxKernel(), PLACES)}`);
+    return 0;
+  },
+};
