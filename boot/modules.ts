@@ -4,11 +4,11 @@
  */
 import { BadInput } from "./outcome.ts";
 
-/** Places in the initrd. */
+/** Places in the initrd: in the runtime image, so that only what is loaded is ever unpacked. */
 export const MODULES = {
   /** Holds the module files of the index, without subdirectories. */
-  directory: "/modules",
-  index: "/modules/index.json",
+  directory: "/runtime/modules",
+  index: "/runtime/modules/index.json",
 } as const;
 
 export interface ModuleIndex {

@@ -49,13 +49,19 @@ async function checkBootModules(): Promise<string> {
 }
 
 async function buildExecutable(seconds: number): Promise<string> {
-  await compile({
-    entry: `${project}/init/main.ts`,
-    output: `${dist}/slipway`,
-    assets: [`${dist}/preinit`],
-    version: packageJson.version,
-    buildUnixMs: seconds * 1000,
-  });
+  const aside = mkdtempSync(`${dist}/.slipway-`); // whoever runs the former one meanwhile keeps it
+  try {
+    await compile({
+      entry: `${project}/init/main.ts`,
+      output: `${aside}/slipway`,
+      assets: [`${dist}/preinit`],
+      version: packageJson.version,
+      buildUnixMs: seconds * 1000,
+    });
+    renameSync(`${aside}/slipway`, `${dist}/slipway`);
+  } finally {
+    rmSync(aside, { recursive: true, force: true });
+  }
   const said = (await runProgram(`${dist}/slipway`, ["--version"])).trim();
   if (said !== `slipway ${packageJson.version}`) throw new Error(`dist/slipway --version says "${said}"`);
   return `${said}, ${statSync(`${dist}/slipway`).size} bytes`;

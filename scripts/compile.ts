@@ -1,5 +1,4 @@
 /** How the executable is compiled, and what of it a boot evaluates. */
-import { rmSync } from "node:fs";
 
 /** Options that the executable's own runtime starts with: no code from text, no native addons, no C compiler. */
 export const runtimeOptions = ["--disallow-code-generation-from-strings=strict", "--no-addons", "--no-ffi-cc"];
@@ -17,7 +16,6 @@ export interface CompileInput {
 
 /** Compiles `entry` and all it imports to one executable. Same sources, same `output` name, same bytes. Throws on errors. */
 export async function compile(input: CompileInput): Promise<void> {
-  rmSync(input.output, { force: true });
   const built = await Bun.build({
     entrypoints: [input.entry],
     target: "bun",

@@ -1,4 +1,3 @@
-import { MODULES, type ModuleIndex, writeModuleIndex } from "../../../boot/modules.ts";
 import type { CpioEntry } from "./cpio.ts";
 import { mergedDirectories } from "./runtime-image.ts";
 
@@ -10,11 +9,8 @@ export interface InitrdParts {
   preinit: Uint8Array;
   /** The control file's text. */
   control: string;
-  index: ModuleIndex;
-  /** Content by file name. */
-  modules: Map<string, Uint8Array>;
-  /** Names of the files that preinit loads, in order. */
-  preinitModules: string[];
+  /** What preinit loads, in order. */
+  modules: { name: string; content: Uint8Array }[];
   runtime: Uint8Array;
 }
 
@@ -29,9 +25,8 @@ export function initrdEntries(parts: InitrdParts): CpioEntry[] {
     mode,
     content: typeof content === "string" ? new TextEncoder().encode(content) : content,
   });
-  const modules = MODULES.directory.slice(1);
-  const directories = ["dev", "etc", "etc/slipway", modules, "proc", "run", "runtime", "sys", "sysroot"];
-  const preinitLines = parts.preinitModules.map((name) => `module ${MODULES.directory}/${name}\n`);
+  const directories = ["dev", "etc", "etc/slipway", "modules", "proc", "run", "runtime", "sys", "sysroot"];
+  const preinitLines = parts.modules.map(({ name }) => `module /modules/${name}\n`);
   return [
     ...directories.map((path): CpioEntry => ({ path, kind: "directory", mode: 0o755 })),
     { path: "dev/console", kind: "character", mode: 0o600, major: 5, minor: 1 },
@@ -42,10 +37,7 @@ export function initrdEntries(parts: InitrdParts): CpioEntry[] {
     file("etc/slipway/control.json", parts.control),
     { path: "usr", kind: "symlink", target: "runtime/usr" },
     ...mergedDirectories.map((name): CpioEntry => ({ path: name, kind: "symlink", target: `usr/${name}` })),
-    file(MODULES.index.slice(1), writeModuleIndex(parts.index)),
-    ...[...parts.modules]
-      .sort(([left], [right]) => (left < right ? -1 : 1))
-      .map(([name, content]) => file(`${modules}/${name}`, content)),
+    ...parts.modules.map(({ name, content }) => file(`modules/${name}`, content)),
     file(RUNTIME_IMAGE, parts.runtime, 0o400),
     file("etc/slipway/end", ""),
   ];

@@ -23,21 +23,22 @@ export interface Library {
  */
 export function librariesOf(programs: string[]): Library[] {
   const found = new Map<string, Library>();
-  const queue = programs.map((source) => ({ source, runpath: [] as string[] }));
-  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-    const { source } = next;
+  const queue = [...programs];
+  for (let source = queue.shift(); source !== undefined; source = queue.shift()) {
     const bytes = readFileSync(source);
     if (!isElf(bytes)) continue;
     const elf = named(source, () => readElf(bytes));
-    const places = elf.needed.map((name) => find(name, elf, source, found));
-    if (elf.interpreter !== null) places.push({ path: elf.interpreter, source: elf.interpreter });
-    for (const library of places) {
-      if (!existsSync(library.source)) throw new BadInput(`${source} needs ${library.source}, which does not exist`);
-      const key = posix.basename(library.path);
-      if (found.has(key)) continue;
-      found.set(key, library);
-      queue.push({ source: library.source, runpath: elf.runpath });
+    const add = (name: string, library: Library): void => {
+      if (found.has(name)) return;
+      found.set(name, library);
+      queue.push(library.source);
+    };
+    const linker = elf.interpreter;
+    if (linker !== null) {
+      if (!existsSync(linker)) throw new BadInput(`${source} needs ${linker}, which does not exist; install its package`);
+      add(posix.basename(linker), { path: linker, source: linker }); // also what libraries name it by
     }
+    for (const name of elf.needed) add(name, find(name, elf, source, found));
   }
   return [...found.values()];
 }

@@ -2,21 +2,18 @@ import { existsSync } from "node:fs";
 import { posix } from "node:path";
 import { BadInput } from "../../../boot/outcome.ts";
 
-/** What scripts/build.ts makes. */
-export type OwnFile = "slipway" | "preinit";
-
 /**
- * Where the running slipway has its executable and its preinit: itself and a file embedded in it, or, when the sources
- * run, in dist/. Throws BadInput when it is not there.
+ * Where the running slipway has its executable and its preinit (what scripts/build.ts makes): itself and a file embedded
+ * in it or, when init/main.ts runs as source, dist/. Throws BadInput when it is not there.
  */
-export function ownFile(name: OwnFile): string {
-  if (Bun.isStandaloneExecutable && name === "slipway") return process.execPath;
-  const embedded = Bun.isStandaloneExecutable ? [`${import.meta.dir}/preinit`, `${import.meta.dir}/dist/preinit`] : [];
-  const beside = Bun.isStandaloneExecutable ? posix.dirname(process.execPath) : posix.resolve(import.meta.dir, "../../../dist");
-  const found = [...embedded, `${beside}/${name}`].find((path) => existsSync(path));
-  if (found === undefined) {
+export function ownFile(name: "slipway" | "preinit"): string {
+  const entry = posix.dirname(Bun.main); // import.meta.dir would put the builder's directory into the executable
+  const path = Bun.isStandaloneExecutable
+    ? { slipway: process.execPath, preinit: `${entry}/preinit` }[name]
+    : posix.resolve(entry, `../dist/${name}`);
+  if (!existsSync(path)) {
     const option = name === "slipway" ? "--executable" : "--preinit";
-    throw new BadInput(`${beside}/${name} does not exist; run npm run build, or give ${option} FILE`);
+    throw new BadInput(`${path} does not exist; run npm run build, or give ${option} FILE`);
   }
-  return found;
+  return path;
 }

@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { posix } from "node:path";
 import { BadInput } from "../../../boot/outcome.ts";
 import { runHostProgram } from "../program.ts";
@@ -7,8 +7,8 @@ import { librariesOf } from "./libraries.ts";
 /** What goes into the runtime image, by its absolute path there. */
 export interface RuntimeFile {
   path: string;
-  /** A file of the host. */
-  source: string;
+  /** A file of the host, or its content. */
+  source: string | Uint8Array;
   mode: number;
 }
 
@@ -22,17 +22,26 @@ function merged(path: string): string {
 
 /** The files and the libraries that their ELF headers need, sorted. Throws BadInput when one path would hold two files. */
 export function runtimeFiles(files: RuntimeFile[]): RuntimeFile[] {
-  const libraries = librariesOf(files.map((file) => file.source)).map((library) => ({ ...library, mode: 0o755 }));
+  const programs = files.flatMap((file) => (typeof file.source === "string" ? [file.source] : []));
+  const libraries = librariesOf(programs).map((library) => ({ ...library, mode: 0o755 }));
   const byPath = new Map<string, RuntimeFile>();
   for (const file of [...files, ...libraries]) {
     const path = merged(file.path);
     const other = byPath.get(path);
     if (other === undefined) byPath.set(path, { ...file, path });
-    else if (!readFileSync(other.source).equals(readFileSync(file.source))) {
-      throw new BadInput(`${path} would be two files, ${other.source} and ${file.source}; give one of them another path`);
+    else if (!contentOf(other).equals(contentOf(file))) {
+      throw new BadInput(`${path} would be two different files (one is ${nameOf(file)}); give one of them another path`);
     }
   }
   return [...byPath.values()].sort((left, right) => (left.path < right.path ? -1 : 1));
+}
+
+function contentOf(file: RuntimeFile): Buffer {
+  return typeof file.source === "string" ? readFileSync(file.source) : Buffer.from(file.source);
+}
+
+function nameOf(file: RuntimeFile): string {
+  return typeof file.source === "string" ? file.source : "slipway's own";
 }
 
 /**
@@ -47,8 +56,8 @@ export async function makeRuntimeImage(files: RuntimeFile[], level: number, scra
     for (const file of files) {
       const to = `${tree}${file.path}`;
       makeDirectories(tree, posix.dirname(file.path));
-      if (statSync(file.source).isDirectory()) throw new BadInput(`${file.source} is a directory; name the files in it`);
-      copyFileSync(file.source, to);
+      if (typeof file.source === "string") copyFileSync(file.source, to);
+      else writeFileSync(to, file.source);
       chmodSync(to, file.mode);
     }
     const compression = ["-comp", "zstd", "-Xcompression-level", String(level), "-b", "131072"];
