@@ -42,7 +42,18 @@ export class Devices {
     if ("found" in record) return record.found;
     if ("ambiguous" in record) throw new DeviceFailure(record.ambiguous);
     this.#boot.warn(record.missing);
+    await this.#anchorOnSlots();
     return null;
+  }
+
+  /** Without a partition for the boot record, the disk is the one that the first slot to be found lies on. */
+  async #anchorOnSlots(): Promise<void> {
+    for (const { device } of this.#boot.control.slots) {
+      if (this.#disk !== null) return;
+      const { disk } = await this.#wait(new Map(), parseReference(device), 0);
+      if ("ambiguous" in disk) throw new DeviceFailure(disk.ambiguous);
+      if ("found" in disk) this.#disk = { by: "path", value: disk.found.path };
+    }
   }
 
   /** Path of the device that `reference` means, waited for. Throws {@link DeviceFailure}. */
@@ -53,17 +64,21 @@ export class Devices {
     throw new DeviceFailure(`${what}: ${"missing" in resolution ? resolution.missing : resolution.ambiguous}`);
   }
 
-  async #wait(others: Map<string, DeviceReference>) {
-    const { control, kernel } = this.#boot;
+  async #wait(
+    others: Map<string, DeviceReference>,
+    anchor = parseReference(this.#boot.control.bootRecord.device),
+    timeoutSeconds = this.#boot.control.deviceTimeout,
+  ) {
+    const { kernel } = this.#boot;
     const result = await waitForDevices(
       kernel,
       {
         disk: this.#disk,
-        record: parseReference(control.bootRecord.device),
+        record: anchor,
         others,
       },
       {
-        timeoutSeconds: control.deviceTimeout,
+        timeoutSeconds,
         readRecordCondition: (device) => this.#condition(device),
         modules: this.#modules,
         onIdle: () => this.#boot.breathe(),
