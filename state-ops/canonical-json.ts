@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
  * infinities, bigint, functions, lone surrogates.
  */
 export function canonicalJson(value: unknown): string {
-  return `${canonical(value, "")}\n`;
+  return `${canonical(value)}\n`;
 }
 
 /** "sha256:" and 64 hex digits over the canonical JSON (newline included) of `object` without its key `digest`. */
@@ -25,29 +25,26 @@ export function canonicalJsonWithDigest(object: object): string {
   return canonicalJson({ ...object, digest: digestOf(object) });
 }
 
-function canonical(value: unknown, where: string): string {
-  if (value === null || value === true || value === false) {
-    return String(value);
-  }
+function canonical(value: unknown): string {
   if (typeof value === "string") {
-    return quoted(value, where);
+    return quoted(value);
   }
-  if (typeof value === "number" && Number.isFinite(value)) {
+  if (value === null || typeof value === "boolean" || (typeof value === "number" && Number.isFinite(value))) {
     return JSON.stringify(value);
   }
   if (Array.isArray(value)) {
-    return `[${Array.from(value, (entry: unknown, index) => canonical(entry, `${where}[${index}]`)).join(",")}]`;
+    return `[${Array.from(value, canonical).join(",")}]`;
   }
-  if (typeof value === "object" && value !== null) {
+  if (typeof value === "object") {
     const members = Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1));
-    return `{${members.map(([key, entry]) => `${quoted(key, where)}:${canonical(entry, `${where}.${key}`)}`).join(",")}}`;
+    return `{${members.map(([key, entry]) => `${quoted(key)}:${canonical(entry)}`).join(",")}}`;
   }
-  throw new TypeError(`JSON cannot hold ${String(value)} (${typeof value}) at ${where || "the top"}`);
+  throw new TypeError(`JSON cannot hold ${String(value)} (${typeof value})`);
 }
 
-function quoted(text: string, where: string): string {
+function quoted(text: string): string {
   if (!text.isWellFormed()) {
-    throw new TypeError(`JSON cannot hold a lone surrogate in ${JSON.stringify(text)} at ${where || "the top"}`);
+    throw new TypeError(`JSON cannot hold a lone surrogate in ${JSON.stringify(text)}`);
   }
   return JSON.stringify(text);
 }
