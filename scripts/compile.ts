@@ -1,4 +1,5 @@
 /** How the executable is compiled, and what of it a boot evaluates. */
+import { resolve } from "node:path";
 
 /** Options that the executable's own runtime starts with: no code from text, no native addons, no C compiler. */
 export const runtimeOptions = ["--disallow-code-generation-from-strings=strict", "--no-addons", "--no-ffi-cc"];
@@ -48,7 +49,7 @@ export async function evaluatedModules(entry: string): Promise<string[]> {
   const built = await Bun.build({ entrypoints: [entry], target: "bun", splitting: true, metafile: true, throw: false });
   if (!built.success || !built.metafile) throw new Error(`bun build of ${entry}:\n${built.logs.map(String).join("\n")}`);
   const { inputs } = built.metafile;
-  const first = Object.keys(inputs).find((path) => path === entry || entry.endsWith(`/${path}`));
+  const first = Object.keys(inputs).find((path) => resolve(path) === resolve(entry));
   if (first === undefined) throw new Error(`bun build of ${entry} does not name it among its inputs`);
   const seen = new Set<string>();
   const queue = [first];

@@ -1,0 +1,190 @@
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { readElf } from "../../boot/elf.ts";
+import { readModuleIndex } from "../../boot/modules.ts";
+import { BadInput } from "../../boot/outcome.ts";
+import { buildInitrd, type InitrdInput } from "../../init/builder/initrd/build.ts";
+import { readCpio } from "../../init/builder/initrd/cpio.ts";
+import { describeInitrd } from "../../init/builder/initrd/list.ts";
+import { runProgram } from "../../qemu/program.ts";
+import { canonicalJsonWithDigest } from "../../state-ops/canonical-json.ts";
+
+const scratch = mkdtempSync(`${tmpdir()}/slipway-initrd-test-`);
+const modules = `${scratch}/lib/modules/6.1-test`;
+const control = canonicalJsonWithDigest({
+  schema: 1,
+  system: "test",
+  slots: [{ name: "a", device: "PARTLABEL=root-a" }],
+  disk: null,
+  data: null,
+  bootRecord: { store: "record", device: "PARTLABEL=boot-record" },
+  chooser: "slipway",
+  tries: { trial: 3, committed: 10 },
+  trialDeadline: 600,
+  deviceTimeout: 30,
+  watchdog: null,
+  commandLine: "open",
+  trust: { mode: "unsigned" },
+  operators: [],
+});
+
+test.before(async () => {
+  mkdirSync(`${modules}/kernel`, { recursive: true });
+  for (const name of ["loop", "squashfs", "xfs", "nvme"])
+    writeFileSync(`${modules}/kernel/${name}.ko`, `module ${name}`.repeat(50));
+  await runProgram("xz", [`${modules}/kernel/xfs.ko`]);
+  await runProgram("zstd", ["--rm", "-q", `${modules}/kernel/nvme.ko`]);
+  const paths = ["loop.ko", "squashfs.ko", "xfs.ko.xz", "nvme.ko.zst"].map((name) => `kernel/${name}:\n`);
+  writeFileSync(`${modules}/modules.dep`, paths.join(""));
+  writeFileSync(`${modules}/modules.alias`, "alias fs-xfs xfs\n");
+  writeFileSync(`${scratch}/control.json`, control);
+  writeFileSync(`${scratch}/preinit`, "preinit");
+  cpSync("/bin/ls", `${scratch}/program`);
+});
+
+test.after(() => rmSync(scratch, { recursive: true, force: true }));
+
+function input(changes: Partial<InitrdInput> = {}): InitrdInput {
+  return {
+    control: `${scratch}/control.json`,
+    modules,
+    named: [],
+    extra: [],
+    debug: false,
+    executable: `${scratch}/program`,
+    preinit: `${scratch}/preinit`,
+    level: 1,
+    output: `${scratch}/initrd`,
+    ...changes,
+  };
+}
+
+async function unpackedRuntime(archive: Buffer): Promise<string> {
+  const image = readCpio(archive).find((entry) => entry.path === "runtime.squashfs");
+  assert.ok(image);
+  const to = mkdtempSync(`${scratch}/unpacked-`);
+  writeFileSync(`${to}/image`, archive.subarray(image.start, image.start + image.size));
+  await runProgram("unsquashfs", ["-q", "-n", "-d", `${to}/tree`, `${to}/image`]);
+  return `${to}/tree`;
+}
+
+async function refused(changes: Partial<InitrdInput>, ...words: string[]): Promise<void> {
+  try {
+    await buildInitrd(input(changes));
+  } catch (error) {
+    assert.instance(error, BadInput, String(error));
+    for (const word of words) assert.ok(String(error).includes(word), `"${word}" in: ${error}`);
+    return;
+  }
+  assert.unreachable("was not refused");
+}
+
+test("same input, same bytes, wherever and whenever", async () => {
+  await buildInitrd(input());
+  const first = readFileSync(`${scratch}/initrd`);
+  await new Promise((resolve) => setTimeout(resolve, 1100)); // times in a squashfs are whole seconds
+  mkdirSync(`${scratch}/elsewhere`);
+  cpSync(`${scratch}/program`, `${scratch}/elsewhere/other-name`);
+  const former = process.umask(0o077);
+  await buildInitrd(input({ output: `${scratch}/elsewhere/initrd`, executable: `${scratch}/elsewhere/other-name` })).finally(() =>
+    process.umask(former),
+  );
+  assert.ok(first.equals(readFileSync(`${scratch}/elsewhere/initrd`)));
+});
+
+test("preinit is told the image's size, and finds what it loads", async () => {
+  const lines = await buildInitrd(input());
+  assert.ok(lines[0]?.startsWith("left out, kernel 6.1-test has them not: virtio_pci,"), lines[0]);
+  const archive = readFileSync(`${scratch}/initrd`);
+  const entries = readCpio(archive);
+  const content = (path: string): string => {
+    const entry = entries.find((other) => other.path === path);
+    assert.ok(entry, path);
+    return archive.subarray(entry.start, entry.start + entry.size).toString();
+  };
+  const image = entries.find((entry) => entry.path === "runtime.squashfs");
+  assert.is(
+    content("etc/slipway/preinit.conf"),
+    `runtime ${image?.size}\nmodule /modules/loop.ko\nmodule /modules/squashfs.ko\n`,
+  );
+  assert.is(content("modules/loop.ko"), "module loop".repeat(50));
+  assert.is(content("init"), "preinit");
+  assert.is(content("etc/slipway/control.json"), control);
+  assert.ok(content("etc/initrd-release").startsWith("ID=slipway\n"));
+  assert.equal(
+    entries.slice(-2).map((entry) => entry.path),
+    ["runtime.squashfs", "etc/slipway/end"],
+    "the mark of a complete archive is its end",
+  );
+});
+
+test("the runtime has the executable, its libraries, and modules as the kernel wants them", async () => {
+  await buildInitrd(input({ extra: ["/usr/sbin/tool=/bin/ls"], named: ["xfs"] }));
+  const tree = await unpackedRuntime(readFileSync(`${scratch}/initrd`));
+  assert.ok(readFileSync(`${tree}/usr/bin/slipway`).equals(readFileSync("/bin/ls")));
+  assert.ok(readFileSync(`${tree}/usr/sbin/tool`).equals(readFileSync("/bin/ls")));
+  const said = await runProgram("find", [`${tree}/usr`, "-type", "f", "-printf", "%f\n"]);
+  const elf = readElf(readFileSync("/bin/ls"));
+  for (const name of elf.needed) assert.ok(said.includes(`${name}\n`), `${name} in ${said}`);
+  assert.is(readFileSync(`${tree}/modules/xfs.ko`, "utf8"), "module xfs".repeat(50));
+  const index = readModuleIndex(readFileSync(`${tree}/modules/index.json`, "utf8"));
+  assert.equal([index.kernel, index.load], ["6.1-test", ["xfs.ko"]]);
+  // what ldd(1) resolves on this host runs in the tree alone
+  for (const name of ["bin", "lib", "lib64"]) symlinkSync(`usr/${name}`, `${tree}/${name}`);
+  assert.match(await runProgram("chroot", [tree, "/usr/bin/slipway", "/usr/bin"]), /^slipway\n$/);
+});
+
+test("--debug adds a static busybox", async () => {
+  await buildInitrd(input({ debug: true }));
+  const tree = await unpackedRuntime(readFileSync(`${scratch}/initrd`));
+  assert.is(readElf(readFileSync(`${tree}/usr/bin/busybox`)).interpreter, null);
+});
+
+test("a list has every part, from heavy to light", async () => {
+  await buildInitrd(input({ named: ["nvme"] }));
+  const said = await describeInitrd(readFileSync(`${scratch}/initrd`));
+  for (const part of [
+    "runtime.squashfs",
+    "etc/slipway/control.json",
+    "dev/console (character device)",
+    "/usr/bin/slipway",
+    "/modules/nvme.ko",
+  ]) {
+    assert.match(said, new RegExp(`^ +\\d+ +\\d+\\.\\d\\d  ${part.replaceAll(/[().]/g, "\\$&")}$`, "m"));
+  }
+  const sizes =
+    said
+      .split("In runtime")[0]
+      ?.match(/^ +\d+/gm)
+      ?.map(Number) ?? [];
+  const [sum, whole] = sizes.slice(-2);
+  assert.is(
+    sizes.slice(0, -2).reduce((total, size) => total + size, 0),
+    sum,
+  );
+  assert.is(whole, readFileSync(`${scratch}/initrd`).length);
+});
+
+test("what is wrong is refused by name, and leaves the former file alone", async () => {
+  await buildInitrd(input());
+  const former = readFileSync(`${scratch}/initrd`);
+  writeFileSync(`${scratch}/bad.json`, control.replace('"system":"test"', '"system":"tesst"'));
+  writeFileSync(`${scratch}/new.json`, '{"schema":2}');
+  await refused({ control: `${scratch}/bad.json` }, "bad.json", "digest");
+  await refused({ control: `${scratch}/new.json` }, "new.json", "schema must be 1, is 2");
+  await refused({ control: `${scratch}/none.json` }, "--control", "none.json does not exist");
+  await refused({ modules: scratch }, "modules.dep does not exist", "depmod");
+  await refused({ named: ["xsf"] }, 'no module "xsf"', "xfs");
+  await refused({ extra: ["usr/bin/x=/bin/ls"] }, "--extra", "usr/bin/x=/bin/ls");
+  await refused({ extra: ["/usr/bin/../x=/bin/ls"] }, "--extra");
+  await refused({ extra: ["/x=/none"] }, "/none does not exist");
+  await refused({ extra: ["/x=/etc"] }, "/etc is a directory");
+  await refused({ extra: ["/bin/slipway=/bin/cat"] }, "/usr/bin/slipway would be two different files");
+  await refused({ executable: `${scratch}/none` }, "--executable");
+  await refused({ output: `${scratch}/none/initrd` }, "none does not exist");
+  assert.ok(former.equals(readFileSync(`${scratch}/initrd`)));
+});
+
+test.run();

@@ -1,0 +1,73 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { filesForAlias } from "../../boot/modules.ts";
+import { BadInput } from "../../boot/outcome.ts";
+import { parseModuleDirectory } from "../../init/builder/initrd/depmod.ts";
+import { selectModules } from "../../init/builder/initrd/select-modules.ts";
+
+const directory = parseModuleDirectory({
+  dep: [
+    "kernel/drivers/block/loop.ko.xz:",
+    "kernel/fs/squashfs/squashfs.ko.xz:",
+    "kernel/drivers/block/virtio_blk.ko.xz: kernel/drivers/virtio/virtio.ko.xz kernel/drivers/virtio/virtio_ring.ko.xz",
+    "kernel/drivers/virtio/virtio.ko.xz:",
+    "kernel/drivers/virtio/virtio_ring.ko.xz: kernel/drivers/virtio/virtio.ko.xz",
+    "kernel/fs/xfs/xfs.ko.xz: kernel/lib/libcrc32c.ko.xz",
+    "kernel/lib/libcrc32c.ko.xz:",
+    "kernel/arch/x86/crypto/crc32c-intel.ko.xz:",
+    "kernel/drivers/mmc/host/sdhci-pci.ko.xz:",
+  ].join("\n"),
+  builtin: "kernel/fs/ext4/ext4.ko\nkernel/crypto/crc32c_generic.ko\n",
+  alias: [
+    "# Aliases extracted from modules themselves.",
+    "alias fs-xfs xfs",
+    "alias crc32c crc32c_intel",
+    "alias virtio:d00000002v* virtio_blk",
+    "alias pci:v*d*sv*sd*bc08sc05i* sdhci_pci",
+  ].join("\n"),
+  softdep: "# Soft dependencies\nsoftdep libcrc32c pre: crc32c post: loop\n",
+});
+
+test("named modules are loaded in order, each after what it needs", () => {
+  const { index, files, absent } = selectModules(directory, "6.1-test", ["virtio-blk"]);
+  assert.equal(index.load, ["virtio.ko", "virtio_ring.ko", "virtio_blk.ko"]);
+  assert.equal(
+    files.map((file) => file.name),
+    ["loop.ko", "squashfs.ko", "virtio.ko", "virtio_blk.ko", "virtio_ring.ko"],
+  );
+  assert.equal(index.depends["virtio_blk.ko"], ["virtio.ko", "virtio_ring.ko"]);
+  assert.equal(absent, []);
+});
+
+test("soft dependencies are taken by alias, and before what asks for them", () => {
+  const { index } = selectModules(directory, "6.1-test", ["xfs"]);
+  assert.equal(index.load, ["crc32c-intel.ko", "libcrc32c.ko", "xfs.ko"]);
+});
+
+test("the default set loads nothing unasked, and says what the kernel has not", () => {
+  const { index, preinit, absent } = selectModules(directory, "6.1-test", []);
+  assert.equal(index.load, []);
+  assert.equal(preinit, ["loop.ko", "squashfs.ko"]);
+  assert.equal(filesForAlias(index, "fs-xfs"), ["crc32c-intel.ko", "libcrc32c.ko", "xfs.ko"]);
+  assert.equal(filesForAlias(index, "virtio:d00000002v00001AF4"), ["virtio.ko", "virtio_ring.ko", "virtio_blk.ko"]);
+  assert.equal(filesForAlias(index, "pci:v00001B36d00000007sv00001AF4sd00001100bc08sc05i01"), ["sdhci-pci.ko"]);
+  assert.ok(absent.includes("nvme"));
+  assert.not(absent.includes("ext4"));
+});
+
+test("what is part of the kernel needs nothing", () => {
+  assert.equal(selectModules(directory, "6.1-test", ["ext4", "crc32c-generic"]).index.load, []);
+});
+
+test("an unknown name is refused, with what is near", () => {
+  assert.throws(
+    () => selectModules(directory, "6.1-test", ["virtio_blck"]),
+    (error: unknown) => error instanceof BadInput && /no module "virtio_blck"; near are virtio_blk\b/.test(error.message),
+  );
+  assert.throws(
+    () => selectModules(directory, "6.1-test", ["zzzzzzzz"]),
+    (error: unknown) => error instanceof BadInput && error.message.endsWith("no name is near"),
+  );
+});
+
+test.run();
