@@ -75,6 +75,18 @@ export class BlockDevice {
     this.filesystem?.sync(null);
   }
 
+  /** Remembers a whole disk, or the filesystem of a partition; what it returns brings that back. */
+  checkpoint(): () => void {
+    const bytes = this.storage.below instanceof Bytes ? this.storage.below : null;
+    const before = bytes?.snapshot();
+    const restoreFiles = this.filesystem?.checkpoint();
+    return () => {
+      if (bytes && before) bytes.restore(before);
+      this.storage.sync();
+      restoreFiles?.();
+    };
+  }
+
   /** The power went, and the worst is assumed: what was not synced is not there. */
   loseUnsynced(): void {
     this.storage.loseUnsynced();

@@ -43,6 +43,15 @@ export class DiskFilesystem extends Filesystem {
     return { node, bytes, names, properties: { mode, owner, group, links }, attributes: [...node.attributes] };
   }
 
+  /** Remembers everything as it is now; what it returns brings that back. No mount of the filesystem survives that. */
+  checkpoint(): () => void {
+    const kept = this.#commit(this.root, true);
+    return () => {
+      restore(this.root, kept);
+      this.sync(null);
+    };
+  }
+
   /** Takes back whatever was not on the disk. */
   loseUnsynced(): void {
     restore(this.root, this.#committed);

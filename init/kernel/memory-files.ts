@@ -177,6 +177,7 @@ export class MemoryFiles {
 
   read(fd: Descriptor, length: number, offset: bigint | null): Uint8Array<ArrayBuffer> {
     const open = this.#accessible(fd, false);
+    refuseUnaligned(open, length, offset);
     const bytes = open.storage?.read(offset === null ? open.offset : Number(offset), length) ?? new Uint8Array(0);
     if (offset === null) open.offset += bytes.length;
     return bytes;
@@ -190,6 +191,7 @@ export class MemoryFiles {
     if (!storage) throw new Errno("EINVAL");
     let at = offset === null ? open.offset : Number(offset);
     if (open.flags & O.APPEND && node.kind === "file") at = storage.size;
+    refuseUnaligned(open, bytes.length, offset);
     if (node.kind === "block") {
       if (this.devices.get(numberText(node.device))?.readOnly) throw new Errno("EPERM");
       if (at + bytes.length > storage.size) throw new Errno("ENOSPC");
@@ -250,4 +252,10 @@ export class MemoryFiles {
     this.touch(target.node);
     return bytes.length;
   }
+}
+
+/** O_DIRECT on a disk takes whole sectors only. */
+function refuseUnaligned(open: OpenFile, length: number, offset: bigint | null): void {
+  if (!(open.flags & O.DIRECT) || open.node?.kind !== "block") return;
+  if (length % 512 !== 0 || (offset ?? BigInt(open.offset)) % 512n !== 0n) throw new Errno("EINVAL");
 }

@@ -37,7 +37,7 @@ export abstract class RecordingDevices extends RecordingFiles {
   }
 
   mount(source: Path, target: Path, type: string, flags: number, data: string): void {
-    const line = `mount(${quote(this.text(source))}, ${quote(this.text(target))}, ${quote(type)}, ${mountFlags(flags)}, ${quote(data)})`;
+    const line = `mount(${quote(this.text(source))}, ${quote(this.text(target))}, ${quote(type)}, ${mountFlags(flags)}, ${quote(this.textWithin(data))})`;
     const body = (): void => this.machine.mount(source, target, type, flags, data);
     this.script.call({ name: "mount", subject: this.text(target), line, effect: true, body });
   }

@@ -25,7 +25,7 @@ const bytesText = (bytes: Uint8Array): string => `${bytes.length} bytes`;
 export abstract class RecordingFiles {
   protected abstract readonly script: Script;
   protected abstract readonly machine: MemoryMachine;
-  protected readonly descriptions = new Map<string, Describe>();
+  protected readonly descriptions: { match: RegExp; describe: Describe }[] = [];
 
   /** Where a descriptor leads. */
   protected place(fd: Descriptor): string {
@@ -41,6 +41,11 @@ export abstract class RecordingFiles {
     if (magic?.[1]) return this.place(Number(magic[1])).replace(/^\/$/, "") + given.slice(magic[0].length) || "/";
     if (at === undefined || given.startsWith("/")) return given;
     return `${this.place(at).replace(/\/$/, "")}/${given}`;
+  }
+
+  /** Text in which descriptors may stand, as in the options of an overlay. */
+  protected textWithin(given: string): string {
+    return given.replace(/\/proc\/self\/fd\/(\d+)/g, (_, fd: string) => this.place(Number(fd)));
   }
 
   /** A call with its arguments as text; the first one is its subject. */
@@ -94,10 +99,18 @@ export abstract class RecordingFiles {
   write(fd: Descriptor, bytes: Uint8Array, offset: bigint | null): void {
     const { files } = this.machine;
     const place = this.place(fd);
-    const described = this.descriptions.get(place)?.(bytes, offset) ?? contents(bytes);
+    const described = this.#described(place, bytes, offset) ?? contents(bytes);
     const rest = offset === null ? [described] : [described, `at 0x${offset.toString(16)}`];
     const torn = (length: number): void => files.write(fd, bytes.subarray(0, length), offset);
     this.run("write", "write", place, rest, true, () => files.write(fd, bytes, offset), undefined, torn);
+  }
+
+  #described(place: string, bytes: Uint8Array, offset: bigint | null): string | null {
+    for (const { match, describe } of this.descriptions) {
+      const text = match.test(place) ? describe(bytes, offset) : null;
+      if (text !== null) return text;
+    }
+    return null;
   }
 
   sync(fd: Descriptor): void {

@@ -187,7 +187,8 @@ export class Script {
         this.end = error;
       }
       if (!(error instanceof Errno)) throw error;
-      if (rule || this.reads || (effect && !(ASKING.has(name) && ANSWERS.has(error.code)))) this.lines.push(`${line} = ${error.code}`);
+      if (rule || this.reads || (effect && !(ASKING.has(name) && ANSWERS.has(error.code))))
+        this.lines.push(`${line} = ${error.code}`);
       throw new KernelError(SYSTEM_CALLS[name] ?? name, subject, error.code);
     }
   }

@@ -5,7 +5,7 @@ import type { Path } from "./kernel.ts";
 // How calls are written in a trace: as strace does, with symbolic names and directory descriptors as paths.
 
 /** Longest text of a write that is shown as it is, in bytes. */
-const SHOWN_TEXT = 160;
+const SHOWN_TEXT = 1000;
 
 export function quote(path: Path): string {
   return JSON.stringify(typeof path === "string" ? path : Buffer.from(path).toString());

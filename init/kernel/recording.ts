@@ -82,9 +82,15 @@ export class RecordingKernel extends RecordingDevices implements Kernel {
     this.#children.push(rule);
   }
 
-  /** Writes to `path` are shown in the trace as `describe` says. */
-  describe(path: string, describe: Describe): void {
-    this.descriptions.set(path, describe);
+  /** Writes to places that match are shown in the trace as `describe` says. */
+  describe(match: RegExp, describe: Describe): void {
+    this.descriptions.push({ match, describe });
+  }
+
+  /** Forgets what led here: the trace and the count of effects begin anew. */
+  beginTrace(): void {
+    this.script.lines.length = 0;
+    this.script.effects = 0;
   }
 
   /** Shows reads in the trace from now on. */
@@ -95,6 +101,10 @@ export class RecordingKernel extends RecordingDevices implements Kernel {
   /** One line an effect. */
   get trace(): string {
     return this.script.lines.map((line) => `${line}\n`).join("");
+  }
+
+  get clocks(): Clocks {
+    return this.script.clocks;
   }
 
   get effects(): number {

@@ -1,0 +1,107 @@
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { image } from "./golden-machine.ts";
+import { recordText, World } from "./golden-world.ts";
+
+const [v1, v2] = [image(1), image(2)];
+const unsyncedFates = ["kept", "lost"] as const;
+
+/** Tries left of a slot; -1 where there is no record. */
+function tries(world: World, slot: string): number {
+  return world.readRecord().record?.slots[slot]?.tries ?? -1;
+}
+
+/** What the committed slot's state is: its pointer, and what the application wrote there. */
+function committedState(world: World): string {
+  const kernel = world.kernel();
+  kernel.mount("/dev/vda4", "/sysroot", "ext4", 0, "");
+  const pointer = Buffer.from(kernel.readLink("/sysroot/slots/a")).toString();
+  return `${pointer}: ${kernel.peek(`/sysroot/slots/${pointer}/tree/var-lib-app/default`)}`;
+}
+
+/**
+ * Runs the boot that `world` stands before with the power cut after every number of effects, what was not synced kept or
+ * lost, and calls `after` with the boot that follows. Returns how many cuts there were.
+ */
+async function cutEverywhere(
+  world: World,
+  tornBytes: number,
+  after: (text: string, counted: boolean) => Promise<void>,
+): Promise<number> {
+  const back = world.checkpoint();
+  const whole = await world.boot();
+  const total = whole.kernel.effects;
+  const counts = whole.kernel.trace.split("\n").findIndex((line) => /^write\("\/dev\/vda1", record/.test(line));
+  assert.ok(whole.end.startsWith("exec") && counts >= 0 && total > 20, whole.end);
+  for (const unsynced of unsyncedFates) {
+    for (let effects = 0; effects < total; effects++) {
+      back();
+      const kernel = world.kernel();
+      kernel.crashAfter(effects, tornBytes, unsynced);
+      const cut = await world.boot(kernel);
+      const text = `cut after ${effects} of ${total} effects, unsynced ${unsynced}, torn ${tornBytes}`;
+      assert.is(cut.end, "power cut", text);
+      await after(text, effects > counts);
+    }
+  }
+  back();
+  return total * unsyncedFates.length;
+}
+
+test("a trial cut at any effect: the next boot has a slot, the tries are right, the committed state is as it was", async () => {
+  const world = new World({ a: v1 });
+  await world.boot();
+  world.commitAndShutDown("a", v1.id);
+  world.installInB(v2);
+  const state = committedState(world);
+  for (const torn of [0, 256]) {
+    const cuts = await cutEverywhere(world, torn, async (text, counted) => {
+      const { condition, record } = world.readRecord();
+      assert.is(condition, "valid", text);
+      assert.is(tries(world, "b"), counted ? 2 : 3, `${text}: ${record && recordText(record)}`);
+      assert.is(tries(world, "a"), 10, text);
+      const next = await world.boot();
+      assert.is(next.end, "exec /sbin/init", text);
+      assert.is(next.root, "/dev/vda3", text);
+      assert.is(tries(world, "b"), counted ? 1 : 2, text);
+      assert.is(committedState(world), state, text);
+      assert.is(next.kernel.peek("/var/lib/app/default"), "from image 1\n", `${text}: the trial has a whole clone`);
+    });
+    console.log(`${cuts} power cuts in a trial boot, torn writes of ${torn} bytes`);
+  }
+});
+
+test("a machine whose every trial boot is cut ends up in the committed slot", async () => {
+  const world = new World({ a: v1 });
+  await world.boot();
+  world.commitAndShutDown("a", v1.id);
+  world.installInB(v2);
+  const back = world.checkpoint();
+  const total = (await world.boot()).kernel.effects;
+  for (let effects = 12; effects < total; effects += 7) {
+    back();
+    for (let boot = 0; boot < 3; boot++) {
+      const kernel = world.kernel();
+      kernel.crashAfter(effects, 0, boot % 2 === 0 ? "lost" : "kept");
+      assert.is((await world.boot(kernel)).end, "power cut");
+    }
+    const next = await world.boot();
+    assert.is(next.root, "/dev/vda2", `cut three times after ${effects} effects`);
+    assert.is(next.kernel.peek("/var/lib/app/default"), "from image 1\n");
+  }
+});
+
+test("the first boot of a machine cut at any effect: the next boot starts it", async () => {
+  const world = new World({ a: v1 });
+  const cuts = await cutEverywhere(world, 256, async (text, counted) => {
+    assert.is(tries(world, "a"), counted ? 2 : -1, text);
+    const next = await world.boot();
+    assert.is(next.root, "/dev/vda2", text);
+    assert.is(tries(world, "a"), counted ? 1 : 2, text);
+    assert.is(next.kernel.peek("/var/lib/app/default"), "from image 1\n", text);
+    assert.match(next.kernel.peek("/etc/machine-id") ?? "", /^[0-9a-f]{32}\n$/, text);
+  });
+  console.log(`${cuts} power cuts in a first boot`);
+});
+
+test.run();
