@@ -1,7 +1,7 @@
 import { degrade, type StateStep } from "../../state-ops/state-plan.ts";
 import { O } from "../kernel/constants.ts";
 import type { Descriptor, Kernel, Path } from "../kernel/kernel.ts";
-import { type OnProgress, withOpen } from "./beneath.ts";
+import { type OnProgress, withDescriptor } from "./beneath.ts";
 import { ImagePlaces } from "./image-places.ts";
 import { type LayContext, layStep } from "./lay-step.ts";
 import { reasonOf, StateFailure } from "./state-failure.ts";
@@ -38,7 +38,7 @@ export function applyState(kernel: Kernel, order: StateOrder): StateResult {
   const images = new ImagePlaces(kernel, newRoot, steps);
   try {
     const openRun = () => kernel.open(order.run ?? "/run", O.RDONLY | O.DIRECTORY);
-    withOpen(kernel, openRun, (run) => {
+    withDescriptor(kernel, openRun, (run) => {
       const context: LayContext = { newRoot, data, run, laid, onProgress };
       for (const step of steps) {
         layOrDegrade(kernel, context, step, images, result);

@@ -19,7 +19,7 @@ export function openThroughMounts(kernel: Kernel, at: Descriptor, path: Path, fl
 }
 
 /** Opens with `open`, hands the descriptor to `use`, and closes it whatever happens. */
-export function withOpen<Result>(kernel: Kernel, open: () => Descriptor, use: (fd: Descriptor) => Result): Result {
+export function withDescriptor<Result>(kernel: Kernel, open: () => Descriptor, use: (fd: Descriptor) => Result): Result {
   const fd = open();
   try {
     return use(fd);
@@ -31,7 +31,7 @@ export function withOpen<Result>(kernel: Kernel, open: () => Descriptor, use: (f
 /** Runs `use` with a directory beneath `at`; "" is `at` itself. */
 export function withDirectory<Result>(kernel: Kernel, at: Descriptor, path: Path, use: (fd: Descriptor) => Result): Result {
   const open = () => openBeneath(kernel, at, path === "" ? "." : path, O.RDONLY | O.DIRECTORY);
-  return withOpen(kernel, open, use);
+  return withDescriptor(kernel, open, use);
 }
 
 /** The path by which calls without a descriptor reach an open file, or a name in an open directory. Needs /proc. */
@@ -78,7 +78,7 @@ export function makeDirectories(kernel: Kernel, at: Descriptor, path: string): v
 export function readText(kernel: Kernel, directory: Descriptor, name: string, limit: number): string | null {
   try {
     const open = () => openBeneath(kernel, directory, name, O.RDONLY | O.NONBLOCK);
-    return withOpen(kernel, open, (fd) => {
+    return withDescriptor(kernel, open, (fd) => {
       const { kind, size } = kernel.status(fd);
       return kind === "file" && size <= limit ? new TextDecoder().decode(kernel.read(fd, limit, 0n)) : null;
     });
@@ -91,7 +91,7 @@ export function readText(kernel: Kernel, directory: Descriptor, name: string, li
 /** Makes a file that must not exist, and returns when its content is on disk. Its name is not yet. */
 export function writeNewFile(kernel: Kernel, directory: Descriptor, name: string, text: string, mode: number): void {
   const open = () => openBeneath(kernel, directory, name, O.WRONLY | O.CREAT | O.EXCL, mode);
-  withOpen(kernel, open, (fd) => {
+  withDescriptor(kernel, open, (fd) => {
     kernel.changeMode(fd, mode);
     kernel.write(fd, new TextEncoder().encode(text), null);
     kernel.sync(fd);

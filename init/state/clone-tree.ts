@@ -1,6 +1,6 @@
 import { O } from "../kernel/constants.ts";
 import { type Descriptor, type FileStatus, type Kernel, KernelError } from "../kernel/kernel.ts";
-import { type OnProgress, openBeneath, procPath, withOpen } from "./beneath.ts";
+import { type OnProgress, openBeneath, procPath, withDescriptor } from "./beneath.ts";
 import { ContentCopier } from "./clone-content.ts";
 import { copyMetadata, type Place } from "./clone-metadata.ts";
 
@@ -104,7 +104,9 @@ class Cloner {
       case "directory": {
         kernel.makeDirectory(to.name, 0o700, to.at);
         const open = (place: Place) => () => openBeneath(kernel, place.at, place.name, O.RDONLY | O.DIRECTORY);
-        withOpen(kernel, open(from), (source) => withOpen(kernel, open(to), (target) => this.content(source, target, path)));
+        withDescriptor(kernel, open(from), (source) =>
+          withDescriptor(kernel, open(to), (target) => this.content(source, target, path)),
+        );
         return;
       }
       case "file":
@@ -127,8 +129,8 @@ class Cloner {
     const { kernel } = this;
     const source = () => openBeneath(kernel, from.at, from.name, O.RDONLY | O.NONBLOCK);
     const target = () => openBeneath(kernel, to.at, to.name, O.RDWR | O.CREAT | O.EXCL, 0o600);
-    withOpen(kernel, source, (input) =>
-      withOpen(kernel, target, (output) => {
+    withDescriptor(kernel, source, (input) =>
+      withDescriptor(kernel, target, (output) => {
         const status = kernel.status(input);
         this.#contents.copy(input, output, status.size);
         this.#metadata(from, status, to, () => kernel.changeMode(output, status.mode));

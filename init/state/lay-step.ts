@@ -9,8 +9,8 @@ import {
   openThroughMounts,
   procPath,
   splitPath,
+  withDescriptor,
   withDirectory,
-  withOpen,
 } from "./beneath.ts";
 import { copyMetadata, type Place } from "./clone-metadata.ts";
 import { cloneDirectory } from "./clone-tree.ts";
@@ -59,7 +59,7 @@ function layTmpfs(kernel: Kernel, context: LayContext, step: TmpfsStep, image: P
   }
   const size = step.size === null ? "" : `,size=${step.size}`;
   const target = () => openMountPoint(kernel, root, { ...step, path }, image, step.makeTarget ? [] : context.laid);
-  withOpen(kernel, target, (fd) => kernel.mount("tmpfs", procPath(fd), "tmpfs", flagsOf(step), `mode=0700${size}`));
+  withDescriptor(kernel, target, (fd) => kernel.mount("tmpfs", procPath(fd), "tmpfs", flagsOf(step), `mode=0700${size}`));
   return undoOnFailure(kernel, root, { ...step, path }, () => fillMemory(kernel, context, root, path, step, image));
 }
 
@@ -73,7 +73,7 @@ function fillMemory(
   image: Place | null,
 ): string[] {
   const open = () => openThroughMounts(kernel, root, path, O.RDONLY | O.DIRECTORY);
-  return withOpen(kernel, open, (top) => {
+  return withDescriptor(kernel, open, (top) => {
     let lost: string[] = [];
     if (image === null) {
       kernel.changeMode(top, 0o755);
@@ -107,12 +107,12 @@ function bindStore(kernel: Kernel, context: LayContext, on: Descriptor, step: Bi
   const { store, warnings } = openStore(kernel, on, storeOrder(step, step.store, step.seed, image), context.onProgress);
   try {
     const target = () => openMountPoint(kernel, context.newRoot, step, image, context.laid);
-    withOpen(kernel, target, (fd) => kernel.mount(procPath(store), procPath(fd), "", MS.BIND, ""));
+    withDescriptor(kernel, target, (fd) => kernel.mount(procPath(store), procPath(fd), "", MS.BIND, ""));
     // A bind takes its flags from the mount it was made from; its own are set by a second call.
     const flags = MS.REMOUNT | MS.BIND | MS.RELATIME | flagsOf(step);
     const remount = () => openTarget(kernel, context.newRoot, step.path, step.kind);
     undoOnFailure(kernel, context.newRoot, step, () =>
-      withOpen(kernel, remount, (fd) => kernel.mount("none", procPath(fd), "", flags, "")),
+      withDescriptor(kernel, remount, (fd) => kernel.mount("none", procPath(fd), "", flags, "")),
     );
     return warnings;
   } finally {
@@ -132,7 +132,7 @@ function layOverlay(kernel: Kernel, context: LayContext, step: OverlayStep, imag
   try {
     const target = () => openMountPoint(kernel, context.newRoot, step, image, context.laid);
     withEmptyDirectory(kernel, data, step.work, context.onProgress, (work) =>
-      withOpen(kernel, target, (fd) => mountOverlay(work, fd)),
+      withDescriptor(kernel, target, (fd) => mountOverlay(work, fd)),
     );
     return warnings;
   } finally {
@@ -153,7 +153,7 @@ function withEmptyDirectory(
   withDirectory(kernel, data, parent, (directory) => {
     removeTree(kernel, directory, name, onProgress);
     kernel.makeDirectory(name, 0o700, directory);
-    withOpen(kernel, () => openBeneath(kernel, directory, name, O.RDONLY | O.DIRECTORY), use);
+    withDescriptor(kernel, () => openBeneath(kernel, directory, name, O.RDONLY | O.DIRECTORY), use);
   });
 }
 
@@ -178,7 +178,7 @@ function undoOnFailure<Result>(kernel: Kernel, root: Descriptor, step: StateStep
   try {
     return work();
   } catch (error) {
-    withOpen(
+    withDescriptor(
       kernel,
       () => openTarget(kernel, root, step.path, step.kind),
       (fd) => kernel.unmount(procPath(fd), MNT.DETACH),

@@ -1,6 +1,6 @@
 import { O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError, type Path } from "../kernel/kernel.ts";
-import { isCode, type OnProgress, openBeneath, procPath, withDirectory, withOpen } from "./beneath.ts";
+import { isCode, type OnProgress, openBeneath, procPath, withDescriptor, withDirectory } from "./beneath.ts";
 
 /** Removes `name` in an open directory and everything below it, never through a link or into a mount. Missing is fine. */
 export function removeTree(kernel: Kernel, directory: Descriptor, name: Path, onProgress: OnProgress): void {
@@ -9,7 +9,7 @@ export function removeTree(kernel: Kernel, directory: Descriptor, name: Path, on
     if (kernel.statusAt(entry, at).kind !== "directory") {
       kernel.remove(entry, { at });
     } else {
-      withOpen(
+      withDescriptor(
         kernel,
         () => openBeneath(kernel, at, entry, O.RDONLY | O.DIRECTORY),
         (fd) => {

@@ -7,8 +7,8 @@ import {
   type OnProgress,
   openBeneath,
   splitPath,
+  withDescriptor,
   withDirectory,
-  withOpen,
   writeNewFile,
 } from "./beneath.ts";
 import { copyMetadata, type Place } from "./clone-metadata.ts";
@@ -101,7 +101,7 @@ function fill(kernel: Kernel, to: Place, order: StoreOrder, onProgress: OnProgre
 /** A machine id that is there and valid is for ever; anything else in a regular file's place is replaced. */
 function keepMachineId(kernel: Kernel, place: Place, order: StoreOrder): void {
   const open = () => openBeneath(kernel, place.at, place.name, O.RDONLY | O.NONBLOCK);
-  const text = withOpen(kernel, open, (fd) => {
+  const text = withDescriptor(kernel, open, (fd) => {
     requireKind(kernel, fd, order);
     return new TextDecoder().decode(kernel.read(fd, 64, 0n));
   });
@@ -135,7 +135,7 @@ function applyRoot(kernel: Kernel, place: Place, store: Descriptor, order: Store
   if (!owned) kernel.changeOwner(place.name, owner, group, place.at);
   if (owned && mode === status.mode) return;
   const flags = order.kind === "directory" ? O.RDONLY | O.DIRECTORY : O.RDONLY | O.NONBLOCK;
-  withOpen(
+  withDescriptor(
     kernel,
     () => openBeneath(kernel, place.at, place.name, flags),
     (fd) => kernel.changeMode(fd, mode),

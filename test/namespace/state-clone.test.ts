@@ -2,7 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { O } from "../../init/kernel/constants.ts";
 import type { Descriptor, Path } from "../../init/kernel/kernel.ts";
-import { procPath, withDirectory, withOpen } from "../../init/state/beneath.ts";
+import { procPath, withDescriptor, withDirectory } from "../../init/state/beneath.ts";
 import { cloneTree } from "../../init/state/clone-tree.ts";
 import {
   cleanUp,
@@ -23,7 +23,7 @@ const time = 1_700_000_000_123_456_789n;
 
 function file(at: Descriptor, name: Path, bytes: Uint8Array, mode = 0o644, size?: bigint): void {
   const open = () => kernel.open(name, O.RDWR | O.CREAT | O.EXCL, { at });
-  withOpen(kernel, open, (fd) => {
+  withDescriptor(kernel, open, (fd) => {
     if (size !== undefined) kernel.truncate(fd, size);
     kernel.write(fd, bytes, size === undefined ? 0n : size / 2n);
     kernel.changeMode(fd, mode);
@@ -58,7 +58,7 @@ function plant(top: Descriptor): void {
     file(tree, "sparse", Buffer.alloc(65536, "x"), 0o644, 64n * MiB);
     file(tree, "setuid", Buffer.from("#!/bin/true"), 0o4755);
     kernel.changeOwner("setuid", 33, 44, tree);
-    withOpen(
+    withDescriptor(
       kernel,
       () => kernel.open("setuid", O.RDONLY, { at: tree }),
       (fd) => kernel.changeMode(fd, 0o6755),

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { MNT, MS, O } from "../../init/kernel/constants.ts";
 import type { Descriptor, Kernel, Path } from "../../init/kernel/kernel.ts";
 import { linuxKernel } from "../../init/kernel/linux.ts";
-import { procPath, withOpen } from "../../init/state/beneath.ts";
+import { procPath, withDescriptor } from "../../init/state/beneath.ts";
 import { mountDataFilesystem } from "../../init/state/data-filesystem.ts";
 import type { DataFilesystem } from "../../state-ops/control.ts";
 
@@ -126,7 +126,7 @@ export function look(root: Descriptor, name: Path): Record<string, unknown> {
 
 /** Starts and ends of the data in a file, in bytes. */
 export function extents(at: Descriptor, name: Path): [bigint, bigint][] {
-  return withOpen(
+  return withDescriptor(
     kernel,
     () => kernel.open(name, O.RDONLY, { at }),
     (fd) => {
@@ -141,11 +141,11 @@ export function extents(at: Descriptor, name: Path): [bigint, bigint][] {
 
 function readAll(at: Descriptor, name: Path): Uint8Array {
   const open = () => kernel.open(name, O.RDONLY | O.NOFOLLOW, { at });
-  return withOpen(kernel, open, (fd) => kernel.read(fd, Number(kernel.status(fd).size), 0n));
+  return withDescriptor(kernel, open, (fd) => kernel.read(fd, Number(kernel.status(fd).size), 0n));
 }
 
 function withDirectoryNamed(at: Descriptor, name: Path, use: (fd: Descriptor) => void): void {
-  withOpen(kernel, () => kernel.open(name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW, { at }), use);
+  withDescriptor(kernel, () => kernel.open(name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW, { at }), use);
 }
 
 /** The power failed; no call does anything any more. */
