@@ -5,7 +5,7 @@ import { cache } from "./places.ts";
 import { runProgram } from "./program.ts";
 import { osRelease, type TreeFiles, writeFiles } from "./tree.ts";
 
-const packages = ["systemd-sysv", "udev", "dbus", "libpam-systemd"];
+const packages = ["systemd-sysv", "udev", "dbus", "libpam-systemd", "kmod"];
 
 const leftOut = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*"];
 

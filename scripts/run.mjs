@@ -127,16 +127,31 @@ function buildWhatIsStale() {
   if (!run(bun, ["scripts/build.ts"])) throw new Failure("the build failed; see above");
 }
 
+/**
+ * The processes between us and npm, and npm: we are its grandchild where its shell does not replace itself by us. Changes
+ * when one of them dies, of which no signal tells us. Without npm, who started us may go.
+ */
+function npmAbove() {
+  if (process.env.npm_lifecycle_event === undefined) return "";
+  try {
+    const parent = process.ppid;
+    return `${parent} ${readFileSync(`/proc/${parent}/stat`, "utf8").replace(/^.*\) \S+ (\d+).*$/s, "$1")}`;
+  } catch {
+    return "gone";
+  }
+}
+
 /** Runs the script in our place: it gets our signals, and it ends when we or npm end, however that happens. */
 function hand(name, words) {
   const program = `${project}/scripts/${name}.ts`;
   if (!existsSync(program)) throw new Failure(`${program} does not exist`);
   const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", bun, program, ...words], { stdio: "inherit" });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]) process.on(signal, () => child.kill(signal));
-  const parent = process.ppid;
-  setInterval(() => {
-    if (process.ppid !== parent) child.kill("SIGKILL");
-  }, 200).unref();
+  const ours = npmAbove();
+  const watch = setInterval(() => {
+    if (npmAbove() !== ours) child.kill("SIGKILL");
+  }, 200);
+  watch.unref();
   child.on("error", (error) => {
     console.error(`scripts/run.mjs: setpriv cannot be started: ${error.message}`);
     process.exitCode = 1;
