@@ -26,7 +26,7 @@ const remedies: Record<string, string> = {
   EXDEV: "the path leads out of its filesystem; remove what leads there",
   ENOTDIR: "something else is in the place of a directory; move it away",
   EINVAL: "something of another kind is in its place, or the kernel does not know the mount's options",
-  ENOSPC: "the data filesystem is full; delete what is not needed, slipway state lists the stores",
+  ENOSPC: "its filesystem is full; delete what is not needed there, or make it larger",
   EDQUOT: "a quota of the data filesystem is used up; raise it",
   EROFS: "the data filesystem is read-only; check it with fsck",
   ENOENT: "a part of the path is missing",
