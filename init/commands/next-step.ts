@@ -7,13 +7,7 @@ export function nextStep(status: Omit<Status, "nextStep">): string {
   if (!record.writable) return "make the boot record writable: until then no try is counted, and no new image can be tried.";
   if (record.condition !== "valid") return "reboot: PID 1 then begins a new boot record.";
   if (running.uncommitted || current?.state === "trial") {
-    if (
-      current &&
-      current.tries === 0 &&
-      next.slot !== running.slot &&
-      current.reason !== null &&
-      current.reason !== "no tries left"
-    ) {
+    if (current && current.givenUp !== null && next.slot !== running.slot) {
       return `reboot (systemctl reboot) to go to slot ${next.slot}.`;
     }
     if (degraded.length > 0) {

@@ -1,6 +1,7 @@
 import { Refusal } from "../../boot/outcome.ts";
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import { freshRecord } from "../../boot/record/store.ts";
+import type { Policy } from "../../boot/selection/policy.ts";
 import { pendingTrial } from "../../boot/selection/running.ts";
 import { notBootable, slotOf } from "../../boot/selection/slots.ts";
 import { readTextIfThere } from "../kernel/files.ts";
@@ -29,8 +30,9 @@ function readStore(kernel: Kernel, machine: Machine): Read {
     }
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    const record = { condition: "unreadable" as const, record: null, sequence: 0, nextCopy: 0 as const, reason: error.message };
-    return { record, journal: [], writable: false, unwritableReason: error.message };
+    const reason = machine.report.record.device === null ? "none was found at boot" : error.message;
+    const record = { condition: "unreadable" as const, record: null, sequence: 0, nextCopy: 0 as const, reason };
+    return { record, journal: [], writable: false, unwritableReason: reason };
   }
 }
 
@@ -42,31 +44,43 @@ function versionOf(kernel: Kernel, places: Places): string | null {
   return image === undefined ? name : [name, `image ${image}`].filter((part) => part !== null).join(", ");
 }
 
-function slotFacts(kernel: Kernel, machine: Machine, record: BootRecord, name: SlotName, next: SlotName | null): SlotFacts {
+/** Notes in `warnings` where the slot's device is not there. */
+function slotFacts(
+  kernel: Kernel,
+  machine: Machine,
+  record: BootRecord,
+  name: SlotName,
+  warnings: string[],
+): Omit<SlotFacts, "version" | "next"> {
   const { report, policy } = machine;
   const slot = slotOf(record, name);
+  const running = name === report.slot;
   let device: string | null = null;
-  let fault: string | null = null;
   try {
     device = slotDevice(kernel, machine, name);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    fault = error.message;
+    warnings.push(error.message);
   }
   return {
     name,
     device,
-    imageId: slot.imageId,
-    version: null,
+    imageId: slot.imageId ?? (running ? report.imageId : null),
     state: slot.damaged === null ? slot.state : "damaged",
     tries: slot.tries,
     triesOf: slot.state === "committed" ? policy.tries.committed : policy.tries.trial,
     priority: slot.priority,
-    running: name === report.slot,
-    next: name === next,
+    running,
     givenUp: slot.reason,
-    reason: fault ?? notBootable(slot),
+    reason: notBootable(slot),
   };
+}
+
+/** What the next boot is expected to choose, and why. */
+function expected(record: BootRecord, policy: Policy, read: Read): Status["next"] {
+  const { slot, why } = nextBoot(record, policy, read.writable);
+  if (slot !== null || read.writable || read.record.condition === "valid") return { slot, why };
+  return { slot: policy.slots[0] ?? null, why: "without a boot record the slots are tried in their order, uncounted" };
 }
 
 /** What there is to tell of this machine. Throws Refusal where it was not booted by slipway. */
@@ -77,10 +91,12 @@ export function readStatus(kernel: Kernel, places: Places): Status {
   const known = read.record.record ?? freshRecord(policy);
   // A slot that the control file has and the record has not comes last, as PID 1 would put it.
   const record = { ...known, slots: { ...freshRecord(policy).slots, ...known.slots } };
-  const selection = nextBoot(record, policy, read.writable);
-  const slots = policy.slots
-    .map((name) => slotFacts(kernel, machine, record, name, selection.slot))
-    .map((slot) => (slot.running ? { ...slot, version: versionOf(kernel, places) } : slot));
+  const next = expected(record, policy, read);
+  const warnings = [...report.warnings];
+  const slots = policy.slots.map((name) => {
+    const version = name === report.slot ? versionOf(kernel, places) : null;
+    return { ...slotFacts(kernel, machine, record, name, warnings), version, next: name === next.slot };
+  });
   const facts = {
     schema: 1 as const,
     running: {
@@ -92,7 +108,7 @@ export function readStatus(kernel: Kernel, places: Places): Status {
       uncommitted: isUncommitted(kernel, places),
     },
     slots,
-    next: { slot: selection.slot, why: selection.why },
+    next,
     pendingTrial: Object.hasOwn(record.slots, report.slot) ? pendingTrial(record, report.slot) : null,
     rollback: rollbackFacts(read.journal, report),
     record: {
@@ -106,7 +122,7 @@ export function readStatus(kernel: Kernel, places: Places): Status {
     generation: report.generation,
     boots: lastBoots(read.journal, report),
     degraded: report.degraded,
-    warnings: report.warnings,
+    warnings,
     trialDeadline: machine.control.trialDeadline,
   };
   return { ...facts, nextStep: nextStep(facts) };

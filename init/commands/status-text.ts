@@ -24,8 +24,9 @@ function table(rows: string[][], paint: (text: string, row: number, column: numb
 }
 
 function remarks(slot: SlotFacts): string {
-  const words = [slot.running ? "runs now" : "", slot.next ? "boots next" : "", slot.reason ?? ""];
-  return words.filter((word) => word !== "").join(", ");
+  // The state says the rest.
+  const reason = slot.state === "empty" ? "" : (slot.reason?.replace(/^damaged: /, "") ?? "");
+  return [slot.running ? "runs now" : "", slot.next ? "boots next" : "", reason].filter((word) => word !== "").join(", ");
 }
 
 function slotTable(status: Status, paint: Paint): string[] {

@@ -1,0 +1,175 @@
+import { stripVTControlCharacters } from "node:util";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { Refusal } from "../../boot/outcome.ts";
+import { readStatus } from "../../init/commands/status-facts.ts";
+import { statusText } from "../../init/commands/status-text.ts";
+import { matchesGolden } from "../golden.ts";
+import { entry, IMAGE_A, IMAGE_B, type MachineOptions, record, report, slot, TestMachine, trialOfB } from "./commands-machine.ts";
+
+function statusOf(options: MachineOptions) {
+  const machine = new TestMachine(options);
+  return readStatus(machine.kernel, machine.places);
+}
+
+function golden(name: string, options: MachineOptions): void {
+  test(`status: ${name}`, () => {
+    matchesGolden(`status-${name.replaceAll(" ", "-")}`, `${statusText(statusOf(options), { colour: false, all: false })}\n`);
+  });
+}
+
+const watchdog = (identity: string, state: string) => ({
+  "class/watchdog/watchdog0": { identity: `${identity}\n`, state: `${state}\n` },
+});
+
+const tries = (reason: string) =>
+  [4, 5, 6].map((attempt) => entry(attempt, { slot: "b", imageId: IMAGE_B, trial: true, outcome: "unclean", reason }));
+
+const rolledBack: MachineOptions = {
+  record: record({
+    slots: {
+      a: slot({ priority: 1 }),
+      b: slot({ state: "trial", priority: 2, tries: 0, imageId: IMAGE_B, reason: "trial used up without a commit" }),
+    },
+    uncleanEnds: 3,
+  }),
+  report: report({
+    skipped: [{ slot: "b", reason: "trial used up without a commit" }],
+    rollback: { from: "b", reason: "trial used up without a commit" },
+  }),
+  journal: [
+    entry(3, { outcome: "good", stage: "good", reason: "shut down cleanly" }),
+    ...tries("no clean shutdown was seen after stage handover (power cut, hang or crash)"),
+    entry(7, { outcome: "good", stage: "good" }),
+  ],
+};
+
+golden("good", {
+  record: record({ slots: { a: slot({ priority: 2 }), b: slot({ imageId: IMAGE_B }) } }),
+  journal: [
+    entry(5, { outcome: "good", stage: "good", reason: "shut down cleanly" }),
+    entry(6, { outcome: "good", stage: "good" }),
+    entry(7, { outcome: "good", stage: "good" }),
+  ],
+  control: { watchdog: { timeout: 30, after: "systemd" } },
+  sys: watchdog("iTCO_wdt", "active"),
+});
+golden("trial", {
+  ...trialOfB(),
+  control: { watchdog: { timeout: 30, after: "systemd" } },
+  sys: watchdog("Software Watchdog", "active"),
+});
+golden("trial degraded", {
+  ...trialOfB([{ path: "/var", reason: "no partition labelled sys-data after 30 s" }]),
+  control: { watchdog: { timeout: 30, after: "stop" } },
+  sys: watchdog("i6300ESB timer", "inactive"),
+});
+golden("rolled back", rolledBack);
+golden("pending trial", {
+  record: record({
+    slots: { a: slot({ priority: 1, tries: 10 }), b: slot({ state: "trial", priority: 2, tries: 3, imageId: IMAGE_B }) },
+  }),
+  control: { watchdog: { timeout: 30, after: "keep" } },
+});
+golden("damaged and no fallback", {
+  record: record({
+    slots: {
+      a: slot({ priority: 2 }),
+      b: slot({ imageId: IMAGE_B, damaged: "mount /dev/vda3 as erofs: EINVAL" }),
+      c: slot({ state: "empty", priority: 3, tries: 0, imageId: null }),
+    },
+  }),
+  report: report({ warnings: ['unknown word "slipway.slott=b" on the kernel command line'] }),
+  control: {
+    slots: ["a", "b", "c"].map((name) => ({ name, device: `PARTLABEL=root-${name}` })),
+    watchdog: { timeout: 30, after: "systemd" },
+  },
+});
+golden("record lost", {
+  record: null,
+  report: report({
+    record: { condition: "unreadable", writable: false, device: null },
+    warnings: ["boot record unreadable (no device): slots are tried in order, as trials"],
+  }),
+});
+
+test("the JSON says the same, with all attempts", () => {
+  const status = statusOf(rolledBack);
+  assert.is(status.schema, 1);
+  assert.equal(status.running, {
+    slot: "a",
+    device: "/dev/vda2",
+    imageId: IMAGE_A,
+    attempt: 7,
+    why: "first of the slots that can boot (committed, 10 of 10 tries left)",
+    uncommitted: false,
+  });
+  assert.equal(status.slots[1], {
+    name: "b",
+    device: "/dev/vda3",
+    imageId: IMAGE_B,
+    version: null,
+    state: "trial",
+    tries: 0,
+    triesOf: 3,
+    priority: 2,
+    running: false,
+    next: false,
+    givenUp: "trial used up without a commit",
+    reason: "trial used up without a commit",
+  });
+  assert.is(status.rollback?.from, "b");
+  assert.equal(status.rollback?.attempts, [4, 5, 6]);
+  assert.equal(
+    status.boots.map((boot) => boot.attempt),
+    [7, 6, 5, 4, 3],
+  );
+  assert.is(status.next.slot, "a");
+  assert.equal(Object.keys(JSON.parse(JSON.stringify(status))).sort(), [
+    "boots",
+    "degraded",
+    "generation",
+    "next",
+    "nextStep",
+    "pendingTrial",
+    "record",
+    "rollback",
+    "running",
+    "schema",
+    "slots",
+    "trialDeadline",
+    "warnings",
+    "watchdog",
+  ]);
+});
+
+test("only the last attempts are shown, and all on request", () => {
+  const journal = Array.from({ length: 20 }, (_, index) => entry(index + 1, { outcome: "good", reason: "shut down cleanly" }));
+  const status = statusOf({ journal, report: report({ attempt: 20 }) });
+  assert.match(statusText(status, { colour: false, all: false }), /and 12 before; see slipway status --all/);
+  const all = statusText(status, { colour: false, all: true });
+  assert.is(all.split("\n").filter((line) => /^ {2}\d+ /.test(line)).length, 20);
+});
+
+test("colours only change colours", () => {
+  const status = statusOf(rolledBack);
+  const coloured = statusText(status, { colour: true, all: false });
+  assert.ok(coloured.includes("\u001b[32mcommitted\u001b[0m"));
+  assert.is(stripVTControlCharacters(coloured), statusText(status, { colour: false, all: false }));
+});
+
+test("status changes nothing and takes no lock", () => {
+  const machine = new TestMachine(rolledBack);
+  readStatus(machine.kernel, machine.places);
+  assert.is(machine.kernel.trace, "");
+});
+
+test("a machine that slipway did not boot has no status", () => {
+  const machine = new TestMachine();
+  assert.throws(
+    () => readStatus(machine.kernel, { ...machine.places, report: "/run/none.json" }),
+    (error: unknown) => error instanceof Refusal && /not booted by slipway/.test(error.message),
+  );
+});
+
+test.run();
