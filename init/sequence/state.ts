@@ -1,8 +1,9 @@
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
-import type { ControlFile } from "../../state-ops/control.ts";
+import { Refusal } from "../../boot/outcome.ts";
+import type { ControlFile, Operator } from "../../state-ops/control.ts";
 import { type GenerationFacts, planGeneration } from "../../state-ops/generation-plan.ts";
 import { generationName } from "../../state-ops/layout.ts";
-import { planState } from "../../state-ops/state-plan.ts";
+import { planState, type StateContext, type StateStep } from "../../state-ops/state-plan.ts";
 import { O } from "../kernel/constants.ts";
 import { withOpen } from "../kernel/files.ts";
 import type { Descriptor } from "../kernel/kernel.ts";
@@ -55,10 +56,10 @@ export async function layState(launch: Launch, request: StateRequest): Promise<L
   const { operators } = imageControl;
   const onProgress = () => launch.chores();
   const kept = operators.some((operator) => KEPT.has(operator.state));
-  const data = kept && launch.control.data !== null ? await openData(launch, launch.control.data, request) : null;
+  const { data, missing } = kept ? await openDataIfPossible(launch, request) : { data: null, missing: null };
   try {
     const generation = data === null ? null : makeGeneration(launch, data, request, imageControl.digest);
-    const steps = planState(operators, { generation: generation?.path ?? null, slot });
+    const steps = planSteps(operators, { generation: generation?.path ?? null, slot }, missing);
     if (steps.some((step) => step.do === "overlay")) launch.loadForFilesystem("overlay");
     const laid = applyState(launch.kernel, { steps, newRoot, data: data?.root ?? null, onProgress });
     for (const warning of laid.warnings) launch.warn(warning);
@@ -78,6 +79,28 @@ export function detachState(launch: Launch, laid: LaidState): void {
   if (!laid.dataVisible) return;
   detachDataFilesystem(launch.kernel, DATA_PLACE);
   laid.dataVisible = false;
+}
+
+/** A data filesystem that cannot be used fails the slot only where an operator says `required`. */
+async function openDataIfPossible(launch: Launch, request: StateRequest) {
+  const definition = launch.control.data;
+  if (definition === null) return { data: null, missing: "the control file has no data:" };
+  try {
+    return { data: await openData(launch, definition, request), missing: null };
+  } catch (error) {
+    const missing = error instanceof Error ? error.message : String(error);
+    launch.warn(`no data filesystem: ${missing}`);
+    return { data: null, missing };
+  }
+}
+
+function planSteps(operators: readonly Operator[], context: StateContext, missing: string | null): StateStep[] {
+  try {
+    return planState(operators, context);
+  } catch (error) {
+    if (missing === null || !(error instanceof Refusal)) throw error;
+    throw new Error(`${error.message}: ${missing}`);
+  }
 }
 
 async function openData(launch: Launch, data: NonNullable<ControlFile["data"]>, request: StateRequest) {
