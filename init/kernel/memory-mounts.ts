@@ -54,7 +54,7 @@ export class MountTable {
     const mount = source.mount;
     if (source.entry !== mount.root || !mount.parent) throw new Errno("EINVAL");
     const top = this.topmost(target);
-    if ((top.entry.node.kind === "directory") !== (mount.root.node.kind === "directory")) throw new Errno("ENOTDIR");
+    if ((top.entry.node.kind === "directory") !== (mount.root.node.kind === "directory")) throw new Errno("EINVAL");
     for (let above: Mount | null = top.mount; above; above = above.parent) if (above === mount) throw new Errno("ELOOP");
     mount.parent = top.mount;
     mount.point = top.entry;

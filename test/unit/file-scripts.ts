@@ -1,5 +1,5 @@
 import { O, RESOLVE } from "../../init/kernel/constants.ts";
-import type { Descriptor, Kernel } from "../../init/kernel/kernel.ts";
+import { type Descriptor, type Kernel, KernelError } from "../../init/kernel/kernel.ts";
 
 /** What a script of file calls may use: a kernel, and a directory of its own to work in. */
 export interface Bench {
@@ -14,6 +14,36 @@ export interface Bench {
 }
 
 export type Step = (bench: Bench) => unknown;
+
+/** A bench in the directory `path`. */
+export function bench(kernel: Kernel, path: string): Bench {
+  const top = kernel.open(path, O.RDONLY | O.DIRECTORY);
+  const put = (name: string, text: string): void => {
+    const fd = kernel.open(name, O.WRONLY | O.CREAT, { at: top, mode: 0o644 });
+    kernel.write(fd, new TextEncoder().encode(text), null);
+    kernel.close(fd);
+  };
+  const tryOpen = (name: string, flags: number, resolve = 0): string => {
+    kernel.close(kernel.open(name, flags, { at: top, mode: 0o644, resolve }));
+    return "ok";
+  };
+  return { kernel, top, path, put, tryOpen };
+}
+
+/** Results of the steps, one a line; a failed call gives its system call and code. */
+export function results(steps: Step[], on: Bench): string {
+  const show = (_: string, value: unknown): unknown =>
+    typeof value === "bigint" ? `${value}n` : value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
+  const lines = steps.map((step) => {
+    try {
+      return JSON.stringify(step(on), show) ?? "done";
+    } catch (error) {
+      if (error instanceof KernelError) return `${error.call}: ${error.code}`;
+      throw error;
+    }
+  });
+  return lines.map((line, index) => `${index} ${line}\n`).join("");
+}
 
 const rdonly = O.RDONLY;
 const create = O.WRONLY | O.CREAT;
@@ -220,7 +250,7 @@ function bytes(content: string): Uint8Array {
   return new TextEncoder().encode(content);
 }
 
-function using<Result>({ kernel, top }: Bench, path: string, flags: number, use: (fd: Descriptor) => Result): Result {
+export function using<Result>({ kernel, top }: Bench, path: string, flags: number, use: (fd: Descriptor) => Result): Result {
   const fd = kernel.open(path, flags, { at: top, mode: 0o644 });
   try {
     return use(fd);
@@ -229,11 +259,11 @@ function using<Result>({ kernel, top }: Bench, path: string, flags: number, use:
   }
 }
 
-function text(bench: Bench, path: string): string {
+export function text(bench: Bench, path: string): string {
   return using(bench, path, O.RDONLY, (fd) => Buffer.from(bench.kernel.read(fd, 65536, null)).toString("latin1"));
 }
 
-function names({ kernel }: Bench, fd: Descriptor): string[] {
+export function names({ kernel }: Bench, fd: Descriptor): string[] {
   return kernel.readDirectory(fd).map(({ name, kind }) => `${Buffer.from(name).toString()} ${kind}`);
 }
 

@@ -8,36 +8,7 @@ import { file } from "../../init/kernel/memory-tree.ts";
 import { RecordingKernel } from "../../init/kernel/recording.ts";
 import { Ended, PowerCut } from "../../init/kernel/recording-script.ts";
 import { matchesGolden } from "../golden.ts";
-import { type Bench, type Step, scripts } from "./file-scripts.ts";
-
-function bench(kernel: Kernel, path: string): Bench {
-  const top = kernel.open(path, O.RDONLY | O.DIRECTORY);
-  const put = (name: string, text: string): void => {
-    const fd = kernel.open(name, O.WRONLY | O.CREAT, { at: top, mode: 0o644 });
-    kernel.write(fd, new TextEncoder().encode(text), null);
-    kernel.close(fd);
-  };
-  const tryOpen = (name: string, flags: number, resolve = 0): string => {
-    kernel.close(kernel.open(name, flags, { at: top, mode: 0o644, resolve }));
-    return "ok";
-  };
-  return { kernel, top, path, put, tryOpen };
-}
-
-/** Results of the steps, one a line; a failed call gives its system call and code. */
-function results(steps: Step[], on: Bench): string {
-  const show = (_: string, value: unknown): unknown =>
-    typeof value === "bigint" ? `${value}n` : value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
-  const lines = steps.map((step) => {
-    try {
-      return JSON.stringify(step(on), show) ?? "done";
-    } catch (error) {
-      if (error instanceof KernelError) return `${error.call}: ${error.code}`;
-      throw error;
-    }
-  });
-  return lines.map((line, index) => `${index} ${line}\n`).join("");
-}
+import { bench, results, scripts } from "./file-scripts.ts";
 
 const refusal = process.getuid?.() === 0 ? null : "comparing with the real kernel needs root";
 
