@@ -32,7 +32,7 @@ export async function addLibraries(tree: string, program: string): Promise<void>
 }
 
 /** Modules that a virtual machine's system may want after the handover; the rest of Debian's is left out for its size. */
-const guestModules = ["fs", "crypto", "lib", "block", "arch", "net/packet", "net/unix"];
+const guestModules = ["fs", "crypto", "lib", "block", "arch/x86/crypto", "arch/arm64/crypto", "net/packet", "net/unix"];
 const guestDrivers = ["block", "char", "dax", "md", "nvme", "rtc", "scsi", "virtio", "watchdog", "firmware"];
 
 /** Puts those modules of the lib/modules/VERSION directory `modules` that a virtual machine needs below `tree`. */
