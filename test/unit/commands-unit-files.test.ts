@@ -1,0 +1,86 @@
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { RUN } from "../../boot/report.ts";
+import { table } from "../../init/commands/table.ts";
+
+const units = join(import.meta.dirname, "../../init/units");
+const names = readdirSync(units).filter((name) => /\.(service|timer)$/.test(name));
+const system = "/usr/lib/systemd/system";
+const text = (name: string) => readFileSync(join(units, name), "utf8");
+
+test("units call verbs that exist", () => {
+  const commands = names.flatMap((name) => [...text(name).matchAll(/^Exec\w+=(.*)$/gm)].map((match) => match[1] ?? ""));
+  assert.ok(commands.length >= 4);
+  for (const command of commands) {
+    const [program, verb] = command.split(" ");
+    assert.is(program, "/usr/bin/slipway");
+    assert.ok(
+      table.some((entry) => entry.name === verb),
+      command,
+    );
+  }
+});
+
+test("every unit does nothing on a machine that slipway did not boot", () => {
+  for (const name of names) {
+    const condition = /^ConditionPathExists=(.*)$/m.exec(text(name))?.[1] ?? "";
+    assert.ok(
+      [RUN.report, RUN.uncommitted].some((path) => path === condition),
+      `${name}: ${condition}`,
+    );
+  }
+});
+
+test("what is wanted is there", () => {
+  const wanted = readdirSync(units).filter((name) => name.endsWith(".wants"));
+  assert.equal(wanted, ["multi-user.target.wants", "sysinit.target.wants"]);
+  for (const directory of wanted) {
+    for (const name of readdirSync(join(units, directory))) {
+      assert.is(readlinkSync(join(units, directory, name)), `../${name}`);
+      assert.ok(names.includes(name), name);
+    }
+  }
+});
+
+if (existsSync(`${system}/multi-user.target`) && spawnSync("systemd-analyze", ["--version"]).status === 0) {
+  test("systemd finds nothing wrong with them, and no cycle in a whole boot", () => {
+    const root = mkdtempSync(join(tmpdir(), "slipway-units-"));
+    try {
+      mkdirSync(join(root, "usr/bin"), { recursive: true });
+      mkdirSync(join(root, "etc"));
+      symlinkSync("usr/lib", join(root, "lib"));
+      cpSync(system, join(root, system), { recursive: true, verbatimSymlinks: true });
+      cpSync(units, join(root, system), { recursive: true, verbatimSymlinks: true });
+      writeFileSync(join(root, "usr/bin/slipway"), "#!/bin/sh\n");
+      chmodSync(join(root, "usr/bin/slipway"), 0o755);
+      const verify = (...args: string[]) =>
+        spawnSync("systemd-analyze", ["verify", "--man=no", `--root=${root}`, ...args], { encoding: "utf8" });
+      const found = verify("multi-user.target", ...names);
+      const said = found.stderr.split("\n").filter((line) => /slipway|cycle/.test(line));
+      assert.equal(said, []);
+      // What it would say of a mistake.
+      writeFileSync(join(root, system, "slipway-wrong.service"), "[Service]\nExecStart=/usr/bin/nothing\n");
+      assert.match(verify("slipway-wrong.service").stderr, /slipway-wrong/);
+    } finally {
+      rmSync(root, { recursive: true, force: true });
+    }
+  });
+}
+
+test.run();
