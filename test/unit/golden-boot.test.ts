@@ -246,7 +246,7 @@ test("the data partition is missing or holds something else: the trial fails, th
   golden("data-empty", other);
 });
 
-test("state that may be degraded: memory instead", async () => {
+test("state that may be degraded: memory instead, also where there is no data filesystem", async () => {
   const soft = controlFile({ operators: operators.map((operator) => ({ ...operator, onFailure: "degraded" as const })) }).text;
   const world = new World({ a: image(1, { "usr/lib/slipway/control.json": soft }) });
   const kernel = world.kernel();
@@ -255,6 +255,13 @@ test("state that may be degraded: memory instead", async () => {
   assert.is(boot.end, "exec /sbin/init");
   assert.match(JSON.stringify(report(boot).degraded), /"path":"\/etc"/);
   golden("state-degraded", boot);
+  const without = await world.boot(world.kernel(["vda4"]));
+  assert.is(without.root, "/dev/vda2");
+  assert.equal(
+    report(without).degraded?.map(({ path }) => path),
+    ["/etc", "/etc/machine-id", "/var/lib/app"],
+  );
+  golden("state-without-data", without);
 });
 
 test("no space for the clone: the trial fails, the state of the committed slot is as it was", async () => {
