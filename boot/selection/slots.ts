@@ -21,7 +21,8 @@ export function byPriority(record: BootRecord): SlotName[] {
 
 /** The record with priorities as ranks n to 1 in the order of `names`, which holds every slot once. */
 export function ranked(record: BootRecord, names: SlotName[]): BootRecord {
-  return names.reduce((result, name, index) => withSlot(result, name, { priority: names.length - index }), record);
+  const slots = names.map((name, index) => [name, { ...slotOf(record, name), priority: names.length - index }] as const);
+  return { ...record, slots: Object.fromEntries(slots) };
 }
 
 /** The record with `name` before all others, which keep their order. */

@@ -106,18 +106,26 @@ function use(writes: BootRecord[], slot: SlotName, before: number): void {
 const PLAIN: Circumstance = { name: "boot", preferred: null, deviceFails: null };
 
 function bootEvents(world: World, policy: Policy): Event[] {
-  const circumstances = policy.slots.flatMap((slot): Circumstance[] => [
-    { name: `boot asked for ${slot}`, preferred: slot, deviceFails: null },
-    { name: `boot, device of ${slot} fails`, preferred: null, deviceFails: slot },
-  ]);
-  return [PLAIN, ...circumstances].flatMap((circumstance) => {
-    const { writes, running } = boot(world, policy, circumstance);
+  const plain = boot(world, policy, PLAIN);
+  const used = plain.writes.map(({ attempt }) => attempt?.slot);
+  // Only what makes a difference: a wish for another slot than the first, a device that is used.
+  const asked = policy.slots
+    .filter((slot) => slot !== used[0])
+    .map((slot) => ({ name: `boot asked for ${slot}`, preferred: slot, deviceFails: null }));
+  const failing = policy.slots
+    .filter((slot) => used.includes(slot))
+    .map((slot) => ({ name: `boot, device of ${slot} fails`, preferred: null, deviceFails: slot }));
+  const others = [...asked, ...failing].map((circumstance) => ({
+    ...boot(world, policy, circumstance),
+    name: circumstance.name,
+  }));
+  return [{ ...plain, name: PLAIN.name }, ...others].flatMap(({ name, writes, running }) => {
     const cuts = writes.map((record, index) => ({
-      name: `${circumstance.name}, power cut after write ${index + 1} of ${writes.length}`,
+      name: `${name}, power cut after write ${index + 1} of ${writes.length}`,
       after: { ...world, record, running: false },
     }));
     const last = writes.at(-1) ?? world.record;
-    return [...cuts, { name: circumstance.name, after: { ...world, record: last, running } }];
+    return [...cuts, { name, after: { ...world, record: last, running } }];
   });
 }
 
