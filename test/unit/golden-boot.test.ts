@@ -184,6 +184,7 @@ test("the disk is write-protected", async () => {
 test("the boot record's partition is missing", async () => {
   const world = await plainTrial();
   const boot = await world.boot(world.kernel(["vda1"]));
+  assert.is(boot.root, "/dev/vda2");
   golden("record-missing", boot);
 });
 
