@@ -1,0 +1,51 @@
+import { diskWords, type MachineDisk } from "./disks.ts";
+import type { Lock } from "./lock.ts";
+
+/** A machine to start. */
+export interface MachineOptions {
+  /** Begins the log's name; by default the name of the script that runs. */
+  name?: string;
+  kernel: string;
+  initrd?: string;
+  /** The kernel's command line, as it is. "console=ttyS0" in it makes the kernel speak on the console. */
+  append?: string;
+  /** Default 512. */
+  memoryMiB?: number;
+  /** Default 1. */
+  cpus?: number;
+  disks?: MachineDisk[];
+  /** Default "none"; "user" is QEMU's own NAT with DHCP. */
+  net?: "none" | "user";
+  /** Default "none"; "i6300esb" resets the machine when it expires. */
+  watchdog?: "none" | "i6300esb";
+  /** QEMU ends where the machine would restart. */
+  noReboot?: boolean;
+  /** A kernel panic is not a failure. */
+  expectPanic?: boolean;
+  /** Counted from QEMU's start; QEMU is killed then. Default 120,000. */
+  timeoutMs?: number;
+  /** A place taken before with `takePlaces`, for tests that run two machines at once. It is given back when QEMU ends. */
+  place?: Lock;
+  /** More words for QEMU. */
+  extra?: string[];
+  /** Gets the console's bytes as they come. */
+  onOutput?: (bytes: Uint8Array) => void;
+}
+
+/**
+ * QEMU's words for `options`, without the accelerator.
+ * @param sockets directory with the unix sockets `results` and `qmp`, to which QEMU connects
+ */
+export function machineWords(options: MachineOptions, sockets: string): string[] {
+  const words = ["-machine", "q35", "-nodefaults", "-no-user-config", "-display", "none"];
+  words.push("-m", String(options.memoryMiB ?? 512), "-smp", String(options.cpus ?? 1));
+  words.push("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console");
+  words.push("-chardev", `socket,id=results,path=${sockets}/results`, "-serial", "chardev:results");
+  words.push("-qmp", `unix:${sockets}/qmp`, "-kernel", options.kernel);
+  if (options.initrd !== undefined) words.push("-initrd", options.initrd);
+  if (options.append !== undefined) words.push("-append", options.append);
+  if (options.net === "user") words.push("-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0");
+  if (options.watchdog === "i6300esb") words.push("-device", "i6300esb", "-action", "watchdog=reset");
+  if (options.noReboot) words.push("-no-reboot");
+  return [...words, ...diskWords(options.disks ?? []), ...(options.extra ?? [])];
+}
