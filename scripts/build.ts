@@ -20,8 +20,11 @@ const preinitLimit = 16 * 1024;
 
 /** Seconds since the epoch: SOURCE_DATE_EPOCH, else the last commit's time. */
 async function buildTime(): Promise<number> {
-  const wanted = process.env.SOURCE_DATE_EPOCH;
-  const seconds = wanted ?? (await runProgram("git", ["log", "-1", "--format=%ct"], { directory: project })).trim();
+  const lastCommit = (): Promise<string> =>
+    runProgram("git", ["log", "-1", "--format=%ct"], { directory: project }).catch((error: Error) => {
+      throw new Error(`the build's time is that of the last commit; without git, set SOURCE_DATE_EPOCH: ${error.message}`);
+    });
+  const seconds = (process.env.SOURCE_DATE_EPOCH ?? (await lastCommit())).trim();
   if (!/^\d+$/.test(seconds)) throw new Error(`SOURCE_DATE_EPOCH has to be seconds since 1970, is "${seconds}"`);
   return Number(seconds);
 }
