@@ -34,9 +34,9 @@ export class GuestShell {
   async run(command: string, timeoutMs = 60_000): Promise<CommandResult> {
     count += 1;
     const [begin, end] = [`<<begin ${count}>>`, `<<end ${count} `];
-    // Quoted in halves, so that an echo of the line is not taken for the answer.
-    const words = `{ echo '<<be''gin ${count}>>'; sh -c ${quoted(command)} </dev/null; echo; echo "<<e""nd ${count} $?>>"; }`;
-    this.#machine.send(`${words.replace("echo; echo", "code=$?; echo; (exit $code); echo")} >/dev/ttyS1 2>&1\n`);
+    // Quoted in halves, so that an echo of the line is not taken for the answer. Through a pipe, so that no pager starts.
+    const words = `{ echo '<<be''gin ${count}>>'; sh -c ${quoted(command)} </dev/null 2>&1 | cat; code=\${PIPESTATUS[0]}`;
+    this.#machine.send(`${words}; echo; echo "<<e""nd ${count} $code>>"; } >/dev/ttyS1 2>&1\n`);
     await this.#machine.expectResult(begin, timeoutMs);
     const pattern = new RegExp(`([\\s\\S]*?)\\r?\\n?${end}(\\d+)>>`);
     const [, output = "", code = ""] = await this.#machine.expectResult(pattern, timeoutMs);
