@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, rmSync } from "node:fs";
 import { debianTar, debianTree } from "./debian.ts";
 import { makeImage } from "./images.ts";
@@ -37,6 +38,15 @@ export interface DemoImageOptions {
   fragments?: Record<string, string>;
 }
 
+/**
+ * A UUID from a hash of `value`. Slots know their images by the first 64 KiB, which are the same in two images of erofs
+ * that differ in a file's bytes only, unless their UUIDs do.
+ */
+function uuidOf(value: unknown): string {
+  const hex = createHash("sha256").update(JSON.stringify(value)).digest("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
+
 /** An image of a Debian with systemd and slipway in it. Takes about ten seconds, and none where it was made before. */
 export async function demoImage(options: DemoImageOptions): Promise<DemoImage> {
   const [{ modules }, tar] = await Promise.all([guestKernel(), debianTar()]);
@@ -50,7 +60,7 @@ export async function demoImage(options: DemoImageOptions): Promise<DemoImage> {
     await compileControl(options.system ?? demoSystem, tree, `${aside}/control.json`, options.fragments);
     mkdirSync(`${tree}/usr/lib/slipway`, { recursive: true });
     cpSync(`${aside}/control.json`, `${tree}/usr/lib/slipway/control.json`);
-    await makeImage(tree, `${aside}/image`, "erofs");
+    await makeImage(tree, `${aside}/image`, "erofs", { uuid: uuidOf(options) });
     rmSync(tree, { recursive: true });
   });
   return { image: `${directory}/image`, control: `${directory}/control.json` };
