@@ -1,4 +1,4 @@
-import type { ControlFile } from "./control.ts";
+import { type ControlFile, MOST_SLOTS } from "./control.ts";
 import { deviceFault, slotNameFault } from "./operator-rules.ts";
 import { problemAt } from "./problems.ts";
 import type { Problem, SourceDocument } from "./schema/document.ts";
@@ -24,6 +24,11 @@ export function compileSystem(
   const slots = Object.entries(definition.slots).map(([name, { device }]) => ({ name, device }));
   if (slots.length === 0) {
     problems.push(problemAt(document, ["slots"], '"slots" is empty; declare at least one, "a: { device: PARTLABEL=root-a }"'));
+  }
+  const [beyond] = slots.slice(MOST_SLOTS);
+  if (beyond !== undefined) {
+    const what = `has ${slots.length} slots, and a boot record has room for ${MOST_SLOTS}; leave some out`;
+    problems.push(problemAt(document, ["slots", beyond.name], `"slots" ${what}`, "key"));
   }
   for (const { name } of slots) {
     const wrong = slotNameFault(name);

@@ -37,6 +37,9 @@ export interface Operator {
   origin: string;
 }
 
+/** The boot record has room for no more. */
+export const MOST_SLOTS = 16;
+
 export interface SlotDefinition {
   name: string;
   /** Device reference: PARTLABEL=, PARTUUID=, LABEL=, UUID= or /dev/…. */

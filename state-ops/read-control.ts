@@ -1,6 +1,6 @@
 import { BadInput } from "../boot/outcome.ts";
 import { canonicalJson, sha256 } from "./canonical-json.ts";
-import type { ControlFile, Operator, SlotDefinition } from "./control.ts";
+import { type ControlFile, MOST_SLOTS, type Operator, type SlotDefinition } from "./control.ts";
 import { Fields } from "./fields.ts";
 import {
   combinationFault,
@@ -109,8 +109,8 @@ function slots(fields: Fields): SlotDefinition[] {
     const slot = new Fields(entry, `slots[${index}]`, ["name", "device"]);
     return { name: slot.sound("name", slot.text("name"), slotNameFault), device: device(slot, "device") };
   });
-  if (list.length === 0) {
-    fields.fail("slots", "a list with at least one slot");
+  if (list.length === 0 || list.length > MOST_SLOTS) {
+    fields.fail("slots", `a list of 1 to ${MOST_SLOTS} slots`);
   }
   const twice = list.find((slot, index) => list.findIndex((other) => other.name === slot.name) !== index);
   if (twice !== undefined) {

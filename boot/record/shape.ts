@@ -1,9 +1,9 @@
+import { MOST_SLOTS } from "../../state-ops/control.ts";
 import { Fields } from "../../state-ops/fields.ts";
 import { REASON_LENGTH } from "./reason.ts";
 import type { Attempt, BootRecord, Quarantine, SlotRecord, SlotState, Stage } from "./record.ts";
 
-/** Limits that keep a record within its area. */
-export const MOST_SLOTS = 16;
+/** Keeps a record within its area. */
 export const MOST_QUARANTINED = 16;
 const NAME_LENGTH = 64;
 const MOST = Number.MAX_SAFE_INTEGER;

@@ -4,8 +4,8 @@ import { readTextIfThere, withOpen } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { list } from "./scan.ts";
 
-/** Buses with very many devices that ask for no driver. */
-const busesWithoutDrivers = new Set(["memory", "clocksource", "clockevents", "workqueue", "event_source"]);
+/** Where devices are that have a modalias of a prefix, other than on the bus of that name. */
+const BUSES: Record<string, string[]> = { of: ["platform"], acpi: ["acpi", "platform"] };
 
 /** How often devices may appear behind others that a module brought (controller, bus, disk, …). */
 const MOST_ROUNDS = 16;
@@ -20,6 +20,8 @@ export class ModuleLoader {
   readonly #index: ModuleIndex;
   readonly #tried = new Set<string>();
   readonly #asked = new Set<string>();
+  /** Devices whose modalias was read. */
+  readonly #seen = new Set<string>();
   /** The index by the part of its patterns before the colon: a machine asks a few hundred times. */
   readonly #byBus = new Map<string, ModuleIndex>();
 
@@ -38,21 +40,26 @@ export class ModuleLoader {
 
   /**
    * Loads what the devices ask for that are there now, and those that appear behind them. Reads `modalias` of
-   * /sys/bus/&#42;/devices, which has every device that a driver can bind to, rather than walking all of /sys/devices.
+   * /sys/bus/&#42;/devices, of the buses that a module in the index is for: each file costs time at every boot.
    */
   loadForHardware(): void {
+    const prefixes = new Set(this.#index.aliases.map(([pattern]) => busOf(pattern)).filter((bus) => /^\w+$/.test(bus)));
+    const buses = [...new Set([...prefixes].flatMap((prefix) => BUSES[prefix] ?? [prefix]))].sort();
     for (let round = 0; round < MOST_ROUNDS; round++) {
-      const known = this.#asked.size;
-      for (const bus of list(this.#kernel, "/sys/bus")) {
-        if (busesWithoutDrivers.has(bus)) continue;
+      const known = this.#seen.size;
+      for (const bus of buses) {
         const directory = `/sys/bus/${bus}/devices`;
-        for (const device of list(this.#kernel, directory)) {
-          const modalias = readTextIfThere(this.#kernel, `${directory}/${device}/modalias`)?.trim();
-          if (modalias) this.loadForAlias(modalias);
-        }
+        for (const device of list(this.#kernel, directory)) this.#loadForDevice(`${directory}/${device}`);
       }
-      if (this.#asked.size === known) return;
+      if (this.#seen.size === known) return;
     }
+  }
+
+  #loadForDevice(path: string): void {
+    if (this.#seen.has(path)) return;
+    this.#seen.add(path);
+    const modalias = readTextIfThere(this.#kernel, `${path}/modalias`)?.trim();
+    if (modalias) this.loadForAlias(modalias);
   }
 
   /** Loads what `modalias` asks for: that of a device, or "fs-xfs" before a mount, since no modprobe runs in an initrd. */

@@ -64,13 +64,7 @@ export function writeSetting(kernel: Kernel, path: Path, value: string): void {
 
 /** Makes or replaces a file in memory (below /run), where nothing needs to survive a power cut. */
 export function writeVolatile(kernel: Kernel, path: Path, text: string, mode = 0o644): void {
-  withOpen(
-    kernel,
-    path,
-    O.WRONLY | O.CREAT | O.TRUNC,
-    (fd) => kernel.write(fd, new TextEncoder().encode(text), null),
-    { mode },
-  );
+  withOpen(kernel, path, O.WRONLY | O.CREAT | O.TRUNC, (fd) => kernel.write(fd, new TextEncoder().encode(text), null), { mode });
 }
 
 /** Makes a directory and those above it; ones that exist are left as they are. */

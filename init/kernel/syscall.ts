@@ -85,11 +85,19 @@ const errnoPlace: Pointer = errnoAddress;
 
 /** Second names of EAGAIN, EOPNOTSUPP and EDEADLK, which would hide the names that Linux itself uses. */
 const secondNames = new Set(["EWOULDBLOCK", "ENOTSUP", "EDEADLOCK"]);
-const errnoNames = new Map(
-  Object.entries(constants.errno)
+/** Those that node:os does not know; EUCLEAN is what a damaged filesystem gives. */
+const furtherNames: [number, string][] = [
+  [15, "ENOTBLK"],
+  [117, "EUCLEAN"],
+  [123, "ENOMEDIUM"],
+  [124, "EMEDIUMTYPE"],
+];
+const errnoNames = new Map([
+  ...furtherNames,
+  ...Object.entries(constants.errno)
     .filter(([name]) => !secondNames.has(name))
-    .map(([name, number]) => [number, name]),
-);
+    .map(([name, number]): [number, string] => [number, name]),
+]);
 
 /** Memory that the kernel may be given the address of. */
 export type Memory = Uint8Array<ArrayBuffer>;

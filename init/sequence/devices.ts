@@ -11,19 +11,24 @@ import type { Launch } from "./launch.ts";
 /** A device is missing, ambiguous or cannot be read. */
 export class DeviceFailure extends Error {}
 
+/** However long was waited before, seconds. */
+const SHORTEST_WAIT = 2;
+
 /** The machine's devices during a boot. */
 export class Devices {
   readonly #boot: Launch;
   #modules: ModuleLoader | null = null;
   /** The disk that labels are resolved on; from the first find on it does not change in a boot. */
   #disk: DeviceReference | null;
+  /** Until when devices are waited for, milliseconds since kernel start; null until the first wait. */
+  #until: number | null = null;
 
   constructor(boot: Launch) {
     this.#boot = boot;
     this.#disk = boot.control.disk === null ? null : parseReference(boot.control.disk);
   }
 
-  /** Loads the initrd's modules: those that are always wanted, then those that the hardware asks for. */
+  /** Loads the modules that are wanted at every boot. Those that the hardware asks for come with {@link waitForDevices}. */
   loadModules(): void {
     const index = readTextIfThere(this.#boot.kernel, MODULES.index);
     if (index === null) return;
@@ -31,7 +36,6 @@ export class Devices {
     this.#modules = modules;
     this.#boot.modules = modules;
     modules.loadListed();
-    modules.loadForHardware();
     for (const failure of modules.failures) this.#boot.warn(`module ${failure}`);
   }
 
@@ -61,13 +65,20 @@ export class Devices {
     const { others } = await this.#wait(new Map([[what, parseReference(reference)]]));
     const resolution: Resolution = others.get(what) ?? { missing: "it was not looked for" };
     if ("found" in resolution) return resolution.found.path;
-    throw new DeviceFailure(`${what}: ${"missing" in resolution ? resolution.missing : resolution.ambiguous}`);
+    throw new DeviceFailure("missing" in resolution ? resolution.missing : resolution.ambiguous);
+  }
+
+  /** One time for all devices of a boot, so that a machine with several missing ones does not wait for each in turn. */
+  #secondsLeft(): number {
+    const now = this.#boot.kernel.now().bootMs;
+    this.#until ??= now + this.#boot.control.deviceTimeout * 1000;
+    return Math.max(SHORTEST_WAIT, (this.#until - now) / 1000);
   }
 
   async #wait(
     others: Map<string, DeviceReference>,
     anchor = parseReference(this.#boot.control.bootRecord.device),
-    timeoutSeconds = this.#boot.control.deviceTimeout,
+    timeoutSeconds = this.#secondsLeft(),
   ) {
     const { kernel } = this.#boot;
     const result = await waitForDevices(

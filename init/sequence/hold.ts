@@ -3,6 +3,8 @@ import type { Launch } from "./launch.ts";
 
 /** What the screen tells, and when the machine goes on. */
 export interface Hold {
+  /** Why no slot could be looked at; null when they were. */
+  reason: string | null;
   /** Per slot, best first: why it did not boot. */
   skipped: { slot: string; reason: string }[];
   /** The slot that gets one more try; null where none is known. */
@@ -22,7 +24,8 @@ export function holdScreen(hold: Hold): string {
     "",
     "slipway: no slot boots",
     "",
-    ...(slots.length > 0 ? slots : ["    no slot was found"]),
+    ...(hold.reason === null ? [] : [`    ${hold.reason}`]),
+    ...slots,
     "",
     `    The machine restarts in ${hold.pauseSeconds} s, and ${next}.`,
     "",
@@ -31,6 +34,7 @@ export function holdScreen(hold: Hold): string {
 
 /** Shows why no slot boots, waits with the watchdog fed, and restarts. The next boot is counted like any other. */
 export async function holdAndRestart(launch: Launch, hold: Hold): Promise<never> {
+  if (hold.reason !== null) launch.log.error(hold.reason);
   for (const { slot, reason } of hold.skipped) launch.log.error(`slot ${slot}: ${reason}`);
   showOnConsoles(launch.kernel, holdScreen(hold));
   if (launch.words.shell) await launch.shell("rd.shell");

@@ -21,8 +21,7 @@ function restartBecause(kernel: Kernel, log: Log, what: string, error: unknown):
  * The whole life of slipway as PID 1. Whatever happens in it ends in the next init or in a restart: a PID 1 that returned
  * or threw would be a kernel panic without a reason.
  */
-export async function runAsPid1(): Promise<void> {
-  const kernel = linuxKernel();
+export async function runAsPid1(kernel: Kernel = linuxKernel()): Promise<void> {
   const refused = whyNotInInitramfs(kernel);
   if (refused !== null) {
     console.error(`slipway: this is not the PID 1 of an initrd: ${refused}`);

@@ -16,7 +16,12 @@ export function prepareHandover(
 ): void {
   detachState(boot, ready.state);
   const skipped = [...selection.skipped, ...passed.filter(({ slot }) => !selection.skipped.some((other) => other.slot === slot))];
-  writeForSystem(boot, counters, ready, selection.why, skipped);
+  try {
+    writeForSystem(boot, counters, ready, selection.why, skipped);
+  } catch (error) {
+    // A full /run is no reason to leave a slot that boots.
+    boot.warn(`the system is not told how it was booted: ${error instanceof Error ? error.message : error}`);
+  }
   counters.handOver(ready.state.dataFilesystem);
   boot.log.notice(`handing over to ${ready.init} in slot ${ready.slot} (${selection.why}), attempt ${counters.attempt}`);
   boot.log.restoreLimit();

@@ -34,7 +34,7 @@ export async function launch(kernel: Kernel, log: Log, preinit: string): Promise
   const devices = new Devices(boot);
   await boot.part("modules", () => devices.loadModules());
   startWatchdog(boot);
-  const recordDevice = await boot.part("devices", () => devices.findRecord());
+  const recordDevice = await boot.part("devices", () => devices.findRecord()).catch((error) => holdWithoutRecord(boot, error));
   const counters = await boot.part("record", () => new Counters(boot, recordDevice));
   liftClock(kernel, log, counters.record.lastKnownUnixMs);
 
@@ -83,5 +83,14 @@ function startWatchdog(boot: Launch): void {
 function recover(boot: Launch, counters: Counters, selection: Selection, passed: Skipped[]): Promise<never> {
   const told = new Set(passed.map(({ slot }) => slot));
   const skipped = [...passed, ...selection.skipped.filter(({ slot }) => !told.has(slot))];
-  return holdAndRestart(boot, { skipped, ...counters.giveUp() });
+  return holdAndRestart(boot, { reason: null, skipped, ...counters.giveUp() });
+}
+
+/** Seconds between two looks at a machine whose boot record cannot be told from another: nothing can be counted there. */
+const PAUSE_WITHOUT_RECORD = 60;
+
+/** More than one disk could be ours: taking the wrong one would be worse than waiting for somebody to unplug it. */
+function holdWithoutRecord(boot: Launch, error: unknown): Promise<never> {
+  const reason = error instanceof Error ? error.message : String(error);
+  return holdAndRestart(boot, { reason, skipped: [], rearmed: null, pauseSeconds: PAUSE_WITHOUT_RECORD });
 }

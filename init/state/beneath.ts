@@ -63,13 +63,13 @@ export function splitPath(path: string): [parent: string, name: string] {
   return [path.slice(0, Math.max(0, slash)), path.slice(slash + 1)];
 }
 
-/** Makes the directories of a relative path that are missing, 0700 root, and makes the names durable. */
-export function makeDirectories(kernel: Kernel, at: Descriptor, path: string): void {
+/** Makes the directories of a relative path that are missing, with `mode`, and makes the names durable. */
+export function makeDirectories(kernel: Kernel, at: Descriptor, path: string, mode = 0o700): void {
   const [parent, name] = splitPath(path);
-  if (parent !== "") makeDirectories(kernel, at, parent);
+  if (parent !== "") makeDirectories(kernel, at, parent, mode);
   withDirectory(kernel, at, parent, (directory) => {
     if (exists(kernel, directory, name)) return;
-    kernel.makeDirectory(name, 0o700, directory);
+    kernel.makeDirectory(name, mode, directory);
     kernel.sync(directory);
   });
 }

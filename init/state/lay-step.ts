@@ -93,7 +93,7 @@ function fillMemory(
 }
 
 function layMemoryFile(kernel: Kernel, context: LayContext, step: TmpfsStep, image: Place | null): string[] {
-  makeDirectories(kernel, context.run, memoryFiles);
+  makeDirectories(kernel, context.run, memoryFiles, 0o755);
   withDirectory(kernel, context.run, memoryFiles, (directory) => removeTree(kernel, directory, step.id, context.onProgress));
   const seed = step.seedFromImage ? "image" : "none";
   return bindStore(kernel, context, context.run, { ...step, do: "bind", seed, store: `${memoryFiles}/${step.id}` }, image);

@@ -71,7 +71,7 @@ const faults: [string, object, RegExp][] = [
   ["an unknown key", { recovery: {} }, /recovery is not known to this version of slipway; known are: schema/],
   ["a key below", { tries: { trial: 3, committed: 10, third: 1 } }, /tries\.third is not known/],
   ["a missing key below", { tries: { trial: 3 } }, /tries\.committed is missing/],
-  ["no slots", { slots: [] }, /slots must be a list with at least one slot/],
+  ["no slots", { slots: [] }, /slots must be a list of 1 to 16 slots/],
   ["a slot twice", { slots: [control.slots[0], control.slots[0]] }, /slots: two are named "a"/],
   ["a slot's name", { slots: [{ name: "../x", device: "LABEL=x" }] }, /slots\[0\]\.name: "\.\.\/x" cannot name a slot/],
   ["a device", { disk: "vda" }, /disk: "vda" is no device reference/],
