@@ -114,6 +114,14 @@ export function alignedMemory(length: number): Memory {
   return new Uint8Array(buffer, (4096 - (address % 4096)) % 4096, length);
 }
 
+/** Signed 64-bit words, as structures of the kernel hold them. */
+export function words(...values: bigint[]): Memory {
+  const buffer = memory(values.length * 8);
+  const view = new DataView(buffer.buffer);
+  for (const [index, value] of values.entries()) view.setBigInt64(index * 8, value, true);
+  return buffer;
+}
+
 const encoder = new TextEncoder();
 
 /** `path` with a terminating NUL. A NUL inside it is refused as the kernel would refuse an empty name. */
