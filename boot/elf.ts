@@ -1,5 +1,5 @@
 /** The part of an ELF file that says what the kernel and the dynamic linker need to start it (System V ABI, elf(5)). */
-import { BadInput } from "./outcome.ts";
+import { BadInput } from "../state-ops/outcome.ts";
 
 export interface ElfFile {
   /** e_machine: 62 x86-64, 183 arm64, 3 x86, 40 arm. */

@@ -2,7 +2,7 @@
  * The kernel modules of an initrd: which there are, what each needs, and which the hardware asks for. `slipway initrd
  * build` writes the index from depmod's files; PID 1 reads it, so that it need not parse those at every boot.
  */
-import { BadInput } from "./outcome.ts";
+import { BadInput } from "../state-ops/outcome.ts";
 
 /** Places in the initrd: in the runtime image, so that only what is loaded is ever unpacked. */
 export const MODULES = {

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { BadInput, Refusal } from "../boot/outcome.ts";
+import { BadInput, Refusal } from "../state-ops/outcome.ts";
 import { type Entry, table } from "./commands/table.ts";
 import { version } from "./version.ts";
 

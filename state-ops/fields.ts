@@ -1,4 +1,4 @@
-import { BadInput } from "../boot/outcome.ts";
+import { BadInput } from "./outcome.ts";
 
 /** One object of a JSON file, read key by key with the type that each key must have. Throws BadInput naming the place. */
 export class Fields {

@@ -1,4 +1,4 @@
-import { BadInput } from "../boot/outcome.ts";
+import { BadInput } from "./outcome.ts";
 import type { NodePath, Problem, SourceDocument } from "./schema/document.ts";
 
 /** Sources that do not compile. The message has one line a problem: `FILE:LINE:COLUMN: what, and the remedy`. */

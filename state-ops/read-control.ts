@@ -1,4 +1,3 @@
-import { BadInput } from "../boot/outcome.ts";
 import { canonicalJson, sha256 } from "./canonical-json.ts";
 import { type ControlFile, MOST_SLOTS, type Operator, type SlotDefinition } from "./control.ts";
 import { Fields } from "./fields.ts";
@@ -12,6 +11,7 @@ import {
   slotNameFault,
   targetFault,
 } from "./operator-rules.ts";
+import { BadInput } from "./outcome.ts";
 
 /** Longest wait that a control file may ask for, in seconds. */
 const day = 86_400;

@@ -1,6 +1,6 @@
-import { Refusal } from "../boot/outcome.ts";
 import type { Operator } from "./control.ts";
 import { GENERATION, LAYOUT } from "./layout.ts";
+import { Refusal } from "./outcome.ts";
 
 /** What every step says of its operator. */
 interface StepBase {

@@ -1,4 +1,4 @@
-import { BadInput } from "../outcome.ts";
+import { BadInput } from "../../state-ops/outcome.ts";
 
 /** How system.yaml and the control file name a device. UUIDs are in lower case, paths canonical. */
 export interface DeviceReference {

@@ -1,4 +1,4 @@
-import { Refusal } from "../outcome.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { cutReason } from "../record/reason.ts";
 import type { BootRecord, ImageId, SlotName } from "../record/record.ts";
 import type { Policy } from "./policy.ts";

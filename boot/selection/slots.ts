@@ -1,4 +1,4 @@
-import { BadInput } from "../outcome.ts";
+import { BadInput } from "../../state-ops/outcome.ts";
 import type { BootRecord, SlotName, SlotRecord } from "../record/record.ts";
 import type { Policy } from "./policy.ts";
 

@@ -1,7 +1,7 @@
-import { Refusal } from "../../boot/outcome.ts";
 import type { ImageId } from "../../boot/record/record.ts";
 import { activate } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { readImageId } from "../store/image-id.ts";

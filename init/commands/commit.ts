@@ -1,7 +1,7 @@
-import { Refusal } from "../../boot/outcome.ts";
 import type { BootRecord } from "../../boot/record/record.ts";
 import { commitSlot } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { type Answer, print } from "./answer.ts";

@@ -1,4 +1,4 @@
-import { Refusal } from "../../boot/outcome.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { changeRecord, isUncommitted, type Machine, type Places, readMachine } from "./machine.ts";
 import { forceReboot } from "./systemctl.ts";

@@ -1,8 +1,8 @@
-import { BadInput, Refusal } from "../../boot/outcome.ts";
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import type { RecordReading } from "../../boot/record/store.ts";
 import { type BootReport, RUN } from "../../boot/report.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
+import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { exists, readText } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { type BootRecordStore, openBootRecord, type RecordAndJournal } from "../store/boot-record.ts";

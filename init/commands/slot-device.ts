@@ -1,7 +1,7 @@
 import { parseReference } from "../../boot/devices/reference.ts";
 import { resolve } from "../../boot/devices/resolve.ts";
-import { Refusal } from "../../boot/outcome.ts";
 import type { SlotName } from "../../boot/record/record.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { needsOf, scanBlockDevices } from "../devices/scan.ts";
 import { exists } from "../kernel/files.ts";
 import type { Kernel } from "../kernel/kernel.ts";

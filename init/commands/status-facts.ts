@@ -1,9 +1,9 @@
-import { Refusal } from "../../boot/outcome.ts";
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import { freshRecord } from "../../boot/record/store.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
 import { pendingTrial } from "../../boot/selection/running.ts";
 import { notBootable, slotOf } from "../../boot/selection/slots.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { readTextIfThere } from "../kernel/files.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { RecordAndJournal } from "../store/boot-record.ts";

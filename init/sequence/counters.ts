@@ -80,7 +80,7 @@ export class Counters {
     if (ended === "clean") return;
     const entry = this.journal.find((candidate) => candidate.attempt === attempt);
     const reason = entry?.reason ?? `no clean shutdown was seen after stage ${stage} (power cut, hang or crash)`;
-    if (entry?.outcome !== "good") this.#updateJournal(attempt, { outcome: "unclean", reason });
+    if (entry?.outcome !== "good" && entry?.outcome !== "failed") this.#updateJournal(attempt, { outcome: "unclean", reason });
     this.#launch.log.notice(`the last boot (attempt ${attempt}, slot ${slot}) ended uncleanly at stage ${stage}`);
   }
 

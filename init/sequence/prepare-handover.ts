@@ -52,7 +52,8 @@ function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, why:
   writeVolatile(kernel, RUN.report, `${JSON.stringify(report)}\n`);
   writeVolatile(kernel, RUN.control, readText(kernel, "/etc/slipway/control.json"));
   if (counters.trial) writeVolatile(kernel, RUN.uncommitted, `slot ${ready.slot}, attempt ${counters.attempt}\n`);
-  writeDropIn(boot, "system/slipway-trial-deadline.timer.d", `[Timer]\nOnActiveSec=${control.trialDeadline}s\n`);
+  // An empty setting first: systemd would add the unit's own time to this one.
+  writeDropIn(boot, "system/slipway-trial-deadline.timer.d", `[Timer]\nOnActiveSec=\nOnActiveSec=${control.trialDeadline}s\n`);
   if (boot.watchdog !== null && control.watchdog?.after === "systemd") {
     writeDropIn(boot, "system.conf.d", `[Manager]\nRuntimeWatchdogSec=${control.watchdog.timeout}s\n`);
   }

@@ -1,8 +1,8 @@
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
-import { Refusal } from "../../boot/outcome.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
 import { type GenerationFacts, planGeneration } from "../../state-ops/generation-plan.ts";
 import { generationName } from "../../state-ops/layout.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { planState, type StateContext, type StateStep } from "../../state-ops/state-plan.ts";
 import { O } from "../kernel/constants.ts";
 import { withOpen } from "../kernel/files.ts";

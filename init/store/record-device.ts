@@ -1,5 +1,5 @@
-import { Refusal } from "../../boot/outcome.ts";
 import { RECORD_LAYOUT } from "../../boot/record/store.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { IOCTL, O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 

@@ -1,4 +1,4 @@
-import { Refusal } from "../../boot/outcome.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { O } from "../kernel/constants.ts";
 import type { Descriptor, Kernel } from "../kernel/kernel.ts";
 

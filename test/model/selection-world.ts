@@ -1,5 +1,4 @@
 import * as assert from "uvu/assert";
-import { Refusal } from "../../boot/outcome.ts";
 import type { BootRecord, ImageId, SlotName } from "../../boot/record/record.ts";
 import { freshRecord } from "../../boot/record/store.ts";
 import { countTry, failAttempt, identifyImage, reachHandover } from "../../boot/selection/attempt.ts";
@@ -9,6 +8,7 @@ import type { Policy } from "../../boot/selection/policy.ts";
 import { activate, commitSlot, endCleanly, markBad, refuseNewImage, rollBack, withdraw } from "../../boot/selection/running.ts";
 import { selectSlot } from "../../boot/selection/select.ts";
 import { byPriority, slotOf } from "../../boot/selection/slots.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 
 /**
  * The world of the model: what lies in the slots, and how a machine behaves that does as the record says.

@@ -3,7 +3,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { MNT, MS, O } from "../../init/kernel/constants.ts";
 import { linuxKernel } from "../../init/kernel/linux.ts";
-import { RecordingKernel } from "../../init/kernel/recording.ts";
+import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { type Bench, bench, names, results, type Step, text, using } from "../unit/file-scripts.ts";
 
 const listed = (b: Bench, path: string): unknown => using(b, path, O.RDONLY | O.DIRECTORY, (fd) => names(b, fd));

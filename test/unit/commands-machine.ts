@@ -7,9 +7,9 @@ import type { BootRecord, SlotName, SlotRecord } from "../../boot/record/record.
 import { RECORD_LAYOUT } from "../../boot/record/store.ts";
 import type { BootReport } from "../../boot/report.ts";
 import { PLACES, type Places } from "../../init/commands/machine.ts";
-import { BlockDevice } from "../../init/kernel/memory-devices.ts";
-import type { Tree } from "../../init/kernel/memory-tree.ts";
-import { RecordingKernel } from "../../init/kernel/recording.ts";
+import { BlockDevice } from "../../init/kernel/recording/memory-devices.ts";
+import type { Tree } from "../../init/kernel/recording/memory-tree.ts";
+import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { openBootRecord } from "../../init/store/boot-record.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { controlFile, image, MiB } from "./golden-machine.ts";

@@ -1,9 +1,9 @@
 import { stripVTControlCharacters } from "node:util";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Refusal } from "../../boot/outcome.ts";
 import { readStatus } from "../../init/commands/status-facts.ts";
 import { statusText } from "../../init/commands/status-text.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { matchesGolden } from "../golden.ts";
 import { entry, IMAGE_A, IMAGE_B, type MachineOptions, record, report, slot, TestMachine, trialOfB } from "./commands-machine.ts";
 

@@ -1,10 +1,10 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Refusal } from "../../boot/outcome.ts";
 import { endBootCleanly } from "../../init/commands/shutdown-credit.ts";
 import { endAtDeadline } from "../../init/commands/trial-deadline.ts";
 import { endFailedTry } from "../../init/commands/trial-failed.ts";
-import { Ended } from "../../init/kernel/recording-script.ts";
+import { Ended } from "../../init/kernel/recording/script.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { entry, record, slot, TestMachine, trialOfB } from "./commands-machine.ts";
 
 /** systemctl as it answers with these failed units and these blocks of `show`. */

@@ -1,11 +1,11 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { BadInput, Refusal } from "../../boot/outcome.ts";
 import { activateSlot } from "../../init/commands/activate.ts";
 import { commit } from "../../init/commands/commit.ts";
 import { markSlotBad } from "../../init/commands/mark-bad.ts";
 import { rollback } from "../../init/commands/rollback.ts";
 import { linuxKernel } from "../../init/kernel/linux.ts";
+import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { entry, IMAGE_A, IMAGE_B, NOW, record, report, slot, TestMachine, trialOfB } from "./commands-machine.ts";
 import { image } from "./golden-machine.ts";
 

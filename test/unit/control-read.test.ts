@@ -1,9 +1,9 @@
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { BadInput } from "../../boot/outcome.ts";
 import { canonicalJson, canonicalJsonWithDigest } from "../../state-ops/canonical-json.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
+import { BadInput } from "../../state-ops/outcome.ts";
 import { readControl } from "../../state-ops/read-control.ts";
 
 function operator(path: string, changes: Partial<Operator> = {}): Operator {

@@ -1,7 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parseReference, printReference } from "../../boot/devices/reference.ts";
-import { BadInput } from "../../boot/outcome.ts";
+import { BadInput } from "../../state-ops/outcome.ts";
 
 test("every form is read and printed", () => {
   for (const [text, by, value] of [

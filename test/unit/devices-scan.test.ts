@@ -4,8 +4,8 @@ import { parseReference } from "../../boot/devices/reference.ts";
 import { SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import { needsOf, scanBlockDevices } from "../../init/devices/scan.ts";
 import { parseUevent } from "../../init/devices/uevents.ts";
-import type { BlockDevice } from "../../init/kernel/memory-devices.ts";
-import { RecordingKernel } from "../../init/kernel/recording.ts";
+import type { BlockDevice } from "../../init/kernel/recording/memory-devices.ts";
+import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 
 const MiB = 1024 * 1024;
 

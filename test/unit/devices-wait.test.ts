@@ -5,7 +5,7 @@ import type { RecordCondition, Resolution, Wanted } from "../../boot/devices/res
 import { MODULES, type ModuleIndex } from "../../boot/modules.ts";
 import { ModuleLoader } from "../../init/devices/modules.ts";
 import { type WaitOptions, waitForDevices } from "../../init/devices/wait.ts";
-import { RecordingKernel } from "../../init/kernel/recording.ts";
+import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 
 const MiB = 1024 * 1024;
 const wanted: Wanted = {

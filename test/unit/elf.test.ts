@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { isElf, readElf, readElfStart } from "../../boot/elf.ts";
-import { BadInput } from "../../boot/outcome.ts";
 import { runProgram } from "../../qemu/program.ts";
+import { BadInput } from "../../state-ops/outcome.ts";
 
 const program = readFileSync("/bin/ls");
 

@@ -2,7 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { BootReport } from "../../boot/report.ts";
 import { IOCTL } from "../../init/kernel/constants.ts";
-import { link, device as memoryDevice, file as memoryFile } from "../../init/kernel/memory-tree.ts";
+import { link, device as memoryDevice, file as memoryFile } from "../../init/kernel/recording/memory-tree.ts";
 import { matchesGolden } from "../golden.ts";
 import { controlFile, image, MiB, operators, program } from "./golden-machine.ts";
 import { type Boot, World, type WorldOptions } from "./golden-world.ts";

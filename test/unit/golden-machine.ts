@@ -1,6 +1,6 @@
 /** Bytes and trees that the machines of the golden boots are made of. */
 import { createHash } from "node:crypto";
-import { link, file as memoryFile, type Tree } from "../../init/kernel/memory-tree.ts";
+import { link, file as memoryFile, type Tree } from "../../init/kernel/recording/memory-tree.ts";
 import { canonicalJsonWithDigest } from "../../state-ops/canonical-json.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
 

@@ -4,12 +4,12 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { readElf } from "../../boot/elf.ts";
 import { readModuleIndex } from "../../boot/modules.ts";
-import { BadInput } from "../../boot/outcome.ts";
 import { buildInitrd, type InitrdInput } from "../../init/builder/initrd/build.ts";
 import { readCpio } from "../../init/builder/initrd/cpio.ts";
 import { describeInitrd } from "../../init/builder/initrd/list.ts";
 import { runProgram } from "../../qemu/program.ts";
 import { canonicalJsonWithDigest } from "../../state-ops/canonical-json.ts";
+import { BadInput } from "../../state-ops/outcome.ts";
 
 const scratch = mkdtempSync(`${tmpdir()}/slipway-initrd-test-`);
 const modules = `${scratch}/lib/modules/6.1-test`;

@@ -2,8 +2,8 @@ import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { BadInput } from "../../boot/outcome.ts";
 import { type CpioEntry, readCpio, writeCpio } from "../../init/builder/initrd/cpio.ts";
+import { BadInput } from "../../state-ops/outcome.ts";
 
 const entries: CpioEntry[] = [
   { path: "dev", kind: "directory", mode: 0o755 },

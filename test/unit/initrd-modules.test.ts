@@ -1,9 +1,9 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { filesForAlias } from "../../boot/modules.ts";
-import { BadInput } from "../../boot/outcome.ts";
 import { parseModuleDirectory } from "../../init/builder/initrd/depmod.ts";
 import { selectModules } from "../../init/builder/initrd/select-modules.ts";
+import { BadInput } from "../../state-ops/outcome.ts";
 
 const directory = parseModuleDirectory({
   dep: [

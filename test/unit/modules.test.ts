@@ -10,7 +10,7 @@ import {
   readModuleIndex,
   writeModuleIndex,
 } from "../../boot/modules.ts";
-import { BadInput } from "../../boot/outcome.ts";
+import { BadInput } from "../../state-ops/outcome.ts";
 
 const index: ModuleIndex = {
   schema: 1,

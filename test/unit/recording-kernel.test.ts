@@ -4,9 +4,9 @@ import * as assert from "uvu/assert";
 import { IOCTL, MNT, MS, O } from "../../init/kernel/constants.ts";
 import { type Kernel, KernelError } from "../../init/kernel/kernel.ts";
 import { linuxKernel } from "../../init/kernel/linux.ts";
-import { file } from "../../init/kernel/memory-tree.ts";
-import { RecordingKernel } from "../../init/kernel/recording.ts";
-import { Ended, PowerCut } from "../../init/kernel/recording-script.ts";
+import { file } from "../../init/kernel/recording/memory-tree.ts";
+import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
+import { Ended, PowerCut } from "../../init/kernel/recording/script.ts";
 import { matchesGolden } from "../golden.ts";
 import { bench, results, scripts } from "./file-scripts.ts";
 

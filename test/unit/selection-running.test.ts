@@ -1,11 +1,11 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { BadInput, Refusal } from "../../boot/outcome.ts";
 import type { SlotRecord } from "../../boot/record/record.ts";
 import { policyOf } from "../../boot/selection/policy.ts";
 import { activate, commitSlot, endCleanly, markBad, pendingTrial, rollBack, withdraw } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
+import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { attemptOf, committed, imageA, imageB, imageNew, policy, recordOf, standing, three } from "./selection-fixtures.ts";
 
 function refused(action: () => unknown, message: RegExp): void {

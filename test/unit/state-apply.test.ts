@@ -1,9 +1,9 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { O } from "../../init/kernel/constants.ts";
-import { BlockDevice } from "../../init/kernel/memory-devices.ts";
-import { RecordingKernel } from "../../init/kernel/recording.ts";
-import { PowerCut } from "../../init/kernel/recording-script.ts";
+import { BlockDevice } from "../../init/kernel/recording/memory-devices.ts";
+import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
+import { PowerCut } from "../../init/kernel/recording/script.ts";
 import { applyState, type StateResult } from "../../init/state/apply.ts";
 import { detachDataFilesystem, layOut, mountDataFilesystem, readGenerations } from "../../init/state/data-filesystem.ts";
 import { prepareGeneration } from "../../init/state/generations.ts";

@@ -1,10 +1,10 @@
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { BadInput } from "../../boot/outcome.ts";
 import { type Compiled, compile } from "../../state-ops/compile.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
 import { escapePath, type ImageEntry } from "../../state-ops/image-tree.ts";
+import { BadInput } from "../../state-ops/outcome.ts";
 import { CompileError } from "../../state-ops/problems.ts";
 import { parseYaml, type SourceDocument } from "../../state-ops/schema/document.ts";
 

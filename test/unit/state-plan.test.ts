@@ -1,7 +1,6 @@
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Refusal } from "../../boot/outcome.ts";
 import type { Operator } from "../../state-ops/control.ts";
 import {
   completeMatches,
@@ -19,6 +18,7 @@ import {
   slotPointer,
   temporaryGeneration,
 } from "../../state-ops/layout.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { degrade, planState } from "../../state-ops/state-plan.ts";
 
 const base: Operator = {

@@ -12,7 +12,6 @@ import {
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Refusal } from "../../boot/outcome.ts";
 import type { JournalEntry } from "../../boot/record/journal.ts";
 import { freshRecord, RECORD_LAYOUT } from "../../boot/record/store.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
@@ -21,6 +20,7 @@ import { linuxKernel } from "../../init/kernel/linux.ts";
 import { openBootRecord } from "../../init/store/boot-record.ts";
 import { imageIdOf, readImageId } from "../../init/store/image-id.ts";
 import { withRecordLock } from "../../init/store/record-lock.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 
 // Not in /tmp: a tmpfs has no O_DIRECT on older kernels.
 const cache = join(import.meta.dirname, "../../.cache");

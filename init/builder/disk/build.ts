@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { closeSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../../boot/devices/superblock.ts";
-import { BadInput } from "../../../boot/outcome.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 import { flag, text, texts, type Verb } from "../../commands/verb.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
 import { type DiskPlan, derivedGuid, planDisk } from "./layout.ts";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { BadInput } from "../../../boot/outcome.ts";
 import { RECORD_LAYOUT } from "../../../boot/record/store.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 import { MiB, printSize, roundDown, roundUp } from "./size.ts";
 
 /** What the disk is made from: labels of partitions, sizes in bytes. */

@@ -1,4 +1,4 @@
-import { BadInput } from "../../../boot/outcome.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 
 export const MiB = 1024n * 1024n;
 

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parseReference } from "../../../boot/devices/reference.ts";
-import { BadInput } from "../../../boot/outcome.ts";
 import type { DataFilesystem } from "../../../state-ops/control.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 import { CompileError } from "../../../state-ops/problems.ts";
 import { checkSchema } from "../../../state-ops/schema/check.ts";
 import { parseYaml } from "../../../state-ops/schema/document.ts";

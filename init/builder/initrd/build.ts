@@ -2,7 +2,7 @@ import { closeSync, existsSync, openSync, readFileSync, realpathSync, renameSync
 import { posix } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { MODULES, writeModuleIndex } from "../../../boot/modules.ts";
-import { BadInput } from "../../../boot/outcome.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 import { readControl } from "../../../state-ops/read-control.ts";
 import { flag, text, texts, type Verb } from "../../commands/verb.ts";
 import { version } from "../../version.ts";

@@ -2,7 +2,7 @@
  * Archives as the kernel unpacks them into its initramfs: "newc" cpio, see
  * https://docs.kernel.org/driver-api/early-userspace/buffer-format.html
  */
-import { BadInput } from "../../../boot/outcome.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 
 /** One file of an archive. Paths have no slash at either end. Everything belongs to root and has modification time 0. */
 export type CpioEntry = { path: string } & (

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { moduleName, normalizeAlias } from "../../../boot/modules.ts";
-import { BadInput } from "../../../boot/outcome.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 
 /** What depmod(8) knows of a kernel's modules. Names have "_" for "-". */
 export interface ModuleDirectory {

@@ -1,7 +1,7 @@
 import { existsSync, globSync, readFileSync, realpathSync } from "node:fs";
 import { posix } from "node:path";
 import { type ElfFile, isElf, MACHINE, readElf } from "../../../boot/elf.ts";
-import { BadInput } from "../../../boot/outcome.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 
 /** Debian's and others' library directories, by {@link ElfFile.machine}; see ld.so(8). */
 const multiarch: Record<number, string> = {

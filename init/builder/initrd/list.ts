@@ -1,6 +1,6 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { BadInput } from "../../../boot/outcome.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 import type { Verb } from "../../commands/verb.ts";
 import { runHostProgram } from "../program.ts";
 import { type CpioListing, readCpio } from "./cpio.ts";

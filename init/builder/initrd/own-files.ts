@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { posix } from "node:path";
-import { BadInput } from "../../../boot/outcome.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 
 /**
  * Where the running slipway has its executable and its preinit (what scripts/build.ts makes): itself and a file embedded

@@ -1,6 +1,6 @@
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { posix } from "node:path";
-import { BadInput } from "../../../boot/outcome.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 import { runHostProgram } from "../program.ts";
 import { librariesOf } from "./libraries.ts";
 

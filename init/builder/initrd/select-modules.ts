@@ -1,5 +1,5 @@
 import { type ModuleIndex, matchesAlias, moduleName } from "../../../boot/modules.ts";
-import { BadInput } from "../../../boot/outcome.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 import type { ModuleDirectory } from "./depmod.ts";
 
 /** What finds the disks of most machines and reads what slots and data are made of; loaded when something asks for them. */

@@ -1,4 +1,4 @@
-import { BadInput } from "../../../boot/outcome.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 import { text, type Verb } from "../../commands/verb.ts";
 import { compileSources, printSummary, reportProblems, sourceHelp, sourceOptions } from "./sources.ts";
 import { writeFileWhole } from "./write-file.ts";

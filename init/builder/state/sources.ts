@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { BadInput } from "../../../boot/outcome.ts";
 import { type Compiled, compile } from "../../../state-ops/compile.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 import { CompileError } from "../../../state-ops/problems.ts";
 import { readControl } from "../../../state-ops/read-control.ts";
 import { type Problem, parseYaml, type SourceDocument } from "../../../state-ops/schema/document.ts";

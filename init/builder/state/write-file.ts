@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { BadInput } from "../../../boot/outcome.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 
 /** Writes the file aside, syncs it, and renames it: whatever happens, `file` is the old or the new. */
 export function writeFileWhole(file: string, text: string): void {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { IOCTL, MNT, MS, O, RESOLVE } from "./constants.ts";
-import type { Path } from "./kernel.ts";
+import { IOCTL, MNT, MS, O, RESOLVE } from "../constants.ts";
+import type { Path } from "../kernel.ts";
 
 // How calls are written in a trace: as strace does, with symbolic names and directory descriptors as paths.
 

@@ -1,5 +1,5 @@
-import { MS, O, RESOLVE } from "./constants.ts";
-import type { Descriptor, OpenOptions, Path } from "./kernel.ts";
+import { MS, O, RESOLVE } from "../constants.ts";
+import type { Descriptor, OpenOptions, Path } from "../kernel.ts";
 import { Bytes, type Storage } from "./memory-bytes.ts";
 import type { BlockDevice } from "./memory-devices.ts";
 import { MountTable } from "./memory-mounts.ts";

@@ -1,5 +1,5 @@
-import { FILESYSTEM_MAGIC, MNT, MS } from "./constants.ts";
-import type { Path } from "./kernel.ts";
+import { FILESYSTEM_MAGIC, MNT, MS } from "../constants.ts";
+import type { Path } from "../kernel.ts";
 import { type BlockDevice, MAGIC, systemTree } from "./memory-devices.ts";
 import { MemoryFiles } from "./memory-files.ts";
 import { type Directory, Entry, Errno, Filesystem, Node, type Place, toName } from "./memory-nodes.ts";

@@ -1,4 +1,4 @@
-import type { DeviceNumber, FileKind } from "./kernel.ts";
+import type { DeviceNumber, FileKind } from "../kernel.ts";
 import { Bytes } from "./memory-bytes.ts";
 
 /** A call of the machine in memory that failed. The recording kernel turns it into a KernelError. */

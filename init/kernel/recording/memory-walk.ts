@@ -1,4 +1,4 @@
-import { RESOLVE } from "./constants.ts";
+import { RESOLVE } from "../constants.ts";
 import type { MountTable } from "./memory-mounts.ts";
 import { Errno, type Place } from "./memory-nodes.ts";
 

@@ -1,11 +1,11 @@
-import { O } from "./constants.ts";
-import type { Clocks, Descriptor, Kernel } from "./kernel.ts";
+import { O } from "../constants.ts";
+import type { Clocks, Descriptor, Kernel } from "../kernel.ts";
+import type { Describe } from "./files.ts";
 import { type MachineDescription, MemoryMachine } from "./memory-machine.ts";
 import { Errno, walkEntries } from "./memory-nodes.ts";
 import { plant, type Tree } from "./memory-tree.ts";
-import type { Describe } from "./recording-files.ts";
-import { RecordingProcesses } from "./recording-processes.ts";
-import { Ended, type FailureRule, Script } from "./recording-script.ts";
+import { RecordingProcesses } from "./processes.ts";
+import { Ended, type FailureRule, Script } from "./script.ts";
 
 export interface RecordingOptions extends MachineDescription {
   /** Clock since kernel start at the beginning; 1000 if absent. */

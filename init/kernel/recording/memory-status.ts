@@ -1,4 +1,4 @@
-import type { DeviceNumber, FileStatus, FilesystemStatus } from "./kernel.ts";
+import type { DeviceNumber, FileStatus, FilesystemStatus } from "../kernel.ts";
 import type { Filesystem, Place } from "./memory-nodes.ts";
 
 /** "252:2" */

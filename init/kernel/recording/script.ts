@@ -1,4 +1,4 @@
-import { type Clocks, type EndedChild, type Kernel, KernelError } from "./kernel.ts";
+import { type Clocks, type EndedChild, type Kernel, KernelError } from "../kernel.ts";
 import { Errno } from "./memory-nodes.ts";
 
 /** A method of the kernel interface. */

@@ -1,4 +1,4 @@
-import { MS } from "./constants.ts";
+import { MS } from "../constants.ts";
 import { type Entry, Errno, type Filesystem, Mount, type Place, toText } from "./memory-nodes.ts";
 
 /** The mount table: which filesystem is shown where. */

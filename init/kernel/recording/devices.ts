@@ -1,11 +1,11 @@
-import { IOCTL, O } from "./constants.ts";
-import type { Descriptor, Path } from "./kernel.ts";
+import { IOCTL, O } from "../constants.ts";
+import type { Descriptor, Path } from "../kernel.ts";
+import { RecordingFiles } from "./files.ts";
 import { BlockDevice, type DeviceDescription, ueventMessage } from "./memory-devices.ts";
 import type { OpenFile } from "./memory-files.ts";
 import { Errno } from "./memory-nodes.ts";
 import { numberText } from "./memory-status.ts";
-import { RecordingFiles } from "./recording-files.ts";
-import { ioctlArgument, ioctlName, mountFlags, quote, unmountFlags } from "./recording-trace.ts";
+import { ioctlArgument, ioctlName, mountFlags, quote, unmountFlags } from "./trace.ts";
 
 /** Answers an ioctl: its result, or an error to throw by its code ("EBUSY"). May fill the buffer. */
 export type IoctlAnswer = (path: string, argument: number | Uint8Array<ArrayBuffer>) => number | string;

@@ -1,4 +1,4 @@
-import type { DeviceNumber } from "./kernel.ts";
+import type { DeviceNumber } from "../kernel.ts";
 import { Bytes, Part, type Storage } from "./memory-bytes.ts";
 import { DiskFilesystem, WriteBack } from "./memory-durability.ts";
 import { plant, type Tree } from "./memory-tree.ts";

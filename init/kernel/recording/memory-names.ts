@@ -1,5 +1,5 @@
-import { MS, O } from "./constants.ts";
-import type { Descriptor, DeviceNumber, DirectoryEntry, FileKind, Path } from "./kernel.ts";
+import { MS, O } from "../constants.ts";
+import type { Descriptor, DeviceNumber, DirectoryEntry, FileKind, Path } from "../kernel.ts";
 import type { MemoryFiles } from "./memory-files.ts";
 import { type Directory, type Entry, Errno, type Place, toBytes, toName } from "./memory-nodes.ts";
 import type { Walked } from "./memory-walk.ts";

@@ -1,4 +1,4 @@
-import type { DeviceNumber, FileKind } from "./kernel.ts";
+import type { DeviceNumber, FileKind } from "../kernel.ts";
 import { Bytes } from "./memory-bytes.ts";
 import { type Entry, type Node, toName } from "./memory-nodes.ts";
 

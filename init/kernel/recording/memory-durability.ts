@@ -1,4 +1,4 @@
-import type { DeviceNumber } from "./kernel.ts";
+import type { DeviceNumber } from "../kernel.ts";
 import type { Bytes, Storage } from "./memory-bytes.ts";
 import { type Entry, Filesystem, type Node, PlainDirectory } from "./memory-nodes.ts";
 

@@ -1,4 +1,4 @@
-import { O } from "./constants.ts";
+import { O } from "../constants.ts";
 import type {
   Descriptor,
   DeviceNumber,
@@ -8,13 +8,13 @@ import type {
   FilesystemStatus,
   OpenOptions,
   Path,
-} from "./kernel.ts";
+} from "../kernel.ts";
 import type { MemoryMachine } from "./memory-machine.ts";
 import * as names from "./memory-names.ts";
 import { Errno, walkEntries } from "./memory-nodes.ts";
 import { filesystemStatusOf, statusOf } from "./memory-status.ts";
-import type { Script } from "./recording-script.ts";
-import { contents, octal, openFlags, quote, resolveFlags } from "./recording-trace.ts";
+import type { Script } from "./script.ts";
+import { contents, octal, openFlags, quote, resolveFlags } from "./trace.ts";
 
 /** Says what is written to a place, where bytes alone say nothing; null leaves it to the trace. */
 export type Describe = (bytes: Uint8Array, offset: bigint | null) => string | null;

@@ -1,5 +1,5 @@
-import { FILESYSTEM_MAGIC } from "./constants.ts";
-import type { DeviceNumber, FileKind } from "./kernel.ts";
+import { FILESYSTEM_MAGIC } from "../constants.ts";
+import type { DeviceNumber, FileKind } from "../kernel.ts";
 import { type Directory, Entry, Errno, Filesystem, Node, newEntry } from "./memory-nodes.ts";
 
 const OPAQUE = "trusted.overlay.opaque";

@@ -1,9 +1,9 @@
-import { RLIMIT, SIGNAL } from "./constants.ts";
-import type { Descriptor, EndedChild, Path } from "./kernel.ts";
+import { RLIMIT, SIGNAL } from "../constants.ts";
+import type { Descriptor, EndedChild, Path } from "../kernel.ts";
+import { RecordingDevices } from "./devices.ts";
 import { Errno } from "./memory-nodes.ts";
-import { RecordingDevices } from "./recording-devices.ts";
-import { Ended } from "./recording-script.ts";
-import { environmentText, listText, octal, quote } from "./recording-trace.ts";
+import { Ended } from "./script.ts";
+import { environmentText, listText, octal, quote } from "./trace.ts";
 
 /** A child the program starts: how it ends, and what it does meanwhile. */
 export interface ChildRule {
