@@ -197,6 +197,9 @@ export interface Kernel {
   setClock(unixMs: number): void;
   /** [reboot] After sync(2). Returns only where the kernel refuses. */
   reboot(how: "restart" | "power-off" | "halt"): void;
-  /** [reboot CAD_OFF] Ctrl-Alt-Del sends SIGINT to PID 1 instead of restarting at once. */
-  catchCtrlAltDel(): void;
+  /**
+   * [reboot CAD_OFF, CAD_ON] What Ctrl-Alt-Del does: send SIGINT to PID 1, or restart the machine at once, as it does when
+   * the kernel starts.
+   */
+  setCtrlAltDel(does: "signal" | "restart"): void;
 }

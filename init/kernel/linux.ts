@@ -16,7 +16,8 @@ import {
 } from "./syscall.ts";
 
 const CLOCK = { REALTIME: 0, BOOTTIME: 7 } as const;
-const REBOOT = { restart: 0x01234567, "power-off": 0x4321fedc, halt: 0xcdef0123, catch: 0 } as const;
+const REBOOT = { restart: 0x01234567, "power-off": 0x4321fedc, halt: 0xcdef0123 } as const;
+const CTRL_ALT_DEL = { signal: 0, restart: 0x89abcdef } as const;
 
 function clock(id: number): number {
   const time = memory(16);
@@ -149,8 +150,8 @@ class LinuxKernel extends LinuxFiles implements Kernel {
     rawCall("sync");
     this.#rebootCall(REBOOT[how], how);
   }
-  catchCtrlAltDel(): void {
-    this.#rebootCall(REBOOT.catch, "Ctrl-Alt-Del");
+  setCtrlAltDel(does: "signal" | "restart"): void {
+    this.#rebootCall(CTRL_ALT_DEL[does], "Ctrl-Alt-Del");
   }
   #rebootCall(command: number, subject: string): void {
     call("reboot", subject, 0xfee1dead, 672274793, command, null);

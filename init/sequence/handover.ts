@@ -47,6 +47,7 @@ export function switchRoot(kernel: Kernel, init: string, args: string[]): never 
   for (const signal of [SIGNAL.PIPE, SIGNAL.XFSZ]) kernel.defaultSignal(signal);
   const { hard } = kernel.getLimit(RLIMIT.NOFILE);
   kernel.setLimit(RLIMIT.NOFILE, hard < OPEN_FILES ? hard : OPEN_FILES, hard);
+  kernel.setCtrlAltDel("restart");
   kernel.closeOnExec(3);
   kernel.exec(init, [init, ...args], ENVIRONMENT);
 }

@@ -37,7 +37,7 @@ export async function runAsPid1(kernel: Kernel = linuxKernel()): Promise<void> {
       kernel.reboot("restart");
     });
   }
-  kernel.catchCtrlAltDel();
+  kernel.setCtrlAltDel("signal");
   try {
     await launch(kernel, log, process.env.SLIPWAY_PREINIT ?? "");
   } catch (error) {

@@ -2,6 +2,9 @@ import type { ControlFile } from "../../state-ops/control.ts";
 import { IOCTL, O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 
+/** The first watchdog of the machine. */
+export const WATCHDOG = "/dev/watchdog";
+
 /** Feeding more often than this buys nothing, milliseconds. */
 const FEED_EVERY = 1000;
 
@@ -22,7 +25,7 @@ export class Watchdog {
   /** Starts it. Null with a reason where there is none, so that the caller can say what a hang then needs. */
   static start(kernel: Kernel, settings: NonNullable<ControlFile["watchdog"]>): { watchdog: Watchdog | null; reason: string } {
     try {
-      const fd = kernel.open("/dev/watchdog", O.WRONLY);
+      const fd = kernel.open(WATCHDOG, O.WRONLY);
       const timeout = new Uint8Array(new ArrayBuffer(4));
       const view = new DataView(timeout.buffer);
       view.setInt32(0, settings.timeout, true);
@@ -38,7 +41,7 @@ export class Watchdog {
       return { watchdog: new Watchdog(kernel, fd), reason };
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
-      return { watchdog: null, reason: `no watchdog: /dev/watchdog gave ${error.code}; a hang needs a power cycle` };
+      return { watchdog: null, reason: `no watchdog: ${WATCHDOG} gave ${error.code}; a hang needs a power cycle` };
     }
   }
 

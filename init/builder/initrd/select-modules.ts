@@ -2,11 +2,15 @@ import { type ModuleIndex, matchesAlias, moduleName } from "../../../boot/module
 import { BadInput } from "../../../state-ops/outcome.ts";
 import type { ModuleDirectory } from "./depmod.ts";
 
-/** What finds the disks of most machines and reads what slots and data are made of; loaded when something asks for them. */
+/**
+ * What finds the disks of most machines, reads what slots and data are made of, and the usual watchdogs; loaded when
+ * something asks for them.
+ */
 export const defaultModules = [
   ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "nvme", "ahci", "sd_mod"],
   ...["xhci_pci", "ehci_pci", "usb_storage", "uas", "mmc_block", "sdhci_pci", "sdhci_acpi"],
   ...["erofs", "overlay", "ext4", "xfs", "btrfs"],
+  ...["i6300esb", "iTCO_wdt", "lpc_ich", "i2c_i801", "sp5100_tco", "wdat_wdt"],
 ];
 
 /** preinit cannot do without them. */

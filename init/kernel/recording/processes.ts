@@ -60,7 +60,7 @@ export abstract class RecordingProcesses extends RecordingDevices {
   }
 
   /** An effect that this kernel only writes down. */
-  protected note(name: "defaultSignal" | "privateMounts" | "newSession" | "catchCtrlAltDel", line: string): void {
+  protected note(name: "defaultSignal" | "privateMounts" | "newSession" | "setCtrlAltDel", line: string): void {
     this.script.call({ name, subject: line, line, effect: true, body: () => {} });
   }
 

@@ -144,7 +144,7 @@ export class RecordingKernel extends RecordingProcesses implements Kernel {
     });
   }
 
-  catchCtrlAltDel(): void {
-    this.note("catchCtrlAltDel", "catch-ctrl-alt-del()");
+  setCtrlAltDel(does: "signal" | "restart"): void {
+    this.note("setCtrlAltDel", `ctrl-alt-del("${does}")`);
   }
 }

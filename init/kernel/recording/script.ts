@@ -50,7 +50,7 @@ const SYSTEM_CALLS: Partial<Record<CallName, string>> = {
   processId: "getpid",
   now: "clock_gettime",
   setClock: "clock_settime",
-  catchCtrlAltDel: "reboot",
+  setCtrlAltDel: "reboot",
 };
 
 export interface FailureRule {
