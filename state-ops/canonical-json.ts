@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { sha256Hex } from "./sha256.ts";
 
 /**
  * `value` in the form of RFC 8785 (keys sorted by UTF-16 code units, no white space, numbers as ECMAScript prints them)
@@ -17,7 +17,7 @@ export function digestOf(object: object): string {
 
 /** "sha256:" and 64 hex digits over the UTF-8 bytes of `text`. */
 export function sha256(text: string): string {
-  return `sha256:${createHash("sha256").update(text, "utf8").digest("hex")}`;
+  return `sha256:${sha256Hex(text)}`;
 }
 
 /** The text of a file that carries its own digest: canonical JSON of `object` with `digest` set. */

@@ -1,5 +1,4 @@
-import { Buffer } from "node:buffer";
-import { createHash } from "node:crypto";
+import { sha256Bytes } from "../../state-ops/sha256.ts";
 
 /**
  * A frame holds one payload so that a torn or foreign write is told from a whole one. All numbers are little endian:
@@ -34,7 +33,7 @@ export function isZero(bytes: Uint8Array): boolean {
 }
 
 function checksum(fields: Uint8Array, payload: Uint8Array): Uint8Array {
-  return createHash("sha256").update(fields).update(payload).digest();
+  return sha256Bytes(fields, payload);
 }
 
 /** The frame's bytes, without padding. `sequence` is an integer from 0 to 2^53-1. */

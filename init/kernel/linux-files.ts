@@ -1,8 +1,9 @@
 /** Files, directories and their attributes, over system calls. */
 import { O } from "./constants.ts";
+import { errnoName } from "./errno.ts";
 import { type Descriptor, type DirectoryEntry, KernelError, type OpenOptions, type Path } from "./kernel.ts";
 import { directoryEntries, fileStatus, filesystemStatus, STATX_BASIC } from "./layouts.ts";
-import { alignedMemory, call, cString, errnoName, type Memory, memory, printPath, rawCall, words } from "./syscall.ts";
+import { alignedMemory, call, cString, type Memory, memory, printPath, rawCall, words } from "./syscall.ts";
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;

@@ -1,19 +1,9 @@
 /** The real kernel: {@link Kernel} over system calls. Layouts are those of Linux on 64-bit little-endian machines. */
 import { O } from "./constants.ts";
+import { errnoName } from "./errno.ts";
 import { type Descriptor, type EndedChild, type Kernel, KernelError, type Path } from "./kernel.ts";
 import { LinuxFiles, subjectOf } from "./linux-files.ts";
-import {
-  type Argument,
-  call,
-  cString,
-  errnoName,
-  execute,
-  type Memory,
-  memory,
-  rawCall,
-  spawnProcess,
-  words,
-} from "./syscall.ts";
+import { type Argument, call, cString, execute, type Memory, memory, rawCall, spawnProcess, words } from "./syscall.ts";
 
 const CLOCK = { REALTIME: 0, BOOTTIME: 7 } as const;
 const REBOOT = { restart: 0x01234567, "power-off": 0x4321fedc, halt: 0xcdef0123 } as const;

@@ -6,7 +6,7 @@
  * ArrayBuffer of its own and kept referenced while the kernel uses it.
  */
 import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
-import { constants } from "node:os";
+import { errnoName } from "./errno.ts";
 import { KernelError, type Path } from "./kernel.ts";
 
 /** System call numbers: [x86-64, arm64]. Sources: arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h. */
@@ -83,22 +83,6 @@ const errnoAddress = libc.__errno_location();
 if (typeof errnoAddress !== "number") throw new KernelError("dlopen", "libc.so.6", "ENOSYS");
 const errnoPlace: Pointer = errnoAddress;
 
-/** Second names of EAGAIN, EOPNOTSUPP and EDEADLK, which would hide the names that Linux itself uses. */
-const secondNames = new Set(["EWOULDBLOCK", "ENOTSUP", "EDEADLOCK"]);
-/** Those that node:os does not know; EUCLEAN is what a damaged filesystem gives. */
-const furtherNames: [number, string][] = [
-  [15, "ENOTBLK"],
-  [117, "EUCLEAN"],
-  [123, "ENOMEDIUM"],
-  [124, "EMEDIUMTYPE"],
-];
-const errnoNames = new Map([
-  ...furtherNames,
-  ...Object.entries(constants.errno)
-    .filter(([name]) => !secondNames.has(name))
-    .map(([name, number]): [number, string] => [number, name]),
-]);
-
 /** Memory that the kernel may be given the address of. */
 export type Memory = Uint8Array<ArrayBuffer>;
 
@@ -172,10 +156,6 @@ export function rawCall(call: SystemCall, ...args: Argument[]): number {
   const code = result === -1 ? read.i32(errnoPlace, 0) : 0;
   inUse.arguments = [];
   return code === 0 ? Number(result) : -code;
-}
-
-export function errnoName(code: number): string {
-  return errnoNames.get(code) ?? `errno ${code}`;
 }
 
 /** The call's result. Interrupted calls are made again. Throws KernelError with `subject` in it. */

@@ -1,8 +1,6 @@
-import { randomUUID } from "node:crypto";
-
 /** A new content of /etc/machine-id (machine-id(5)): a random UUID of version 4 as 32 lower-case hex digits and a newline. */
 export function newMachineId(): string {
-  return `${randomUUID().replaceAll("-", "")}\n`;
+  return `${crypto.randomUUID().replaceAll("-", "")}\n`;
 }
 
 /** Whether `text` is a machine id that systemd takes: 32 hex digits, not all zero, and a newline or nothing after them. */

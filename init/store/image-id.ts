@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import type { ImageId } from "../../boot/record/record.ts";
+import { sha256Hex } from "../../state-ops/sha256.ts";
 import { O } from "../kernel/constants.ts";
 import type { Descriptor, Kernel } from "../kernel/kernel.ts";
 
@@ -15,7 +15,7 @@ function headOf(kernel: Kernel, fd: Descriptor): Uint8Array {
 /** The id of the image on an open slot: SHA-256 in hex of its first 64 KiB; null for an empty slot, which begins with zeros. */
 export function imageIdOf(kernel: Kernel, fd: Descriptor): ImageId | null {
   const head = headOf(kernel, fd);
-  return head.every((byte) => byte === 0) ? null : createHash("sha256").update(head).digest("hex");
+  return head.every((byte) => byte === 0) ? null : sha256Hex(head);
 }
 
 /** As {@link imageIdOf}, from the slot's device. Throws KernelError. */
