@@ -12,7 +12,7 @@ const SLICE_MS = 500;
  * How long a disk that no valid boot record speaks for is waited with, milliseconds: one with a valid record that is slower
  * to appear must win. Costs a first boot this much.
  */
-const GRACE_MS = 1000;
+export const GRACE_MS = 1000;
 
 export interface WaitOptions {
   timeoutSeconds: number;

@@ -4,19 +4,14 @@ import type { BootRecord, ImageId, SlotName, Stage } from "../../boot/record/rec
 import { freshRecord, type RecordReading } from "../../boot/record/store.ts";
 import { countTry, type Failure, failAttempt, identifyImage, reachHandover } from "../../boot/selection/attempt.ts";
 import { beginBoot, type PreviousAttempt } from "../../boot/selection/begin.ts";
+import { chooseSlot, refuseUncounted } from "../../boot/selection/choose.ts";
 import { giveUp } from "../../boot/selection/give-up.ts";
 import { type Policy, policyOf } from "../../boot/selection/policy.ts";
-import { type Selection, selectSlot } from "../../boot/selection/select.ts";
-import { slotOf } from "../../boot/selection/slots.ts";
+import type { Selection } from "../../boot/selection/select.ts";
+import { rollbackOf, type Skipped } from "../../boot/selection/skipped.ts";
 import { BootRecordStore } from "../store/boot-record.ts";
 import { openRecordDevice } from "../store/record-device.ts";
 import type { Launch } from "./launch.ts";
-
-/** A slot that this boot passed over. */
-export interface Skipped {
-  slot: SlotName;
-  reason: string;
-}
 
 /**
  * Boot record and journal during a boot: what the pure rules of boot/selection/ decide is made durable here, in the order
@@ -91,16 +86,7 @@ export class Counters {
       failed: this.#failed,
       recordWritable: this.writable,
     };
-    const selection = selectSlot(this.#record, facts, this.#policy);
-    if (selection.slot !== null || this.writable || this.condition === "valid") return selection;
-    return this.#lastResort(selection);
-  }
-
-  /** Nothing is known of any slot and nothing can be counted: a machine never gives up, so slots go in their order. */
-  #lastResort(selection: Selection): Selection {
-    const slot = this.#policy.slots.find((name) => !this.#failed.has(name)) ?? null;
-    const why = "last resort: the boot record can be neither read nor written, so no try is counted";
-    return slot === null ? selection : { ...selection, slot, why };
+    return chooseSlot(this.#record, facts, this.#policy, this.condition);
   }
 
   /** Counts a try of `slot` and makes that durable. False when it could not be, and the slot may not boot uncounted. */
@@ -121,9 +107,9 @@ export class Counters {
     if (identified.note !== null) this.#launch.warn(identified.note);
     if (changed) this.#write();
     this.#journal("image", "running", null);
-    if (!this.writable && this.condition === "valid" && this.trial) {
-      throw new Error(`slot ${slot} holds an image that was never committed, and the boot record cannot be written`);
-    }
+    const { trial, writable: recordWritable, condition } = this;
+    const refused = refuseUncounted(slot, { trial, recordWritable, condition });
+    if (refused !== null) throw new Error(refused);
   }
 
   /** Whether the attempt under way is a trial. */
@@ -174,8 +160,7 @@ export class Counters {
 
   /** The rollback that this boot of `slot` is: the best slot that was left for it, and why. */
   rollbackFor(slot: SlotName, skipped: Skipped[]): { from: SlotName; reason: string } | null {
-    const left = skipped.find((entry) => entry.slot !== slot && slotOf(this.#record, entry.slot).state !== "empty");
-    return left ? { from: left.slot, reason: left.reason } : null;
+    return rollbackOf(this.#record, slot, skipped);
   }
 
   #write(): boolean {

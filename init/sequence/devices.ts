@@ -12,7 +12,7 @@ import type { Launch } from "./launch.ts";
 export class DeviceFailure extends Error {}
 
 /** However long was waited before, seconds. */
-const SHORTEST_WAIT = 2;
+export const SHORTEST_WAIT = 2;
 
 /** The machine's devices during a boot. */
 export class Devices {

@@ -5,13 +5,13 @@ import { NEW_ROOT } from "./image.ts";
 import { freeInitramfs } from "./initramfs.ts";
 
 /** Mounts that go along into the new root. */
-const KEPT = ["dev", "proc", "sys", "run"];
+export const KEPT = ["dev", "proc", "sys", "run"];
 
 /** Where preinit mounted the image that this executable runs from. */
-const RUNTIME = "/runtime";
+export const RUNTIME = "/runtime";
 
 /** What the kernel gives to its first program (init/main.c), and a path for inits that are scripts. */
-const ENVIRONMENT = { HOME: "/", TERM: "linux", PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
+export const ENVIRONMENT = { HOME: "/", TERM: "linux", PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
 
 /** Soft limit of open files that the kernel gives to its first program (INR_OPEN_CUR); Bun raised it at its start. */
 const OPEN_FILES = 1024n;

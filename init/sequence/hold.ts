@@ -12,6 +12,9 @@ export interface Hold {
   pauseSeconds: number;
 }
 
+/** Seconds between two looks at a machine whose boot record cannot be told from another: nothing can be counted there. */
+export const PAUSE_WITHOUT_RECORD = 60;
+
 /** A plain line this often while waiting, seconds: somebody who attaches a serial line late must see why nothing happens. */
 const REMIND_EVERY = 30;
 

@@ -1,5 +1,5 @@
-import type { FilesystemType } from "../../boot/devices/superblock.ts";
-import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import { type FilesystemType, readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import { imageMount } from "../../boot/slot-image.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { readControl } from "../../state-ops/read-control.ts";
 import { IOCTL, MS, O, RESOLVE } from "../kernel/constants.ts";
@@ -12,17 +12,6 @@ export const NEW_ROOT = "/sysroot";
 
 /** Where an image has the control file that rules its operators. */
 const IMAGE_CONTROL = "/usr/lib/slipway/control.json";
-
-/** Per filesystem: the options that keep its journal from being replayed, which would write to the slot. */
-const OPTIONS: Partial<Record<FilesystemType, string>> = {
-  erofs: "",
-  squashfs: "",
-  ext2: "",
-  ext3: "noload",
-  ext4: "noload",
-  xfs: "norecovery",
-  btrfs: "rescue=nologreplay",
-};
 
 /**
  * Proves that the device holds the image its seal says, and returns the device to mount. Images are mounted unproven
@@ -42,17 +31,13 @@ function proveImage(device: string): string {
 export function mountImage(boot: Launch, device: string): FilesystemType {
   const { kernel } = boot;
   const proven = proveImage(device);
-  const type = withOpen(kernel, proven, O.RDONLY, (fd) => {
+  const seen = withOpen(kernel, proven, O.RDONLY, (fd) => {
     const one = new Uint8Array(new ArrayBuffer(4));
     new DataView(one.buffer).setInt32(0, 1, true);
     kernel.ioctl(fd, IOCTL.BLKROSET, one);
     return readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n))?.type ?? null;
   });
-  const options = type === null ? undefined : OPTIONS[type];
-  if (type === null || options === undefined) {
-    const known = Object.keys(OPTIONS).join(", ");
-    throw new Error(`${device} has ${type ?? "no known"} filesystem; a slot holds one of ${known}: install an image there`);
-  }
+  const { type, options } = imageMount(device, seen);
   boot.loadForFilesystem(type);
   try {
     kernel.mount(proven, NEW_ROOT, type, MS.RDONLY, options);
@@ -70,7 +55,16 @@ export function mountImage(boot: Launch, device: string): FilesystemType {
  * @throws BadInput where it is damaged, Error where it is for another system
  */
 export function readImageControl(kernel: Kernel, root: Descriptor, own: ControlFile): ControlFile | null {
-  const text = readTextIfThere(kernel, IMAGE_CONTROL, { at: root, resolve: RESOLVE.IN_ROOT });
+  return checkImageControl(readImageControlText(kernel, root), own);
+}
+
+/** The text of the control file of the image below `root`; null where it has none. */
+export function readImageControlText(kernel: Kernel, root: Descriptor): string | null {
+  return readTextIfThere(kernel, IMAGE_CONTROL, { at: root, resolve: RESOLVE.IN_ROOT });
+}
+
+/** As {@link readImageControl}, from its text. */
+export function checkImageControl(text: string | null, own: ControlFile): ControlFile | null {
   if (text === null) return null;
   const control = readControl(text);
   if (control.system !== own.system) {

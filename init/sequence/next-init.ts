@@ -4,7 +4,7 @@ import { readText, withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 
 /** Where the kernel itself looks for an init, in its order (init/main.c). */
-const USUAL_PLACES = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+export const USUAL_PLACES = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
 
 /** Enough of a program for its ELF headers and the name of its interpreter, or for a "#!" line; bytes. */
 const HEAD = 65536;
@@ -66,10 +66,15 @@ export interface NextInit {
  * @throws Error that says for each place why it is none
  */
 export function findNextInit(kernel: Kernel, root: Descriptor, asked: string | null): NextInit {
+  return chooseInit(asked, (path) => whyNotInit(kernel, root, path));
+}
+
+/** As {@link findNextInit}, over what `whyNot` says of a path: null where it can be executed. */
+export function chooseInit(asked: string | null, whyNot: (path: string) => string | null): NextInit {
   const warnings: string[] = [];
   const seen: string[] = [];
   for (const path of [...(asked === null ? [] : [asked]), ...USUAL_PLACES]) {
-    const why = explain(() => whyNotExecutable(kernel, root, path));
+    const why = whyNot(path);
     if (why === null) {
       if (asked !== null && path !== asked) warnings.push(`init=${asked} is passed over for ${path}: ${seen[0]}`);
       return { path, warnings };
@@ -79,13 +84,19 @@ export function findNextInit(kernel: Kernel, root: Descriptor, asked: string | n
   throw new Error(`no init in the root: ${seen.join("; ")}; put one at /sbin/init into the image`);
 }
 
-/** A malformed program is a reason like others. */
-function explain(check: () => string | null): string | null {
+/** Why `path` in the tree below `root` cannot be the next init; null when it can. A malformed program is a reason like others. */
+export function whyNotInit(kernel: Kernel, root: Descriptor, path: string): string | null {
   try {
-    return check();
+    return whyNotExecutable(kernel, root, path);
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
+}
+
+/** A directory of modules in a root, and the kernel versions it has some for. */
+export interface ModuleVersions {
+  directory: string;
+  names: string[];
 }
 
 /**
@@ -93,7 +104,26 @@ function explain(check: () => string | null): string | null {
  * Null when there is nothing to say.
  */
 export function foreignModules(kernel: Kernel, root: Descriptor): string | null {
-  const release = readText(kernel, "/proc/sys/kernel/osrelease").trim();
+  return foreignAmong(kernelRelease(kernel), moduleVersions(kernel, root));
+}
+
+/** The running kernel's version, as uname -r says it. */
+export function kernelRelease(kernel: Kernel): string {
+  return readText(kernel, "/proc/sys/kernel/osrelease").trim();
+}
+
+/** As {@link foreignModules}, over what the root has. */
+export function foreignAmong(release: string, found: Iterable<ModuleVersions>): string | null {
+  for (const { directory, names } of found) {
+    if (names.length === 0) continue;
+    if (names.includes(release)) return null;
+    return `${directory} has modules for ${names.join(", ")} only, and the kernel that runs is ${release}`;
+  }
+  return null;
+}
+
+/** The directories of modules in the tree below `root`, read one by one as they are asked for. */
+export function* moduleVersions(kernel: Kernel, root: Descriptor): Generator<ModuleVersions> {
   for (const directory of ["/usr/lib/modules", "/lib/modules"]) {
     try {
       const names = withOpen(
@@ -103,12 +133,9 @@ export function foreignModules(kernel: Kernel, root: Descriptor): string | null 
         (fd) => kernel.readDirectory(fd).map((entry) => new TextDecoder().decode(entry.name)),
         inRoot(root),
       );
-      if (names.length === 0) continue;
-      if (names.includes(release)) return null;
-      return `${directory} has modules for ${names.join(", ")} only, and the kernel that runs is ${release}`;
+      yield { directory, names };
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
     }
   }
-  return null;
 }

@@ -1,10 +1,12 @@
-import { type BootReport, RUN } from "../../boot/report.ts";
+import type { BootReport } from "../../boot/report.ts";
 import type { Selection } from "../../boot/selection/select.ts";
+import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
 import { makeDirectories, readText, writeVolatile } from "../kernel/files.ts";
-import type { Counters, Skipped } from "./counters.ts";
+import type { Counters } from "./counters.ts";
 import type { Launch } from "./launch.ts";
 import type { ReadySlot } from "./slot.ts";
 import { detachState } from "./state.ts";
+import { systemFiles } from "./system-files.ts";
 
 /** Everything that is left to do before the first step that cannot be undone. */
 export function prepareHandover(
@@ -15,7 +17,7 @@ export function prepareHandover(
   passed: Skipped[],
 ): void {
   detachState(boot, ready.state);
-  const skipped = [...selection.skipped, ...passed.filter(({ slot }) => !selection.skipped.some((other) => other.slot === slot))];
+  const skipped = joinSkipped(selection.skipped, passed);
   try {
     writeForSystem(boot, counters, ready, selection.why, skipped);
   } catch (error) {
@@ -31,7 +33,6 @@ export function prepareHandover(
 /** Files below /run that tell the system what happened, and make systemd take part. */
 function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, why: string, skipped: Skipped[]): void {
   const { kernel, control } = boot;
-  makeDirectories(kernel, RUN.directory);
   const report: BootReport = {
     schema: 1,
     controlFormat: 1,
@@ -49,18 +50,9 @@ function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, why:
     warnings: boot.warnings,
     timeline: boot.timeline,
   };
-  writeVolatile(kernel, RUN.report, `${JSON.stringify(report)}\n`);
-  writeVolatile(kernel, RUN.control, readText(kernel, "/etc/slipway/control.json"));
-  if (counters.trial) writeVolatile(kernel, RUN.uncommitted, `slot ${ready.slot}, attempt ${counters.attempt}\n`);
-  // An empty setting first: systemd would add the unit's own time to this one.
-  writeDropIn(boot, "system/slipway-trial-deadline.timer.d", `[Timer]\nOnActiveSec=\nOnActiveSec=${control.trialDeadline}s\n`);
-  if (boot.watchdog !== null && control.watchdog?.after === "systemd") {
-    writeDropIn(boot, "system.conf.d", `[Manager]\nRuntimeWatchdogSec=${control.watchdog.timeout}s\n`);
+  const own = { text: readText(kernel, "/etc/slipway/control.json"), values: control };
+  for (const { directory, path, text } of systemFiles(report, own, boot.watchdog !== null)) {
+    makeDirectories(kernel, directory);
+    writeVolatile(kernel, path, text);
   }
-}
-
-function writeDropIn(boot: Launch, directory: string, text: string): void {
-  const path = `/run/systemd/${directory}`;
-  makeDirectories(boot.kernel, path);
-  writeVolatile(boot.kernel, `${path}/50-slipway.conf`, text);
 }

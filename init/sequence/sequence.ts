@@ -1,14 +1,15 @@
 /** A boot, in the order of DESIGN section 4. Each part is a file beside this one; what is decided is in boot/ and state-ops/. */
 import { applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
 import type { Selection } from "../../boot/selection/select.ts";
+import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
 import { readControl } from "../../state-ops/read-control.ts";
 import { exists, readText } from "../kernel/files.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { liftClock } from "./clock.ts";
-import { Counters, type Skipped } from "./counters.ts";
+import { Counters } from "./counters.ts";
 import { Devices } from "./devices.ts";
 import { switchRoot } from "./handover.ts";
-import { holdAndRestart } from "./hold.ts";
+import { holdAndRestart, PAUSE_WITHOUT_RECORD } from "./hold.ts";
 import { Launch } from "./launch.ts";
 import type { Log } from "./log.ts";
 import { prepareHandover } from "./prepare-handover.ts";
@@ -82,13 +83,8 @@ function startWatchdog(boot: Launch): void {
  * restarts after a pause.
  */
 function recover(boot: Launch, counters: Counters, selection: Selection, passed: Skipped[]): Promise<never> {
-  const told = new Set(passed.map(({ slot }) => slot));
-  const skipped = [...passed, ...selection.skipped.filter(({ slot }) => !told.has(slot))];
-  return holdAndRestart(boot, { reason: null, skipped, ...counters.giveUp() });
+  return holdAndRestart(boot, { reason: null, skipped: joinSkipped(passed, selection.skipped), ...counters.giveUp() });
 }
-
-/** Seconds between two looks at a machine whose boot record cannot be told from another: nothing can be counted there. */
-const PAUSE_WITHOUT_RECORD = 60;
 
 /** More than one disk could be ours: taking the wrong one would be worse than waiting for somebody to unplug it. */
 function holdWithoutRecord(boot: Launch, error: unknown): Promise<never> {

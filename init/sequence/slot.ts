@@ -1,5 +1,6 @@
 import type { Stage } from "../../boot/record/record.ts";
 import type { Failure } from "../../boot/selection/attempt.ts";
+import { checkRoot, noImage } from "../../boot/slot-image.ts";
 import { MNT, O } from "../kernel/constants.ts";
 import { type Descriptor, KernelError } from "../kernel/kernel.ts";
 import { readImageId } from "../store/image-id.ts";
@@ -70,7 +71,7 @@ export class SlotAttempt {
     if (definition === undefined) throw new Error(`slot ${this.#slot} is not in the control file`);
     const device = await this.#devices.find(`slot ${this.#slot}`, definition.device);
     const imageId = readImageId(this.#boot.kernel, device);
-    if (imageId === null) throw new Error(`${device} holds no image: it begins with zeros; install one`);
+    if (imageId === null) throw new Error(noImage(device));
     this.#counters.identify(this.#slot, imageId);
     this.#stage = "image";
     mountImage(this.#boot, device);
@@ -80,14 +81,11 @@ export class SlotAttempt {
 
   /** What the root must have to be started. Returns the path of its init. */
   #check(root: Descriptor): string {
-    const missing = missingMountPoints(this.#boot.kernel, root);
-    if (missing.length > 0) {
-      throw new Error(`the root has no directory ${missing.map((name) => `/${name}`).join(", ")}; make it in the image`);
-    }
-    const foreign = foreignModules(this.#boot.kernel, root);
-    if (foreign !== null && this.#counters.trial) throw new Error(`${foreign}; install an image made for this kernel`);
+    const { kernel } = this.#boot;
+    const facts = { missing: missingMountPoints(kernel, root), foreignModules: foreignModules(kernel, root) };
+    const foreign = checkRoot(facts, this.#counters.trial);
     if (foreign !== null) this.#boot.warn(`slot ${this.#slot}: ${foreign}`);
-    const init = findNextInit(this.#boot.kernel, root, this.#boot.words.init);
+    const init = findNextInit(kernel, root, this.#boot.words.init);
     for (const warning of init.warnings) this.#boot.warn(warning);
     return init.path;
   }

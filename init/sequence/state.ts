@@ -1,9 +1,8 @@
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
-import type { ControlFile, Operator } from "../../state-ops/control.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
+import { checkDataFilesystem, keepsState, otherDataFilesystem, planStateWithout } from "../../state-ops/data-use.ts";
 import { type GenerationFacts, planGeneration } from "../../state-ops/generation-plan.ts";
 import { generationName } from "../../state-ops/layout.ts";
-import { Refusal } from "../../state-ops/outcome.ts";
-import { planState, type StateContext, type StateStep } from "../../state-ops/state-plan.ts";
 import { O } from "../kernel/constants.ts";
 import { withOpen } from "../kernel/files.ts";
 import type { Descriptor } from "../kernel/kernel.ts";
@@ -13,7 +12,7 @@ import { prepareGeneration } from "../state/generations.ts";
 import type { Launch } from "./launch.ts";
 
 /** Where PID 1 alone sees the data filesystem, until the handover. */
-const DATA_PLACE = "/run/slipway/data";
+export const DATA_PLACE = "/run/slipway/data";
 
 /** Whose state is laid, and what the counters know of it. */
 export interface StateRequest {
@@ -41,8 +40,6 @@ export interface LaidState {
   degraded: { path: string; reason: string }[];
 }
 
-const KEPT = new Set(["persistent", "shared", "identity"]);
-
 /**
  * Lays the image's declared state over it: mounts the data filesystem, makes the slot's generation, carries out the mount
  * plan. Throws where an operator that is `required` cannot be laid. {@link detachState} undoes what stays visible.
@@ -55,11 +52,10 @@ export async function layState(launch: Launch, request: StateRequest): Promise<L
   }
   const { operators } = imageControl;
   const onProgress = () => launch.chores();
-  const kept = operators.some((operator) => KEPT.has(operator.state));
-  const { data, missing } = kept ? await openDataIfPossible(launch, request) : { data: null, missing: null };
+  const { data, missing } = keepsState(operators) ? await openDataIfPossible(launch, request) : { data: null, missing: null };
   try {
     const generation = data === null ? null : makeGeneration(launch, data, request, imageControl.digest);
-    const steps = planSteps(operators, { generation: generation?.path ?? null, slot }, missing);
+    const steps = planStateWithout(operators, { generation: generation?.path ?? null, slot }, missing);
     if (steps.some((step) => step.do === "overlay")) launch.loadForFilesystem("overlay");
     const laid = applyState(launch.kernel, { steps, newRoot, data: data?.root ?? null, onProgress });
     for (const warning of laid.warnings) launch.warn(warning);
@@ -94,29 +90,14 @@ async function openDataIfPossible(launch: Launch, request: StateRequest) {
   }
 }
 
-function planSteps(operators: readonly Operator[], context: StateContext, missing: string | null): StateStep[] {
-  try {
-    return planState(operators, context);
-  } catch (error) {
-    if (missing === null || !(error instanceof Refusal)) throw error;
-    throw new Error(`${error.message}: ${missing}`);
-  }
-}
-
 async function openData(launch: Launch, data: NonNullable<ControlFile["data"]>, request: StateRequest) {
   const { kernel } = launch;
   const device = await request.findDevice();
   const superblock = withOpen(kernel, device, O.RDONLY, (fd) => readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n)));
-  if (superblock?.type !== data.filesystem) {
-    const seen = superblock?.type ?? "no known";
-    throw new Error(
-      `${device} has ${seen} filesystem, the control file says ${data.filesystem}; make it with mkfs.${data.filesystem}`,
-    );
-  }
-  const uuid = superblock.uuid ?? "unknown";
-  if (request.knownData !== null && request.knownData !== uuid) {
-    launch.warn(`the data filesystem is ${uuid}, the boot record knew ${request.knownData}: another disk, or made anew`);
-  }
+  checkDataFilesystem(device, superblock?.type ?? null, data);
+  const uuid = superblock?.uuid ?? "unknown";
+  const other = otherDataFilesystem(uuid, request.knownData);
+  if (other !== null) launch.warn(other);
   launch.loadForFilesystem(data.filesystem);
   const root = mountDataFilesystem(kernel, device, data.filesystem, DATA_PLACE);
   try {

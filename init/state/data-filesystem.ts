@@ -52,7 +52,15 @@ export function layOut(kernel: Kernel, data: Descriptor, filesystemUuid: string)
     replaceFile(kernel, data, LAYOUT.file, canonicalJson({ schema: 1, filesystemUuid }), 0o600);
     return [];
   }
-  const seen = readLayout(readText(kernel, data, LAYOUT.file, textLimit));
+  return checkLayout(readText(kernel, data, LAYOUT.file, textLimit), filesystemUuid);
+}
+
+/**
+ * What to warn of in LAYOUT, whose text was read from the data filesystem with that UUID. Throws Error where it is damaged
+ * or of a version that this initrd does not know.
+ */
+export function checkLayout(text: string | null, filesystemUuid: string): string[] {
+  const seen = readLayout(text);
   if (seen === filesystemUuid) return [];
   return [
     `the data filesystem ${filesystemUuid} holds state that was made on ${seen}: it was copied here; remove ${LAYOUT.file} from it to take it as it is`,

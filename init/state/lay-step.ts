@@ -30,10 +30,10 @@ export interface LayContext {
 }
 
 /** Files in memory that stand for stores of files, on /run's tmpfs. */
-const memoryFiles = "slipway/memory";
+export const memoryFiles = "slipway/memory";
 const mountFlags: Record<MountFlag, number> = { nodev: MS.NODEV, nosuid: MS.NOSUID };
 /** Under any other setting an upper layer is bound to one lower layer, and every update brings another. */
-const overlayOptions = "index=off,metacopy=off,redirect_dir=off,xino=off";
+export const overlayOptions = "index=off,metacopy=off,redirect_dir=off,xino=off";
 
 /**
  * Lays one step over the new root; `image` is what the image has at its place. Returns warnings. What fails leaves no
@@ -169,7 +169,7 @@ function dataOf(context: LayContext): Descriptor {
   return context.data;
 }
 
-function flagsOf(step: StateStep): number {
+export function flagsOf(step: StateStep): number {
   return step.flags.reduce((flags, flag) => flags | mountFlags[flag], 0);
 }
 

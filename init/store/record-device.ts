@@ -32,12 +32,16 @@ function openEitherWay(kernel: Kernel, path: string): RecordDevice {
   }
 }
 
+function openToLook(kernel: Kernel, path: string): RecordDevice {
+  return { path, fd: kernel.open(path, O.RDONLY | O.DIRECT), readOnly: `${path} was opened for reading only` };
+}
+
 /**
- * Opens the device of the boot record. Throws KernelError where it cannot even be read, Refusal where it is too small
+ * Opens the device of the boot record, for writing where possible unless only to `look`. Throws KernelError where it cannot even be read, Refusal where it is too small
  * to hold a record and a journal.
  */
-export function openRecordDevice(kernel: Kernel, path: string): RecordDevice {
-  const device = openEitherWay(kernel, path);
+export function openRecordDevice(kernel: Kernel, path: string, purpose: "write" | "look" = "write"): RecordDevice {
+  const device = purpose === "look" ? openToLook(kernel, path) : openEitherWay(kernel, path);
   try {
     const size = sizeOf(kernel, device.fd);
     if (size < BigInt(RECORD_LAYOUT.minimumPartitionSize)) {

@@ -1,0 +1,35 @@
+import type { BootRecord } from "../record/record.ts";
+import type { RecordReading } from "../record/store.ts";
+import type { Policy } from "./policy.ts";
+import { type Selection, type SelectionFacts, selectSlot } from "./select.ts";
+
+/**
+ * The slot to try next: {@link selectSlot}'s, else, where the record can be neither read nor written, the next one in the
+ * control file's order: nothing is known of any slot and nothing can be counted then, and a machine never gives up.
+ *
+ * @param condition what reading the record showed
+ */
+export function chooseSlot(
+  record: BootRecord,
+  facts: SelectionFacts,
+  policy: Policy,
+  condition: RecordReading["condition"],
+): Selection {
+  const selection = selectSlot(record, facts, policy);
+  if (selection.slot !== null || facts.recordWritable || condition === "valid") return selection;
+  const slot = policy.slots.find((name) => !facts.failed.has(name)) ?? null;
+  const why = "last resort: the boot record can be neither read nor written, so no try is counted";
+  return slot === null ? selection : { ...selection, slot, why };
+}
+
+/**
+ * Why the attempt on `slot` must not go on once its image is known; null when it may. A record that can be read but not
+ * written cannot count, and an image that was never committed boots only counted.
+ */
+export function refuseUncounted(
+  slot: string,
+  attempt: { trial: boolean; recordWritable: boolean; condition: RecordReading["condition"] },
+): string | null {
+  if (attempt.recordWritable || attempt.condition !== "valid" || !attempt.trial) return null;
+  return `slot ${slot} holds an image that was never committed, and the boot record cannot be written`;
+}
