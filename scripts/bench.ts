@@ -1,0 +1,58 @@
+/** `npm run bench`: how long until the next init starts, and how big the initrd is, side by side with what people use. */
+import { statSync } from "node:fs";
+import { accelerator } from "../qemu/accelerator.ts";
+import { bootOnce, checkMounts, memoryMiB } from "./bench/boot.ts";
+import { makeGround } from "./bench/ground.ts";
+import { parseOptions, Usage, usage } from "./bench/options.ts";
+import { peers } from "./bench/peers.ts";
+import { jsonOf, type Measured, tableOf } from "./bench/table.ts";
+
+const reference = "busybox";
+
+const say = (text: string): void => console.error(text);
+
+/** Boots the peers in turn, `runs` times each. */
+async function measure(runs: number): Promise<{ measured: Measured[]; machine: string }> {
+  say("making the image, the disk and the initrds; kept for the next time");
+  const ground = await makeGround();
+  const contestants = [];
+  for (const peer of peers) {
+    const initrd = await peer.makeInitrd(ground);
+    const measured: Measured = { name: peer.name, note: peer.note, initrdBytes: statSync(initrd).size, runs: [] };
+    contestants.push({ peer, initrd, measured });
+  }
+  for (let run = 1; run <= runs; run++) {
+    const mounts = [];
+    for (const { peer, initrd, measured } of contestants) {
+      const facts = await bootOnce(ground, peer, initrd);
+      const { kernelToInitMs, initToExecMs, kernelToExecMs } = facts;
+      const times = { kernelToInitMs, initToExecMs, kernelToExecMs };
+      measured.runs.push(peer.timeline ? { ...times, timeline: peer.timeline(facts) } : times);
+      mounts.push({ name: peer.name, mounts: facts.mounts });
+      say(`run ${run} of ${runs}: ${peer.name} ${initToExecMs.toFixed(0)} ms, ${kernelToExecMs.toFixed(0)} ms from kernel start`);
+    }
+    checkMounts(mounts);
+  }
+  const emulation = (await accelerator(ground.kernel.kernel)).join(" ");
+  const machine = `Kernel ${ground.kernel.version}, ${memoryMiB} MiB, 1 processor, QEMU ${emulation}; ${runs} boots each, in turn.`;
+  return { measured: contestants.map(({ measured }) => measured), machine };
+}
+
+async function main(words: string[]): Promise<number> {
+  try {
+    if (words.includes("--help")) {
+      console.log(usage);
+      return 0;
+    }
+    const { runs, json } = parseOptions(words);
+    const { measured, machine } = await measure(runs);
+    console.log(json ? JSON.stringify(jsonOf(measured)) : `${machine}\n\n${tableOf(measured, reference)}`);
+    return 0;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    say(`npm run bench: ${message}${error instanceof Usage ? `\n${usage}` : ""}`);
+    return error instanceof Usage ? 2 : 1;
+  }
+}
+
+process.exit(await main(process.argv.slice(2)));

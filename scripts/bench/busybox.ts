@@ -1,0 +1,120 @@
+/** The peer that people write themselves: an initrd of busybox and one shell script. */
+import { readFileSync } from "node:fs";
+import { writeCpio } from "../../init/builder/initrd/cpio.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
+import { LAYOUT } from "../../state-ops/layout.ts";
+import { planState, type StateStep } from "../../state-ops/state-plan.ts";
+
+const overlayOptions = "index=off,metacopy=off,redirect_dir=off,xino=off";
+
+const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** Shell lines that mount what `step` says over the root at /root, from the data filesystem at /data. */
+function linesOf(step: StateStep): string[] {
+  const target = quoted(`/root/${step.path}`);
+  const flags = step.flags.join(",");
+  switch (step.do) {
+    case "tmpfs": {
+      if (step.makeTarget) return [`mkdir -p ${quoted(`/${step.path}`)}`];
+      if (step.kind === "file") throw new Error(`/${step.path}: a file in memory is nothing that this script does`);
+      const size = step.size === null ? "" : `,size=${step.size}`;
+      const mode = (step.mode ?? 0o755).toString(8);
+      const mount = (place: string) => `mount -t tmpfs -o ${flags},mode=${mode}${size} tmpfs ${place}`;
+      if (!step.seedFromImage) return [mount(target)];
+      return [mount("/seed"), `cp -a ${target}/. /seed/`, `mount -o move /seed ${target}`];
+    }
+    case "bind":
+      return [
+        `mount -o bind ${quoted(`/data/${step.store}`)} ${target}`,
+        `mount -o remount,bind,relatime,${flags} ${quoted(`/data/${step.store}`)} ${target}`,
+      ];
+    case "overlay": {
+      const layers = `lowerdir=${target},upperdir=${quoted(`/data/${step.upper}`)},workdir=${quoted(`/data/${step.work}`)}`;
+      return [`mount -t overlay -o ${flags},${layers},${overlayOptions} overlay ${target}`];
+    }
+  }
+}
+
+/** Part of a script that waits until /sys shows both partitions, with builtins only: each program started costs time. */
+function waitFor(labels: { variable: string; label: string }[]): string {
+  const cases = labels.map(({ variable, label }) => `    ${quoted(`PARTNAME=${label}`)}) ${variable}=/dev/$name ;;`);
+  const all = labels.map(({ variable }) => `[ -n "$${variable}" ]`).join(" && ");
+  return `while :; do
+  for file in /sys/class/block/*/uevent; do
+    while read -r line; do case "$line" in
+    DEVNAME=*) name=\${line#DEVNAME=} ;;
+${cases.join("\n")}
+    esac; done <"$file"
+  done
+  ${all} && break
+  sleep 0.02
+done`;
+}
+
+function partLabel(reference: string): string {
+  if (!reference.startsWith("PARTLABEL="))
+    throw new Error(`this script finds PARTLABEL= only, the control file says ${reference}`);
+  return reference.slice("PARTLABEL=".length);
+}
+
+/**
+ * The script: loads `modules` in their order, waits for the partitions of `slot` and of the data, mounts the root read-only
+ * and the data, lays the binds and overlays that `control` says from the slot's generation, which must be there, moves
+ * /dev, /proc, /sys and /run, and leaves for the init on the command line.
+ * @param modules files in /modules
+ */
+export function busyboxScript(control: ControlFile, slot: string, rootType: string, modules: readonly string[]): string {
+  const device = control.slots.find(({ name }) => name === slot)?.device ?? "";
+  if (control.data === null) throw new Error("the control file has no data filesystem, which the bench's has");
+  const labels = [
+    { variable: "root", label: partLabel(device) },
+    { variable: "data", label: partLabel(control.data.device) },
+  ];
+  const steps = planState(control.operators, { generation: `${LAYOUT.slots}/${slot}`, slot });
+  return `#!/bin/sh
+mount -t proc -o nosuid,nodev,noexec proc /proc
+mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
+mount -t devtmpfs -o nosuid,mode=755 devtmpfs /dev
+mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs /run
+${modules.map((file) => `insmod /modules/${file}`).join("\n")}
+root= data=
+${waitFor(labels)}
+mount -t ${rootType} -o ro "$root" /root
+mount -t ${control.data.filesystem} -o nosuid,nodev,noatime "$data" /data
+${steps.flatMap(linesOf).join("\n")}
+umount -l /data
+init=/sbin/init
+read -r line </proc/cmdline
+for word in $line; do case "$word" in init=*) init=\${word#init=} ;; esac; done
+for name in dev proc sys run; do mount -o move /$name /root/$name; done
+exec switch_root -c /dev/console /root "$init"
+`;
+}
+
+export interface BusyboxInitrd {
+  script: string;
+  /** File name in /modules, and file on the host, uncompressed. */
+  modules: { name: string; file: string }[];
+}
+
+const applets = ["sh", "mount", "umount", "mkdir", "cp", "insmod", "sleep", "switch_root"];
+
+/** The archive, uncompressed like slipway's own. Same input, same bytes. */
+export function busyboxInitrd({ script, modules }: BusyboxInitrd): Uint8Array {
+  const directories = ["bin", "data", "dev", "modules", "proc", "root", "run", "seed", "sys"];
+  const pieces = writeCpio([
+    ...directories.map((path) => ({ path, kind: "directory" as const, mode: 0o755 })),
+    { path: "dev/console", kind: "character", mode: 0o600, major: 5, minor: 1 },
+    { path: "dev/null", kind: "character", mode: 0o666, major: 1, minor: 3 },
+    { path: "init", kind: "file", mode: 0o755, content: new TextEncoder().encode(script) },
+    { path: "bin/busybox", kind: "file", mode: 0o755, content: readFileSync("/bin/busybox") },
+    ...applets.map((name) => ({ path: `bin/${name}`, kind: "symlink" as const, target: "busybox" })),
+    ...modules.map(({ name, file }) => ({
+      path: `modules/${name}`,
+      kind: "file" as const,
+      mode: 0o644,
+      content: readFileSync(file),
+    })),
+  ]);
+  return Buffer.concat(pieces);
+}

@@ -1,0 +1,92 @@
+/** What all peers boot: one kernel, one disk with a committed Debian in slot a, one control file. */
+import { cpSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { debianTar, debianTree } from "../../qemu/debian.ts";
+import { demoDisk, demoSystem } from "../../qemu/demo-machine.ts";
+import { GuestShell } from "../../qemu/guest-shell.ts";
+import { makeImage } from "../../qemu/images.ts";
+import { type GuestKernel, guestKernel } from "../../qemu/kernel.ts";
+import { startMachine } from "../../qemu/machine.ts";
+import { compileControl, madeOf } from "../../qemu/product.ts";
+import { runProgram } from "../../qemu/program.ts";
+import { addModules, addSlipway } from "../../qemu/tree.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
+import { readControl } from "../../state-ops/read-control.ts";
+import { slipwayInitrd } from "./slipway.ts";
+
+/** The bench's next init, in the image. */
+export const nextInit = "/usr/sbin/bench-init";
+
+export interface Ground {
+  kernel: GuestKernel;
+  /** Control file of the image and of slipway's initrd, on the host. */
+  controlFile: string;
+  control: ControlFile;
+  /** The slot that boots, and its filesystem. */
+  slot: "a";
+  rootType: "erofs";
+  /** Names of the modules that every peer loads, with what they need. */
+  modules: readonly string[];
+  /** Slot a is committed, its state is there. Boot from a copy of it. */
+  disk: string;
+}
+
+const modules = ["virtio_pci", "virtio_blk", "erofs", "ext4", "overlay"];
+
+/** Makes what is not kept from a run before. Boots once, to commit the slot: tell the user, it takes a minute. */
+export async function makeGround(): Promise<Ground> {
+  const [kernel, tar] = await Promise.all([guestKernel(), debianTar()]);
+  const { image, controlFile } = await benchImage(kernel, tar);
+  const control = readControl(readFileSync(controlFile, "utf8"));
+  const ground = { kernel, controlFile, control, slot: "a" as const, rootType: "erofs" as const, modules };
+  const fresh = await demoDisk({ a: image });
+  const initrd = await slipwayInitrd(ground);
+  const directory = await madeOf("bench-disk", [fresh, initrd, kernel.kernel], async (aside) => {
+    await runProgram("cp", ["--sparse=always", fresh, `${aside}/disk`]);
+    await commitOn(`${aside}/disk`, initrd, kernel);
+  });
+  return { ...ground, disk: `${directory}/disk` };
+}
+
+/** The Debian of the demo with the bench's next init in it. */
+async function benchImage(kernel: GuestKernel, tar: string): Promise<{ image: string; controlFile: string }> {
+  const source = fileURLToPath(new URL("next-init.c", import.meta.url));
+  const directory = await madeOf("bench-image", [tar, kernel.modules, readFileSync(source, "utf8")], async (aside) => {
+    const tree = `${aside}/tree`;
+    mkdirSync(tree);
+    await debianTree(tree, { version: "v1", autologin: true });
+    await addSlipway(tree);
+    await addModules(tree, kernel.modules);
+    await runProgram("gcc", ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-s", "-o", `${tree}${nextInit}`, source]);
+    await compileControl(demoSystem, tree, `${aside}/control.json`);
+    mkdirSync(`${tree}/usr/lib/slipway`, { recursive: true });
+    cpSync(`${aside}/control.json`, `${tree}/usr/lib/slipway/control.json`);
+    await makeImage(tree, `${aside}/image`, "erofs");
+    rmSync(tree, { recursive: true });
+  });
+  return { image: `${directory}/image`, controlFile: `${directory}/control.json` };
+}
+
+/** Boots Debian itself once, so that the slot is committed and its generation made, and shuts it down. */
+async function commitOn(disk: string, initrd: string, kernel: GuestKernel): Promise<void> {
+  const machine = await startMachine({
+    name: "bench-commit",
+    kernel: kernel.kernel,
+    initrd,
+    append: "console=ttyS0 quiet",
+    noReboot: true,
+    disks: [{ file: disk }],
+    timeoutMs: 300_000,
+  });
+  try {
+    const shell = new GuestShell(machine);
+    await shell.ready(undefined, 240_000);
+    await shell.must("systemctl is-system-running --wait >/dev/null; systemctl is-active --quiet slipway-commit.service");
+    shell.type("systemctl poweroff");
+    const end = await machine.exited;
+    if (end.reason !== "guest-shutdown")
+      throw new Error(`the machine did not shut down: ${end.reason}; the log is ${machine.log}`);
+  } finally {
+    await machine.cutPower();
+  }
+}

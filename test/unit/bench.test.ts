@@ -1,0 +1,231 @@
+import { execFileSync } from "node:child_process";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { readCpio } from "../../init/builder/initrd/cpio.ts";
+import { checkMounts } from "../../scripts/bench/boot.ts";
+import { busyboxInitrd, busyboxScript } from "../../scripts/bench/busybox.ts";
+import { readFacts, spreadOf } from "../../scripts/bench/facts.ts";
+import { parseOptions, Usage } from "../../scripts/bench/options.ts";
+import { jsonOf, type Measured, tableOf } from "../../scripts/bench/table.ts";
+import { timelineOf } from "../../scripts/bench/timeline.ts";
+import type { ControlFile, Operator } from "../../state-ops/control.ts";
+
+const report = {
+  trial: false,
+  generation: "000001",
+  degraded: [],
+  timeline: [
+    { name: "preinit", startMs: 1970, lengthMs: 80 },
+    { name: "runtime", startMs: 2050, lengthMs: 1700 },
+    { name: "state", startMs: 3800, lengthMs: 300 },
+  ],
+};
+
+const told = (more: string[] = [], boot: object | null = report): string =>
+  [
+    "boottime 4.150500000",
+    "log 6,322,1969298,-;Run /init as init process",
+    "log 15,342,4156798,-;bench: next init started",
+    "mount /dev/vda2 / erofs ro,relatime,user_xattr,acl 0 0",
+    "mount overlay /etc overlay rw,nosuid,nodev,relatime,lowerdir=/proc/self/fd/9 0 0",
+    ...(boot === null ? [] : [`report ${JSON.stringify(boot)}`]),
+    ...more,
+    "",
+  ].join("\r\n");
+
+test("both times are those of the kernel's log", () => {
+  const facts = readFacts(told());
+  assert.is(facts.kernelToInitMs, 1969.298);
+  assert.is(facts.initToExecMs, 2187.5);
+  assert.is(facts.kernelToExecMs, 4156.798);
+  assert.is(facts.execBootMs, 4150.5);
+});
+
+test("a mount is its place, its filesystem and the flags that compare", () => {
+  assert.equal(readFacts(told()).mounts, ["/ erofs ro,relatime", "/etc overlay rw,nosuid,nodev,relatime"]);
+});
+
+test("a log without a line, with two of it, or out of order is an error", () => {
+  assert.throws(() => readFacts(told().replace("Run /init", "Ran /init")), /0 lines "Run \/init as init process"/);
+  assert.throws(() => readFacts(told(["log 15,9,5000000,-;bench: next init started"])), /has 2 lines/);
+  assert.throws(() => readFacts(told().replace("4156798", "1156798")), /before \/init/);
+  assert.throws(() => readFacts(told().replace("boottime", "time")), /CLOCK_BOOTTIME/);
+});
+
+test("the kernel's note on the init that it was asked for is not taken for the start of /init", () => {
+  assert.is(readFacts(told(["log 7,323,1969400,-;  with arguments:"])).kernelToInitMs, 1969.298);
+});
+
+test("the timeline ends at the start of the next init, and tells of the time between parts", () => {
+  assert.equal(timelineOf(readFacts(told())), [
+    { name: "preinit", lengthMs: 80 },
+    { name: "runtime", lengthMs: 1700 },
+    { name: "state", lengthMs: 300 },
+    { name: "between", lengthMs: 50 },
+    { name: "handover", lengthMs: 51 },
+  ]);
+});
+
+test("a trial, lost state or no report is nothing to measure", () => {
+  const timeline = (boot: object | null) => timelineOf(readFacts(told([], boot)));
+  assert.throws(() => timeline({ ...report, trial: true }), /on trial/);
+  assert.throws(() => timeline({ ...report, degraded: [{ path: "/var", reason: "EIO" }] }), /\/var: EIO/);
+  assert.throws(() => timeline({ ...report, generation: null }), /not laid/);
+  assert.throws(() => timeline(null), /no \/run\/slipway\/boot.json/);
+});
+
+test("medians of odd and even numbers of runs", () => {
+  assert.equal(spreadOf([3, 1, 2]), { median: 2, min: 1, max: 3 });
+  assert.equal(spreadOf([10, 1, 2, 4]), { median: 3, min: 1, max: 10 });
+  assert.equal(spreadOf([100, 20]), { median: 60, min: 20, max: 100 });
+  assert.throws(() => spreadOf([]), /at least one/);
+});
+
+const operator = (path: string, more: Partial<Operator>): Operator => ({
+  id: path.slice(1).replaceAll("/", "-"),
+  path,
+  kind: "directory",
+  state: "persistent",
+  via: "bind",
+  seed: "none",
+  mode: null,
+  owner: null,
+  group: null,
+  size: null,
+  onFailure: "required",
+  generate: null,
+  reason: null,
+  origin: "test/test.yaml:1",
+  ...more,
+});
+
+const control: ControlFile = {
+  schema: 1,
+  system: "bench",
+  slots: [
+    { name: "a", device: "PARTLABEL=root-a" },
+    { name: "b", device: "PARTLABEL=root-b" },
+  ],
+  disk: null,
+  data: { device: "PARTLABEL=sys-data", filesystem: "ext4" },
+  bootRecord: { store: "record", device: "PARTLABEL=boot-record" },
+  chooser: "slipway",
+  tries: { trial: 3, committed: 10 },
+  trialDeadline: 600,
+  deviceTimeout: 30,
+  watchdog: null,
+  commandLine: "open",
+  trust: { mode: "unsigned" },
+  operators: [
+    operator("/etc", { via: "overlay", seed: "image" }),
+    operator("/etc/machine-id", { kind: "file", state: "identity", id: "etc-machine\\x2did" }),
+    operator("/home/o'neil", { id: "it's" }),
+    operator("/tmp", { state: "ephemeral", via: "tmpfs", mode: 0o1777, size: 4096 }),
+    operator("/srv", { state: "ephemeral", via: "tmpfs", seed: "image" }),
+    operator("/run/app", { state: "ephemeral", via: "tmpfs" }),
+  ],
+  digest: "",
+};
+
+test("the busybox script does the mounts of the control file, in their order", () => {
+  const script = busyboxScript(control, "b", "erofs", ["first.ko", "second.ko"]);
+  const mounts = script.split("\n").filter((line) => /^(insmod|mkdir|cp|mount .* '?(\/root\/|\/seed))/.test(line));
+  const overlay = "index=off,metacopy=off,redirect_dir=off,xino=off";
+  const layers = "lowerdir='/root/etc',upperdir='/data/slots/b/ovl/etc/upper',workdir='/data/work/b/etc'";
+  assert.equal(mounts, [
+    "insmod /modules/first.ko",
+    "insmod /modules/second.ko",
+    `mount -t overlay -o nodev,nosuid,${layers},${overlay} overlay '/root/etc'`,
+    "mount -o bind '/data/shared/etc-machine\\x2did' '/root/etc/machine-id'",
+    "mount -o remount,bind,relatime,nodev,nosuid '/data/shared/etc-machine\\x2did' '/root/etc/machine-id'",
+    "mount -o bind '/data/slots/b/tree/it'\\''s' '/root/home/o'\\''neil'",
+    "mount -o remount,bind,relatime,nodev,nosuid '/data/slots/b/tree/it'\\''s' '/root/home/o'\\''neil'",
+    "mount -t tmpfs -o nodev,nosuid,mode=1777,size=4096 tmpfs '/root/tmp'",
+    "mount -t tmpfs -o nodev,nosuid,mode=755 tmpfs /seed",
+    "cp -a '/root/srv'/. /seed/",
+    "mount -o move /seed '/root/srv'",
+    "mkdir -p '/run/app'",
+  ]);
+});
+
+test("busybox's shell can read the script, which waits for the slot's label and the data's", () => {
+  const script = busyboxScript(control, "b", "erofs", []);
+  execFileSync("/bin/busybox", ["sh", "-n"], { input: script });
+  assert.match(script, "'PARTNAME=root-b') root=");
+  assert.match(script, "'PARTNAME=sys-data') data=");
+});
+
+test("the script refuses what it would do otherwise than slipway", () => {
+  const file = operator("/etc/token", { kind: "file", state: "ephemeral", via: "tmpfs" });
+  assert.throws(() => busyboxScript({ ...control, operators: [file] }, "a", "erofs", []), /\/etc\/token/);
+  assert.throws(() => busyboxScript({ ...control, data: null }, "a", "erofs", []), /no data filesystem/);
+  const byUuid = [{ name: "a", device: "UUID=1" }];
+  assert.throws(() => busyboxScript({ ...control, slots: byUuid }, "a", "erofs", []), /UUID=1/);
+});
+
+test("the busybox initrd is an uncompressed cpio with the script as its init", () => {
+  const archive = busyboxInitrd({ script: "#!/bin/sh\n", modules: [{ name: "x.ko", file: import.meta.filename }] });
+  const entries = new Map(readCpio(archive).map((entry) => [entry.path, entry]));
+  const init = entries.get("init");
+  assert.is(Buffer.from(archive.subarray(init?.start, (init?.start ?? 0) + (init?.size ?? 0))).toString(), "#!/bin/sh\n");
+  assert.is(init?.mode, 0o100755);
+  for (const path of ["modules/x.ko", "bin/busybox", "bin/switch_root", "root", "data", "seed", "dev/console"])
+    assert.ok(entries.has(path), path);
+});
+
+test("peers with other mounts do not compare", () => {
+  const slipway = { name: "slipway", mounts: ["/ erofs ro", "/var overlay rw"] };
+  checkMounts([slipway, { name: "same", mounts: ["/ erofs ro", "/var overlay rw"] }]);
+  assert.throws(
+    () => checkMounts([slipway, { name: "less", mounts: ["/ erofs ro"] }]),
+    /less .*slipway: without "\/var overlay rw"/,
+  );
+  assert.throws(() => checkMounts([slipway, { name: "more", mounts: [...slipway.mounts, "/x y rw"] }]), /with "\/x y rw"/);
+});
+
+const run = (init: number, exec: number) => ({ kernelToInitMs: init, initToExecMs: exec, kernelToExecMs: init + exec });
+const measured: Measured[] = [
+  {
+    name: "slipway",
+    note: "ours",
+    initrdBytes: 1234567,
+    runs: [
+      { ...run(10, 300), timeline: [{ name: "runtime", lengthMs: 200 }] },
+      { ...run(20, 100), timeline: [{ name: "runtime", lengthMs: 90 }] },
+      { ...run(30, 200), timeline: [{ name: "runtime", lengthMs: 100 }] },
+    ],
+  },
+  { name: "busybox", note: "a script", initrdBytes: 99, runs: [run(10, 400), run(10, 400), run(10, 100)] },
+];
+
+test("the table has medians, spread and the ratio to the reference, and the timeline below", () => {
+  const lines = tableOf(measured, "busybox").split("\n");
+  assert.match(lines[1] ?? "", /^slipway +200 \(100-300\) +0\.50 +230 \(120-310\) +0\.56 +20 \(10-30\) +2\.00 +1,234,567$/);
+  assert.match(lines[2] ?? "", /^busybox +400 \(100-400\) +1\.00 +410 \(110-410\) +1\.00 +10 \(10-10\) +1\.00 +99$/);
+  assert.ok(lines.includes("  busybox: a script"));
+  assert.match(lines.at(-1) ?? "", /^ {2}runtime +100 +\(90-200\)$/);
+});
+
+test("JSON has each peer's medians and all its runs", () => {
+  const { peers } = JSON.parse(JSON.stringify(jsonOf(measured)));
+  assert.equal(
+    peers.map(({ runs, ...rest }: { runs: unknown[] }) => ({ ...rest, runs: runs.length })),
+    [
+      { name: "slipway", initrdBytes: 1234567, kernelToInitMs: 20, initToExecMs: 200, kernelToExecMs: 230, runs: 3 },
+      { name: "busybox", initrdBytes: 99, kernelToInitMs: 10, initToExecMs: 400, kernelToExecMs: 410, runs: 3 },
+    ],
+  );
+});
+
+test("options", () => {
+  assert.equal(parseOptions([]), { runs: 5, json: false });
+  assert.equal(parseOptions(["--json", "--runs", "7"]), { runs: 7, json: true });
+  assert.equal(parseOptions(["--runs=1"]), { runs: 1, json: false });
+  for (const words of [["--runs"], ["--runs", "0"], ["--runs", "1.5"], ["--runs=101"], ["--quick"], ["5"]])
+    assert.throws(
+      () => parseOptions(words),
+      (error: unknown) => error instanceof Usage,
+    );
+});
+
+test.run();
