@@ -1,25 +1,20 @@
-import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer, type Server } from "node:net";
-import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
-import type { Readable, Writable } from "node:stream";
+import { appendFileSync, mkdirSync } from "node:fs";
+import { basename } from "node:path";
 import { accelerator } from "./accelerator.ts";
 import type { Lock } from "./lock.ts";
 import { type MachineOptions, machineWords } from "./machine-options.ts";
 import { logs } from "./places.ts";
 import { takePlaces } from "./pool.ts";
-import { Qmp } from "./qmp.ts";
+import { type QemuEnd, QemuProcess } from "./qemu-process.ts";
 import { type Line, Transcript } from "./transcript.ts";
 
 /** How QEMU ended. `reason` is QEMU's word where it gave one: "guest-shutdown", "guest-reset"; "killed" after a power cut. */
-export interface MachineEnd {
-  code: number | null;
-  signal: string | null;
-  reason: string;
+export interface MachineEnd extends QemuEnd {
   /** Starts of the machine: the first, and one more for each reset. */
   boots: number;
 }
+
+const resets = ["guest-reset", "host-qmp-system-reset"];
 
 let started = 0;
 
@@ -29,6 +24,9 @@ let started = 0;
  * A power cut is a SIGKILL of QEMU. It models a machine whose memory is lost at that instant and whose disk keeps every
  * write that it completed, flushed or not, in the order in which it completed them. It does not model a disk that loses or
  * reorders what was in its own cache: replay a prefix of `blklogwrites` for that.
+ *
+ * A reset is answered with a new QEMU on the same disks: software emulation keeps its translations of all that ran before,
+ * and a second boot in the same QEMU takes two to four times as long. Only a machine that logs its writes goes on in the same one.
  */
 export class Machine {
   /** What the guest writes on ttyS0. */
@@ -41,20 +39,21 @@ export class Machine {
   readonly exited: Promise<MachineEnd>;
   /** Starts so far. */
   boots = 0;
-  #child: ChildProcessByStdio<Writable, Readable, Readable>;
-  #qmp: Qmp;
-  #began = performance.now();
-  #options: MachineOptions;
-  #name: string;
+  readonly #options: MachineOptions;
+  readonly #accelerator: string[];
+  readonly #name: string;
+  readonly #began = performance.now();
+  readonly #limit: ReturnType<typeof setTimeout>;
+  #process: QemuProcess;
+  #cut = false;
   #panicAt = -1;
   #resetAt = 0;
-  #reason = "";
   #errors = "";
   #failure: Error | null = null;
-  #limit: ReturnType<typeof setTimeout>;
 
   constructor(options: MachineOptions, accelerator: string[], place: Lock) {
     this.#options = options;
+    this.#accelerator = accelerator;
     started += 1;
     this.#name = options.name ?? basename(process.argv[1] ?? "machine").replace(/(\.test)?\.[jt]s$/, "");
     mkdirSync(logs, { recursive: true });
@@ -62,55 +61,52 @@ export class Machine {
     const now = () => performance.now() - this.#began;
     this.console = new Transcript("console", now, (line) => this.#keep("", line));
     this.results = new Transcript("results", now, (line) => this.#keep("results: ", line));
-
-    const sockets = mkdtempSync(join(tmpdir(), "slipway-qemu-"));
-    const results = this.#listen(`${sockets}/results`);
-    this.#qmp = new Qmp(`${sockets}/qmp`, (event, data) => this.#event(event, data));
-    const words = [...accelerator, ...machineWords(options, sockets)];
-    appendFileSync(this.log, `qemu-system-x86_64 ${words.map((word) => (/[\s"']/.test(word) ? `'${word}'` : word)).join(" ")}\n`);
-    this.#child = spawn("setpriv", ["--pdeathsig", "KILL", "--", "qemu-system-x86_64", ...words], {
-      stdio: ["pipe", "pipe", "pipe"],
-    });
-    this.#countBoot();
+    this.#process = this.#start();
     this.#limit = setTimeout(() => {
       this.#fail(`still running after its time limit of ${(options.timeoutMs ?? 120_000) / 1000} s`);
-      this.#child.kill("SIGKILL");
+      this.#kill();
     }, options.timeoutMs ?? 120_000);
-    this.#child.stdin.on("error", () => {});
-    this.#child.stdout.on("data", (bytes: Uint8Array) => this.#receive(bytes));
-    this.#child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      this.#errors += text;
-      appendFileSync(this.log, text.replace(/^(?=.)/gm, "qemu: "));
-    });
-    this.exited = new Promise((resolve) => {
-      this.#child.once("error", (error) => {
-        this.#errors += error.message;
-        resolve({ code: null, signal: null, reason: "not started", boots: 0 });
-      });
-      this.#child.once("close", (code, signal) => {
-        const reason = this.#reason || (signal === "SIGKILL" ? "killed" : "ended");
-        results.finished().then(() => resolve({ code, signal, reason, boots: this.boots }));
-      });
-    });
-    this.exited.then((end) => this.#cleanUp(end, sockets, results.server, place));
+    this.exited = this.#run(place);
   }
 
-  #listen(path: string): { server: Server; finished: () => Promise<void> } {
-    let finish = () => {};
-    let connected = false;
-    const drained = new Promise<void>((resolve) => {
-      finish = resolve;
+  #start(): QemuProcess {
+    this.#countBoot();
+    const wordsFor = (sockets: string) => {
+      const words = [...this.#accelerator, ...machineWords(this.#options, sockets)];
+      if (this.#startsAnew && !this.#options.noReboot) words.push("-no-reboot");
+      appendFileSync(
+        this.log,
+        `qemu-system-x86_64 ${words.map((word) => (/[\s"']/.test(word) ? `'${word}'` : word)).join(" ")}\n`,
+      );
+      return words;
+    };
+    return new QemuProcess(wordsFor, {
+      console: (bytes) => this.#receive(bytes),
+      results: (bytes) => this.results.append(bytes),
+      errors: (text) => {
+        this.#errors += text;
+        appendFileSync(this.log, text.replace(/^(?=.)/gm, "qemu: "));
+      },
+      reset: () => this.#countReset(),
     });
-    const server = createServer((socket) => {
-      connected = true;
-      server.close();
-      socket.on("data", (bytes: Uint8Array) => this.results.append(bytes));
-      socket.on("error", () => {});
-      socket.on("close", finish);
-    });
-    server.listen(path);
-    server.unref();
-    return { server, finished: () => (connected ? drained : Promise.resolve()) };
+  }
+
+  get #startsAnew(): boolean {
+    return !this.#options.disks?.some((disk) => disk.blklogwrites !== undefined);
+  }
+
+  async #run(place: Lock): Promise<MachineEnd> {
+    for (;;) {
+      const end = await this.#process.ended;
+      const restarts = this.#startsAnew && !this.#options.noReboot && resets.includes(end.reason);
+      if (this.#cut || !restarts) return this.#cleanUp({ ...end, boots: end.reason === "not started" ? 0 : this.boots }, place);
+      this.#process = this.#start();
+    }
+  }
+
+  #kill(): void {
+    this.#cut = true;
+    this.#process.kill();
   }
 
   #keep(channel: string, line: Line): void {
@@ -123,13 +119,10 @@ export class Machine {
     if (counter) appendFileSync(counter, ".");
   }
 
-  #event(name: string, data: Record<string, unknown>): void {
-    if (name === "RESET") {
-      // SeaBIOS answers a reset with a second one, to get its memory back as it was
-      if (this.ms - this.#resetAt > 500) this.#countBoot();
-      this.#resetAt = this.ms;
-    }
-    if (name === "SHUTDOWN") this.#reason = typeof data.reason === "string" ? data.reason : "";
+  #countReset(): void {
+    // SeaBIOS answers a reset with a second one, to get its memory back as it was
+    if (this.ms - this.#resetAt > 500) this.#countBoot();
+    this.#resetAt = this.ms;
   }
 
   #receive(bytes: Uint8Array): void {
@@ -142,7 +135,7 @@ export class Machine {
     setTimeout(() => {
       const line = this.console.text.slice(this.#panicAt).split("\n")[0];
       this.#fail(line ?? "Kernel panic");
-      this.#child.kill("SIGKILL");
+      this.#kill();
     }, 300); // what the kernel says next belongs to it
   }
 
@@ -153,18 +146,16 @@ export class Machine {
     this.results.fail(this.#failure);
   }
 
-  #cleanUp(end: MachineEnd, sockets: string, server: Server, place: Lock): void {
+  #cleanUp(end: MachineEnd, place: Lock): MachineEnd {
     clearTimeout(this.#limit);
     this.console.end();
     this.results.end();
-    this.#qmp.close();
-    server.close();
-    rmSync(sockets, { recursive: true, force: true });
     place.release();
     this.#fail(`the machine ended (${end.reason}, QEMU's exit ${end.code ?? end.signal})`);
+    return end;
   }
 
-  /** Milliseconds since QEMU's start. */
+  /** Milliseconds since QEMU's first start. */
   get ms(): number {
     return performance.now() - this.#began;
   }
@@ -195,38 +186,38 @@ export class Machine {
 
   /** Types on the console; "\n" is the Enter key. */
   send(text: string | Uint8Array): void {
-    this.#child.stdin.write(text);
+    this.#process.send(text);
   }
 
   /** Kills QEMU and waits until it is gone. Nothing happens where it is gone already. */
   async cutPower(): Promise<MachineEnd> {
-    this.#child.kill("SIGKILL");
+    this.#kill();
     return this.exited;
   }
 
   /** Presses the reset button. */
   reset(): Promise<void> {
-    return this.#qmp.command("system_reset");
+    return this.#process.qmp.command("system_reset");
   }
 
   /** Presses the power button; the guest decides what happens. */
   powerDown(): Promise<void> {
-    return this.#qmp.command("system_powerdown");
+    return this.#process.qmp.command("system_powerdown");
   }
 
   /** Stops the processors until `resume`. */
   pause(): Promise<void> {
-    return this.#qmp.command("stop");
+    return this.#process.qmp.command("stop");
   }
 
   resume(): Promise<void> {
-    return this.#qmp.command("cont");
+    return this.#process.qmp.command("cont");
   }
 }
 
 /**
  * Starts a machine: waits until one of the places for machines is free, then starts QEMU. The time limit counts from
- * QEMU's start. QEMU ends with this process, however that ends. A restart of the guest goes on in the same QEMU.
+ * QEMU's start. QEMU ends with this process, however that ends.
  * With SLIPWAY_BOOT_COUNTER set, each start of a machine adds a byte to that file.
  */
 export async function startMachine(options: MachineOptions): Promise<Machine> {

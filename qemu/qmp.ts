@@ -4,6 +4,7 @@ import { createServer, type Socket } from "node:net";
 export class Qmp {
   #socket: Socket | null = null;
   #ready: Promise<void>;
+  #drained = Promise.resolve();
   #buffer = "";
   #waiting: ((answer: { error?: { desc?: string } }) => void)[] = [];
 
@@ -19,6 +20,7 @@ export class Qmp {
       const server = createServer((socket) => {
         server.close();
         this.#socket = socket;
+        this.#drained = new Promise((drained) => socket.once("close", () => drained()));
         socket.on("error", () => {});
         socket.setEncoding("utf8").on("data", (chunk: string) => this.#receive(chunk));
         this.#send("qmp_capabilities").then(
@@ -57,6 +59,11 @@ export class Qmp {
   async command(name: string): Promise<void> {
     await this.#ready;
     await this.#send(name);
+  }
+
+  /** Fulfilled when QEMU has closed the connection and all that it sent was heard; at once where it never connected. */
+  finished(): Promise<void> {
+    return this.#drained;
   }
 
   close(): void {
