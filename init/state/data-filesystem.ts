@@ -36,9 +36,13 @@ export function mountDataFilesystem(kernel: Kernel, device: Path, filesystem: Da
   }
 }
 
-/** Takes the mount at `place` away, so that the running system has no way to the other generations; binds from it stay. */
+/**
+ * Takes the mount at `place` away, and the directory with it, so that the running system has no way to the other
+ * generations; binds from it stay.
+ */
 export function detachDataFilesystem(kernel: Kernel, place: string): void {
   kernel.unmount(place, MNT.DETACH | MNT.NOFOLLOW);
+  kernel.remove(place, { directory: true });
 }
 
 /**
