@@ -34,7 +34,10 @@ async function measure(runs: number): Promise<{ measured: Measured[]; machine: s
     checkMounts(mounts);
   }
   const emulation = (await accelerator(ground.kernel.kernel)).join(" ");
-  const machine = `Kernel ${ground.kernel.version}, ${memoryMiB} MiB, 1 processor, QEMU ${emulation}; ${runs} boots each, in turn.`;
+  const machine = [
+    `Kernel ${ground.kernel.version}, ${memoryMiB} MiB, 1 processor, QEMU ${emulation}; ${runs} boots each, in turn.`,
+    `Debian in ${ground.rootType}, committed; all leave the same mounts and load ${ground.modules.join(", ")}, with what these need.`,
+  ].join("\n");
   return { measured: contestants.map(({ measured }) => measured), machine };
 }
 
