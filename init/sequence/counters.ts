@@ -89,12 +89,19 @@ export class Counters {
     return chooseSlot(this.#record, facts, this.#policy, this.condition);
   }
 
-  /** Counts a try of `slot` and makes that durable. False when it could not be, and the slot may not boot uncounted. */
+  /**
+   * Counts a try of `slot` and makes that durable. False when only this showed that the record cannot be written: nothing is
+   * counted then, and {@link choose} says which slot may boot all the same.
+   */
   count(slot: SlotName): boolean {
     const wasWritable = this.writable;
-    this.#record = countTry(this.#record, slot);
+    const before = this.#record;
+    this.#record = countTry(before, slot);
     this.#startedUnixMs = this.#launch.kernel.now().unixMs;
-    if (!this.#write() && wasWritable) return false;
+    if (!this.#write() && wasWritable) {
+      this.#record = before;
+      return false;
+    }
     this.#journal("counted", "running", null);
     return true;
   }
@@ -134,12 +141,6 @@ export class Counters {
     this.#launch.log.error(`slot ${slot} failed: ${failure.reason}`);
     this.#write();
     this.#journal(stage, "failed", failure.reason);
-  }
-
-  /** A slot is passed over without an attempt of its own. */
-  passOver(slot: SlotName, reason: string): void {
-    this.#failed.set(slot, reason);
-    this.#launch.log.error(`slot ${slot} is passed over: ${reason}`);
   }
 
   /** The last write before the system takes over. */

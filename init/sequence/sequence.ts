@@ -44,21 +44,17 @@ export async function launch(kernel: Kernel, log: Log, preinit: string): Promise
     const selection = counters.choose();
     for (const note of selection.notes) boot.warnOnce(note);
     if (selection.slot === null) return recover(boot, counters, selection, passed);
-    const ready = await trySlot(boot, devices, counters, selection, passed);
+    boot.log.info(`slot ${selection.slot}: ${selection.why}`);
+    if (!counters.count(selection.slot)) continue;
+    const attempt = new SlotAttempt(boot, devices, counters, selection.slot);
+    const ready = await trySlot(boot, counters, attempt, selection, passed);
     if (ready !== null) switchRoot(kernel, ready.init, words.initArguments);
     passed.push({ slot: selection.slot, reason: counters.failed.get(selection.slot) ?? "unknown" });
   }
 }
 
-/** Counts a try of the selected slot and prepares everything up to the handover. Null when it failed, with the reason recorded. */
-async function trySlot(boot: Launch, devices: Devices, counters: Counters, selection: Selection, passed: Skipped[]) {
-  const slot = selection.slot ?? "";
-  boot.log.info(`slot ${slot}: ${selection.why}`);
-  if (!counters.count(slot)) {
-    counters.passOver(slot, "its try could not be counted: the boot record cannot be written");
-    return null;
-  }
-  const attempt = new SlotAttempt(boot, devices, counters, slot);
+/** Prepares everything up to the handover to the slot that was counted. Null when it failed, with the reason recorded. */
+async function trySlot(boot: Launch, counters: Counters, attempt: SlotAttempt, selection: Selection, passed: Skipped[]) {
   try {
     const ready = await attempt.prepare();
     await boot.part("handover", () => prepareHandover(boot, counters, ready, selection, passed));

@@ -172,6 +172,19 @@ test("the boot record cannot be written: a committed slot boots, a trial never",
   golden("record-unwritable", boot);
 });
 
+test("the record turns out unwritable at the only slot, which is committed: it boots uncounted", async () => {
+  const world = new World({ a: v1 });
+  await world.boot();
+  world.commitAndShutDown("a", v1.id);
+  for (let again = 0; again < 2; again++) {
+    const kernel = world.kernel();
+    kernel.failOn({ call: "write", match: /vda1", record/, code: "EIO" });
+    const boot = await world.boot(kernel);
+    assert.is(boot.root, "/dev/vda2", boot.end);
+    assert.equal(report(boot).record, { condition: "valid", writable: false, device: "/dev/vda1" });
+  }
+});
+
 test("the disk is write-protected", async () => {
   const world = await plainTrial();
   const kernel = world.kernel();
