@@ -32,20 +32,25 @@ interface Found {
   entry: JournalEntry;
 }
 
-function journalEntry(payload: Uint8Array): JournalEntry | null {
+/** The entry that `value` is; `where` names it in messages. Throws BadInput naming the key that is missing, unknown or wrong. */
+export function journalEntry(value: unknown, where: string): JournalEntry {
+  const keys = ["attempt", "slot", "imageId", "trial", "stage", "outcome", "reason", "startedUnixMs"];
+  const fields = new Fields(value, where, keys);
+  return {
+    attempt: fields.integer("attempt", 1, Number.MAX_SAFE_INTEGER),
+    slot: nameOf(fields, "slot"),
+    imageId: fields.nullable("imageId", () => imageIdOf(fields, "imageId")),
+    trial: flagOf(fields, "trial"),
+    stage: stageOf(fields, "stage"),
+    outcome: fields.oneOf("outcome", OUTCOMES),
+    reason: fields.nullable("reason", () => reasonOf(fields, "reason")),
+    startedUnixMs: countOf(fields, "startedUnixMs"),
+  };
+}
+
+function decodeEntry(payload: Uint8Array): JournalEntry | null {
   try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
-    const fields = new Fields(value, "", ["attempt", "slot", "imageId", "trial", "stage", "outcome", "reason", "startedUnixMs"]);
-    return {
-      attempt: fields.integer("attempt", 1, Number.MAX_SAFE_INTEGER),
-      slot: nameOf(fields, "slot"),
-      imageId: fields.nullable("imageId", () => imageIdOf(fields, "imageId")),
-      trial: flagOf(fields, "trial"),
-      stage: stageOf(fields, "stage"),
-      outcome: fields.oneOf("outcome", OUTCOMES),
-      reason: fields.nullable("reason", () => reasonOf(fields, "reason")),
-      startedUnixMs: countOf(fields, "startedUnixMs"),
-    };
+    return journalEntry(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload)), "");
   } catch {
     return null;
   }
@@ -54,7 +59,7 @@ function journalEntry(payload: Uint8Array): JournalEntry | null {
 function frameAt(bytes: Uint8Array, index: number): Found | null {
   const start = index * RECORD_LAYOUT.journalEntrySize;
   const { frame } = decodeFrame("journal", bytes.subarray(start, start + RECORD_LAYOUT.journalEntrySize));
-  const entry = frame && journalEntry(frame.payload);
+  const entry = frame && decodeEntry(frame.payload);
   return frame && entry ? { sequence: frame.sequence, entry } : null;
 }
 

@@ -44,6 +44,12 @@ export const table: Entry[] = [
     load: () => import("./activate.ts"),
   },
   {
+    name: "boot",
+    summary: "with --explain: print what PID 1 would do on this machine, and why",
+    group: "boot",
+    load: () => import("./boot.ts"),
+  },
+  {
     name: "shutdown-credit",
     summary: "for a unit: note that this boot ends cleanly",
     group: "boot",

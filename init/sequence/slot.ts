@@ -110,7 +110,7 @@ export class SlotAttempt {
 }
 
 /** Only a failed proof makes a slot damaged; a device that is missing or fails says nothing about the image. */
-function failureOf(error: unknown): Failure {
+export function failureOf(error: unknown): Failure {
   const reason = error instanceof Error ? error.message : String(error);
   const ofDevice = error instanceof DeviceFailure || (error instanceof KernelError && error.code === "EIO");
   return { kind: ofDevice ? "device" : "boot", reason };

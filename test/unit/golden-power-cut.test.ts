@@ -1,7 +1,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { recordText } from "../../init/explain/record-text.ts";
 import { image } from "./golden-machine.ts";
-import { recordText, World } from "./golden-world.ts";
+import { World } from "./golden-world.ts";
 
 const [v1, v2] = [image(1), image(2)];
 const unsyncedFates = ["kept", "lost"] as const;

@@ -6,7 +6,7 @@ import { bootRecord } from "../../boot/record/shape.ts";
 import { encodeRecord, RECORD_LAYOUT, readRecord } from "../../boot/record/store.ts";
 import { type Policy, policyOf } from "../../boot/selection/policy.ts";
 import { activate, commitSlot, endCleanly } from "../../boot/selection/running.ts";
-import { byPriority, slotOf } from "../../boot/selection/slots.ts";
+import { recordText } from "../../init/explain/record-text.ts";
 import { MS } from "../../init/kernel/constants.ts";
 import { BlockDevice } from "../../init/kernel/recording/memory-devices.ts";
 import { device, type Tree } from "../../init/kernel/recording/memory-tree.ts";
@@ -190,20 +190,6 @@ function describeRecord(bytes: Uint8Array): string | null {
   if (record) return `record ${record.sequence}: ${recordText(bootRecord(text(record.payload)))}`;
   const journal = decodeFrame("journal", bytes).frame;
   return journal ? `journal ${journal.sequence}: ${shortJson(text(journal.payload))}` : null;
-}
-
-/** "attempt 3 of b on trial: counted; b trial 2 0123456789ab, a committed 10 ba9876543210; …", best slot first. */
-export function recordText(record: BootRecord): string {
-  const { attempt, lastCommitted } = record;
-  const slots = byPriority(record).map((name) => {
-    const { state, tries, imageId, damaged, reason } = slotOf(record, name);
-    const why = damaged ?? reason;
-    return `${name} ${state} ${tries} ${imageId?.slice(0, 12) ?? "no image"}${why === null ? "" : ` (${why})`}`;
-  });
-  const trying = attempt && `attempt ${attempt.number} of ${attempt.slot}${attempt.trial ? " on trial" : ""}: ${attempt.stage}`;
-  const clean = attempt?.cleanEnd ? ", closed" : "";
-  const counts = `unclean ${record.uncleanEnds}, exhausted ${record.exhausted}, quarantined ${record.quarantined.length}`;
-  return `${trying ?? "no attempt"}${clean}; ${slots.join(", ")}; committed ${lastCommitted?.slot ?? "none"}; ${counts}`;
 }
 
 /** JSON without white space, long hex numbers cut, and times left out. */

@@ -1,0 +1,38 @@
+import type { BlockDevice } from "../../boot/devices/block-device.ts";
+import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import { readOnlyOptions } from "../../boot/slot-image.ts";
+import { LAYOUT } from "../../state-ops/layout.ts";
+import { O } from "../kernel/constants.ts";
+import { withOpen } from "../kernel/files.ts";
+import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
+import { exists, readText } from "../state/beneath.ts";
+import { readGenerations } from "../state/data-filesystem.ts";
+import type { DataContent, DataFacts } from "./facts.ts";
+import type { ReadOnlyMounts } from "./read-only-mounts.ts";
+
+const TEXT_LIMIT = 64 * 1024;
+
+function readContent(kernel: Kernel, root: Descriptor, slots: readonly string[]): DataContent {
+  const laidOut = exists(kernel, root, LAYOUT.slots) && exists(kernel, root, LAYOUT.generations);
+  const empty = { pointers: Object.fromEntries(slots.map((slot) => [slot, null])), generations: [] };
+  const layout = exists(kernel, root, LAYOUT.file) ? (readText(kernel, root, LAYOUT.file, TEXT_LIMIT) ?? "") : null;
+  return { layout, ...(laidOut ? readGenerations(kernel, root, slots) : empty) };
+}
+
+/** What the data partition holds. What cannot be looked at is said, never thrown. */
+export function gatherData(kernel: Kernel, mounts: ReadOnlyMounts, device: BlockDevice, slots: readonly string[]): DataFacts {
+  const nothing = { fault: null, filesystem: null, uuid: null, content: null, unknown: null };
+  try {
+    const read = (fd: Descriptor) => readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n));
+    const superblock = withOpen(kernel, device.path, O.RDONLY, read);
+    if (superblock === null) return nothing;
+    const { type, uuid } = superblock;
+    const options = readOnlyOptions(type);
+    if (options === null) return { ...nothing, filesystem: type, uuid };
+    const { value, unknown } = mounts.look(device, type, options, (root) => readContent(kernel, root, slots));
+    return { fault: null, filesystem: type, uuid, content: value, unknown };
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    return { ...nothing, fault: error.message };
+  }
+}

@@ -1,0 +1,56 @@
+import type { BlockDevice } from "../../boot/devices/block-device.ts";
+import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import { readOnlyOptions } from "../../boot/slot-image.ts";
+import { O } from "../kernel/constants.ts";
+import { withOpen } from "../kernel/files.ts";
+import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
+import { missingMountPoints } from "../sequence/handover.ts";
+import { readImageControlText } from "../sequence/image.ts";
+import { moduleVersions, USUAL_PLACES, whyNotInit } from "../sequence/next-init.ts";
+import { failureOf } from "../sequence/slot.ts";
+import { readImageId } from "../store/image-id.ts";
+import type { ImageFacts, RootFacts } from "./facts.ts";
+import type { ReadOnlyMounts } from "./read-only-mounts.ts";
+
+/** What is in the root of an image. `asked` is `init=` of the command line. */
+function readRoot(kernel: Kernel, root: Descriptor, asked: string | null): RootFacts {
+  const places = [...new Set([...(asked === null ? [] : [asked]), ...USUAL_PLACES])];
+  return {
+    missingMountPoints: missingMountPoints(kernel, root),
+    modules: [...moduleVersions(kernel, root)],
+    inits: Object.fromEntries(places.map((path) => [path, whyNotInit(kernel, root, path)])),
+    control: readImageControlText(kernel, root),
+  };
+}
+
+/**
+ * What a slot's device holds. The running slot is looked at from "/", others are mounted read-only where nobody else sees
+ * it. What cannot be looked at is said, never thrown.
+ *
+ * @param running whether this is the slot that runs
+ */
+export function gatherImage(
+  kernel: Kernel,
+  mounts: ReadOnlyMounts,
+  device: BlockDevice,
+  running: boolean,
+  asked: string | null,
+): ImageFacts {
+  const nothing = { fault: null, imageId: null, filesystem: null, root: null, unknown: null };
+  try {
+    const imageId = readImageId(kernel, device.path);
+    if (imageId === null) return nothing;
+    const read = (fd: Descriptor) => readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n));
+    const filesystem = withOpen(kernel, device.path, O.RDONLY, read)?.type ?? null;
+    const known = { ...nothing, imageId, filesystem };
+    const options = readOnlyOptions(filesystem);
+    if (filesystem === null || options === null) return known;
+    const look = (root: Descriptor) => readRoot(kernel, root, asked);
+    if (running) return { ...known, root: withOpen(kernel, "/", O.RDONLY | O.DIRECTORY, look) };
+    const { value, unknown } = mounts.look(device, filesystem, options, look);
+    return { ...known, root: value, unknown };
+  } catch (error) {
+    if (error instanceof KernelError && (error.code === "EACCES" || error.code === "EPERM")) throw error;
+    return { ...nothing, fault: failureOf(error) };
+  }
+}

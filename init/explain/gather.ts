@@ -1,0 +1,148 @@
+import type { BlockDevice } from "../../boot/devices/block-device.ts";
+import { type DeviceReference, parseReference } from "../../boot/devices/reference.ts";
+import { matching } from "../../boot/devices/resolve.ts";
+import { applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
+import { RUN } from "../../boot/report.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
+import { BadInput, Refusal } from "../../state-ops/outcome.ts";
+import { readControl } from "../../state-ops/read-control.ts";
+import { readReport } from "../commands/read-facts.ts";
+import { needsOf, scanBlockDevices } from "../devices/scan.ts";
+import { exists, readText, readTextIfThere } from "../kernel/files.ts";
+import { type Kernel, KernelError } from "../kernel/kernel.ts";
+import { kernelRelease } from "../sequence/next-init.ts";
+import { WATCHDOG } from "../sequence/watchdog.ts";
+import { BootRecordStore } from "../store/boot-record.ts";
+import { openRecordDevice } from "../store/record-device.ts";
+import type { BootFacts, MachineFacts, RecordFacts } from "./facts.ts";
+import { gatherData } from "./gather-data.ts";
+import { gatherImage } from "./gather-image.ts";
+import { ReadOnlyMounts } from "./read-only-mounts.ts";
+import { Search } from "./search.ts";
+
+/** What the caller says instead of the machine. */
+export interface GatherOptions {
+  /** Path of the control file; null: the one that this boot was by, else the one of an initrd's own tree. */
+  control: string | null;
+  /** Null: /proc/cmdline. */
+  commandLine: string | null;
+}
+
+const CONTROLS = [RUN.control, "/etc/slipway/control.json"];
+
+/**
+ * The facts of this machine, read without changing anything: no device is opened for writing, and what is mounted is
+ * mounted read-only where nobody else sees it.
+ *
+ * @throws BadInput for a control file that is none, Refusal where there is none or the devices may not be read
+ */
+export function gatherFacts(kernel: Kernel, options: GatherOptions): BootFacts {
+  const text = readControlText(kernel, options.control);
+  const control = readControl(text);
+  const commandLine = options.commandLine ?? readText(kernel, "/proc/cmdline");
+  try {
+    return { control: text, commandLine, ...gatherMachine(kernel, control, commandLine) };
+  } catch (error) {
+    if (!(error instanceof KernelError) || (error.code !== "EACCES" && error.code !== "EPERM")) throw error;
+    throw new Refusal(`${error.message}; run this as root, or give captured facts with --facts DIR`);
+  }
+}
+
+function readControlText(kernel: Kernel, path: string | null): string {
+  for (const candidate of path === null ? CONTROLS : [path]) {
+    const text = readTextIfThere(kernel, candidate);
+    if (text !== null) return text;
+  }
+  if (path !== null) throw new BadInput(`cannot read the control file ${path}`);
+  throw new Refusal(`there is no control file at ${CONTROLS.join(" or ")}; name one with --control FILE`);
+}
+
+function gatherMachine(kernel: Kernel, control: ControlFile, commandLine: string): Omit<BootFacts, "control" | "commandLine"> {
+  const running = readRunning(kernel);
+  const recordReference = parseReference(control.bootRecord.device);
+  const { devices } = scanBlockDevices(kernel, needsOf(references(control)));
+  const candidates = matching(devices, recordReference);
+  const records = Object.fromEntries(candidates.map((device) => [device.name, gatherRecord(kernel, device)]));
+  const conditions = new Map(Object.entries(records).map(([name, facts]) => [name, facts.condition]));
+  const search = new Search(control, devices, conditions);
+  const found = search.findRecord();
+  const facts: Omit<BootFacts, "control" | "commandLine"> = {
+    machine: machineFacts(kernel, running),
+    devices,
+    records,
+    images: {},
+    data: {},
+  };
+  if (found.ambiguous !== null) return facts;
+  const words = applyLock(parseCommandLine(commandLine), control.commandLine === "locked");
+  const mounts = new ReadOnlyMounts(kernel);
+  for (const { name, device: reference } of control.slots) {
+    const resolution = search.find(name, reference);
+    if (!("found" in resolution)) continue;
+    const device = resolution.found;
+    facts.images[device.name] = gatherImage(kernel, mounts, device, device.path === running?.device, words.init);
+  }
+  const data = control.data === null ? null : search.find("data", control.data.device);
+  if (data !== null && "found" in data) {
+    const slots = control.slots.map(({ name }) => name);
+    facts.data[data.found.name] = gatherData(kernel, mounts, data.found, slots);
+  }
+  return facts;
+}
+
+function references(control: ControlFile): DeviceReference[] {
+  const texts = [
+    control.bootRecord.device,
+    ...control.slots.map(({ device }) => device),
+    ...(control.disk === null ? [] : [control.disk]),
+    ...(control.data === null ? [] : [control.data.device]),
+  ];
+  return texts.map(parseReference);
+}
+
+interface Running {
+  attempt: number;
+  slot: string;
+  device: string;
+}
+
+/** Null where slipway did not boot this machine, or its report cannot be read. */
+function readRunning(kernel: Kernel): Running | null {
+  const text = readTextIfThere(kernel, RUN.report);
+  if (text === null) return null;
+  try {
+    const { attempt, slot, slotDevice } = readReport(text);
+    return { attempt, slot, device: slotDevice };
+  } catch {
+    return null;
+  }
+}
+
+function machineFacts(kernel: Kernel, running: Running | null): MachineFacts {
+  return {
+    kernelRelease: kernelRelease(kernel),
+    unixMs: kernel.now().unixMs,
+    watchdog: exists(kernel, WATCHDOG),
+    running: running === null ? null : { attempt: running.attempt, slot: running.slot },
+  };
+}
+
+/** Reads both copies and the journal. Throws KernelError where that is forbidden. */
+function gatherRecord(kernel: Kernel, device: BlockDevice): RecordFacts {
+  const unwritable = device.readOnly ? `${device.path} is read-only; is the disk write-protected?` : null;
+  try {
+    const store = new BootRecordStore(kernel, openRecordDevice(kernel, device.path, "look"));
+    try {
+      const { record: reading, journal } = store.read();
+      const { condition, record, sequence, nextCopy, reason } = reading;
+      return { fault: null, unwritable, condition, sequence, nextCopy, reason, record, journal };
+    } finally {
+      store.close();
+    }
+  } catch (error) {
+    if (error instanceof KernelError && (error.code === "EACCES" || error.code === "EPERM")) throw error;
+    const fault = error instanceof Error ? error.message : String(error);
+    const nothing = { sequence: 0, nextCopy: 0 as const, reason: null, record: null, journal: [] };
+    return { fault, unwritable, condition: "unreadable", ...nothing };
+  }
+}

@@ -1,0 +1,179 @@
+import type { CommandLine } from "../../boot/kernel-command-line.ts";
+import type { Stage } from "../../boot/record/record.ts";
+import type { Failure } from "../../boot/selection/attempt.ts";
+import type { Selection } from "../../boot/selection/select.ts";
+import { slotOf } from "../../boot/selection/slots.ts";
+import { checkRoot, imageMount, noImage } from "../../boot/slot-image.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
+import { MNT, MS } from "../kernel/constants.ts";
+import { checkImageControl, NEW_ROOT } from "../sequence/image.ts";
+import { chooseInit, foreignAmong } from "../sequence/next-init.ts";
+import type { BootFacts, ImageFacts, RootFacts } from "./facts.ts";
+import type { SlotPlan, StatePlan } from "./plan-shape.ts";
+import { planSlotState } from "./plan-state.ts";
+import type { PlannedRecord } from "./planned-record.ts";
+import type { Search } from "./search.ts";
+
+/** What all parts of one planned boot share. */
+export interface Planning {
+  facts: BootFacts;
+  control: ControlFile;
+  words: CommandLine;
+  search: Search;
+  record: PlannedRecord;
+  warnings: string[];
+  unknown: string[];
+}
+
+/** A slot is left, and how the sequence would class the reason. */
+class SlotFailure extends Error {
+  constructor(
+    readonly kind: Failure["kind"],
+    reason: string,
+  ) {
+    super(reason);
+  }
+}
+
+/** A slot whose image nobody could look into is taken to hold what the record says, and a usual init. */
+const PRESUMED_INIT = "/sbin/init";
+
+/** Plans the attempt on the selected slot: counted, looked at, mounted, its state laid, as far as it comes. */
+export function planSlot(planning: Planning, selection: Selection, slot: string): SlotPlan {
+  const { record } = planning;
+  const triesBefore = slotOf(record.record, slot).tries;
+  record.count(slot);
+  const plan: SlotPlan = {
+    slot,
+    why: selection.why,
+    skipped: selection.skipped,
+    attempt: {
+      number: record.attempt,
+      trial: record.trial,
+      triesBefore,
+      triesAfter: slotOf(record.record, slot).tries,
+      counted: record.writable,
+    },
+    device: null,
+    imageId: null,
+    checks: [],
+    init: null,
+    state: null,
+    failure: null,
+    effects: { count: record.takeEffects(), image: [], state: [], leave: [] },
+  };
+  let stage: Stage = "counted";
+  try {
+    const root = openImage(planning, plan, () => {
+      stage = "image";
+    });
+    plan.init = checkImage(planning, plan, root);
+    stage = "state";
+    plan.state = layState(planning, plan, root);
+  } catch (error) {
+    leave(planning, plan, stage, error);
+  }
+  return plan;
+}
+
+/** Finds the slot's image and mounts it. Returns what is known of its root; null where nothing is. */
+function openImage(planning: Planning, plan: SlotPlan, onImage: () => void): RootFacts | null {
+  const { control, search, record, facts } = planning;
+  const { slot } = plan;
+  const definition = control.slots.find(({ name }) => name === slot);
+  if (definition === undefined) throw new Error(`slot ${slot} is not in the control file`);
+  const resolution = search.find(`slot ${slot}`, definition.device);
+  if (!("found" in resolution)) {
+    throw new SlotFailure("device", "missing" in resolution ? resolution.missing : resolution.ambiguous);
+  }
+  const { path, name } = resolution.found;
+  plan.device = path;
+  const image = facts.images[name] ?? presumed(planning, slot, path);
+  if (image.fault !== null) throw new SlotFailure(image.fault.kind, image.fault.reason);
+  if (image.imageId === null) throw new Error(noImage(path));
+  plan.imageId = image.imageId;
+  const note = record.identify(slot, image.imageId);
+  plan.effects.image.push(...record.takeEffects());
+  if (note !== null) planning.warnings.push(note);
+  onImage();
+  plan.effects.image.push({ do: "set-read-only", device: path });
+  const { type, options } = imageMount(path, image.filesystem);
+  plan.effects.image.push({ do: "mount", source: path, target: NEW_ROOT, type, flags: MS.RDONLY, data: options });
+  plan.checks.push(`${path} holds image ${image.imageId.slice(0, 12)}, ${type}`);
+  if (image.root === null) {
+    planning.unknown.push(`what is in slot ${slot} (${path}): ${image.unknown ?? "nobody looked"}; taken to be sound`);
+  }
+  return image.root;
+}
+
+/** The facts do not speak of a device: it is taken to hold what the record says. */
+function presumed(planning: Planning, slot: string, path: string): ImageFacts {
+  const imageId = slotOf(planning.record.record, slot).imageId ?? "0".repeat(64);
+  const unknown = `the facts do not speak of ${path}`;
+  return { fault: null, imageId, filesystem: "erofs", root: null, unknown };
+}
+
+/** The checks before the state. Returns the path of the init. */
+function checkImage(planning: Planning, plan: SlotPlan, root: RootFacts | null): string {
+  const { facts, words, record, warnings } = planning;
+  if (root === null) return words.init ?? PRESUMED_INIT;
+  const foreignModules = foreignAmong(facts.machine.kernelRelease, root.modules);
+  const foreign = checkRoot({ missing: root.missingMountPoints, foreignModules }, record.trial);
+  plan.checks.push("the root has the directories that the handover needs");
+  if (foreign === null) plan.checks.push(modulesSentence(facts.machine.kernelRelease, root));
+  else warnings.push(`slot ${plan.slot}: ${foreign}`);
+  const { path, warnings: passedOver } = chooseInit(words.init, (place) => whyNot(planning, root, place));
+  warnings.push(...passedOver);
+  plan.checks.push(`${path} can be executed`);
+  return path;
+}
+
+function modulesSentence(release: string, root: RootFacts): string {
+  const own = root.modules.find(({ names }) => names.includes(release));
+  return own === undefined ? "the root has no kernel modules" : `${own.directory} has modules for the kernel ${release}`;
+}
+
+function whyNot(planning: Planning, root: RootFacts, path: string): string | null {
+  if (Object.hasOwn(root.inits, path)) return root.inits[path] ?? null;
+  planning.unknown.push(`whether ${path} can be executed: the facts do not speak of it; taken to be so`);
+  return null;
+}
+
+function layState(planning: Planning, plan: SlotPlan, root: RootFacts | null): StatePlan | null {
+  const { control, facts, search, warnings, unknown } = planning;
+  const { record, attempt, trial, previous } = planning.record;
+  if (root === null) {
+    unknown.push(`the state of slot ${plan.slot}: its image's control file is unknown`);
+    return null;
+  }
+  return planSlotState({
+    control,
+    imageControl: checkImageControl(root.control, control),
+    slot: plan.slot,
+    imageId: plan.imageId ?? "",
+    attempt,
+    trial,
+    previousEnd: previous?.ended ?? (attempt > 1 ? "clean" : "none"),
+    committed: record.lastCommitted,
+    knownData: record.dataFilesystem,
+    findDevice: () => search.find("the data filesystem", control.data?.device ?? ""),
+    dataOf: (name) => facts.data[name] ?? null,
+    effects: plan.effects.state,
+    warnings,
+    unknown,
+  });
+}
+
+/** The slot failed: nothing of it stays mounted, and the record says why. */
+function leave(planning: Planning, plan: SlotPlan, stage: Stage, error: unknown): void {
+  const reason = error instanceof Error ? error.message : String(error);
+  const kind = error instanceof SlotFailure ? error.kind : "boot";
+  plan.effects.image.push(...planning.record.takeEffects());
+  if (plan.effects.image.some((effect) => effect.do === "mount")) {
+    plan.effects.leave.push({ do: "unmount", target: NEW_ROOT, flags: MNT.DETACH });
+  }
+  planning.record.fail(plan.slot, { kind, reason });
+  plan.effects.leave.push(...planning.record.takeEffects());
+  plan.failure = { stage, kind, reason };
+  plan.init = null;
+}

@@ -1,0 +1,182 @@
+import type { Resolution } from "../../boot/devices/resolve.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
+import { checkDataFilesystem, keepsState, otherDataFilesystem, planStateWithout } from "../../state-ops/data-use.ts";
+import { type GenerationFacts, type GenerationPlan, planGeneration } from "../../state-ops/generation-plan.ts";
+import { generationName, generationPath, LAYOUT, slotPointer, temporaryGeneration } from "../../state-ops/layout.ts";
+import type { BindStep, OverlayStep, StateStep, TmpfsStep } from "../../state-ops/state-plan.ts";
+import { MNT, MS } from "../kernel/constants.ts";
+import { NEW_ROOT } from "../sequence/image.ts";
+import { DATA_PLACE } from "../sequence/state.ts";
+import { checkLayout } from "../state/data-filesystem.ts";
+import { flagsOf, memoryFiles, overlayOptions } from "../state/lay-step.ts";
+import type { DataFacts } from "./facts.ts";
+import type { Effect, StatePlan } from "./plan-shape.ts";
+
+/** Whose state is planned, and what the planned record knows of it. */
+export interface PlannedState extends Omit<GenerationFacts, "controlDigest" | "pointers" | "generations"> {
+  /** The initrd's control file. */
+  control: ControlFile;
+  /** The image's; null where it has none. */
+  imageControl: ControlFile | null;
+  attempt: number;
+  /** UUID that the record knows. */
+  knownData: string | null;
+  findDevice(): Resolution;
+  /** What is known of a device, by its name; null where the facts do not speak of it. */
+  dataOf(name: string): DataFacts | null;
+  effects: Effect[];
+  warnings: string[];
+  unknown: string[];
+}
+
+/** Takes the data filesystem's own mount away; binds from it stay. */
+export const unmountData: Effect = { do: "unmount", target: DATA_PLACE, flags: MNT.DETACH | MNT.NOFOLLOW };
+
+/** A generation whose number nobody knows. */
+const UNKNOWN_GENERATION = `${LAYOUT.generations}/UNKNOWN`;
+
+/** What would be done about the state, in the order of the sequence. Throws Error where a required store cannot be had. */
+export function planSlotState(order: PlannedState): StatePlan {
+  const { imageControl, slot, warnings } = order;
+  if (imageControl === null) {
+    warnings.push(`the image in slot ${slot} has no control file: it gets no writable state; compile one into it`);
+    return stateless("the image has no control file, so it gets no writable state");
+  }
+  const { operators } = imageControl;
+  const kept = keepsState(operators);
+  const { found, missing } = kept ? openData(order) : { found: null, missing: null };
+  const generation = found === null ? null : generationOf(order, found.facts, imageControl.digest);
+  const steps = planStateWithout(operators, { generation: generation?.path ?? null, slot }, missing);
+  for (const step of steps) order.effects.push(...stepEffects(step));
+  const degraded = steps.flatMap((step) =>
+    step.do === "tmpfs" && step.degraded ? [{ path: `/${step.path}`, reason: "there is no data filesystem to keep it on" }] : [],
+  );
+  for (const { path, reason } of degraded) warnings.push(`${path} is degraded to memory: ${reason}`);
+  const why = kept ? (generation?.why ?? `no data filesystem: ${missing}`) : "the image keeps nothing beyond a boot";
+  return {
+    data: found?.device ?? null,
+    dataFilesystem: found?.facts.uuid ?? null,
+    generation: generation?.plan ?? null,
+    why,
+    steps,
+    degraded,
+  };
+}
+
+function stateless(why: string): StatePlan {
+  return { data: null, dataFilesystem: null, generation: null, why, steps: [], degraded: [] };
+}
+
+interface FoundData {
+  device: string;
+  facts: DataFacts;
+}
+
+function openData(order: PlannedState): { found: FoundData | null; missing: string | null } {
+  if (order.control.data === null) return { found: null, missing: "the control file has no data:" };
+  try {
+    return { found: mountData(order, order.control.data), missing: null };
+  } catch (error) {
+    const missing = error instanceof Error ? error.message : String(error);
+    order.warnings.push(`no data filesystem: ${missing}`);
+    return { found: null, missing };
+  }
+}
+
+function mountData(order: PlannedState, data: NonNullable<ControlFile["data"]>): FoundData {
+  const resolution = order.findDevice();
+  if (!("found" in resolution)) {
+    throw new Error("missing" in resolution ? resolution.missing : resolution.ambiguous);
+  }
+  const { path, name } = resolution.found;
+  const unknown = `the facts do not speak of ${path}`;
+  const facts = order.dataOf(name) ?? { fault: null, filesystem: data.filesystem, uuid: order.knownData, content: null, unknown };
+  if (facts.fault !== null) throw new Error(facts.fault);
+  checkDataFilesystem(path, facts.filesystem, data);
+  const uuid = facts.uuid ?? "unknown";
+  const other = otherDataFilesystem(uuid, order.knownData);
+  if (other !== null) order.warnings.push(other);
+  const flags = MS.NOSUID | MS.NODEV | MS.NOATIME;
+  order.effects.push({ do: "mount", source: path, target: DATA_PLACE, type: data.filesystem, flags, data: "" });
+  try {
+    const layout = facts.content?.layout ?? null;
+    if (layout !== null) order.warnings.push(...checkLayout(layout, uuid));
+  } catch (error) {
+    order.effects.push(unmountData);
+    throw error;
+  }
+  return { device: path, facts: { ...facts, uuid } };
+}
+
+/** The slot's generation: where it is, and what is made durable of it. */
+function generationOf(order: PlannedState, facts: DataFacts, controlDigest: string) {
+  const { slot, imageId, trial, previousEnd, committed, attempt } = order;
+  if (facts.content === null) {
+    order.unknown.push(`which generation slot ${slot} gets: ${facts.unknown ?? "nobody looked"}`);
+    return { plan: null, path: UNKNOWN_GENERATION, why: `the generation is unknown: ${facts.unknown ?? "nobody looked"}` };
+  }
+  const { generations } = facts.content;
+  const slots = order.control.slots.map(({ name }) => name);
+  const pointers = Object.fromEntries(slots.map((name) => [name, facts.content?.pointers[name] ?? null]));
+  const plan = planGeneration({ slot, imageId, controlDigest, trial, previousEnd, committed, pointers, generations });
+  if (plan.reason !== null) order.warnings.push(plan.reason);
+  order.effects.push(...generationEffects(plan, slot, pointers[slot] ?? null, attempt));
+  return { plan, path: generationPath(numberOf(plan)), why: plan.why };
+}
+
+/** The generation that a plan ends with. */
+export function numberOf(plan: GenerationPlan): number {
+  return plan.do === "continue" ? plan.generation : plan.to;
+}
+
+/** "000017"; null where it is unknown or there is none. */
+export function generationLabel(plan: GenerationPlan | null): string | null {
+  return plan === null ? null : generationName(numberOf(plan));
+}
+
+/** The renames that make a generation and the pointer to it real; what is built aside before them counts for nothing. */
+function generationEffects(plan: GenerationPlan, slot: string, pointer: number | null, attempt: number): Effect[] {
+  const number = numberOf(plan);
+  const on = (path: string) => `${DATA_PLACE}/${path}`;
+  const from = on(temporaryGeneration(number, `attempt-${attempt}`));
+  const pointed = on(slotPointer(slot));
+  return [
+    ...(plan.do === "continue" ? [] : [{ do: "rename" as const, from, to: on(generationPath(number)), exclusive: true }]),
+    ...(pointer === number ? [] : [{ do: "rename" as const, from: `${pointed}.tmp`, to: pointed, exclusive: false }]),
+  ];
+}
+
+/** The mounts of one step, as lay-step.ts makes them. */
+function stepEffects(step: StateStep): Effect[] {
+  switch (step.do) {
+    case "tmpfs":
+      return step.kind === "file" ? bindEffects(`/run/${memoryFiles}/${step.id}`, step) : tmpfsEffects(step);
+    case "bind":
+      return bindEffects(`${DATA_PLACE}/${step.store}`, step);
+    case "overlay":
+      return overlayEffects(step);
+  }
+}
+
+function tmpfsEffects(step: TmpfsStep): Effect[] {
+  const target = step.makeTarget ? `/${step.path}` : `${NEW_ROOT}/${step.path}`;
+  if (step.makeTarget && step.size === null) return [{ do: "make-directory", path: target }];
+  const size = step.size === null ? "" : `,size=${step.size}`;
+  return [{ do: "mount", source: "tmpfs", target, type: "tmpfs", flags: flagsOf(step), data: `mode=0700${size}` }];
+}
+
+function bindEffects(source: string, step: BindStep | TmpfsStep): Effect[] {
+  const target = `${NEW_ROOT}/${step.path}`;
+  const flags = MS.REMOUNT | MS.BIND | MS.RELATIME | flagsOf(step);
+  return [
+    { do: "mount", source, target, type: "", flags: MS.BIND, data: "" },
+    { do: "mount", source: "none", target, type: "", flags, data: "" },
+  ];
+}
+
+function overlayEffects(step: OverlayStep): Effect[] {
+  const target = `${NEW_ROOT}/${step.path}`;
+  const layers = `lowerdir=${target},upperdir=${DATA_PLACE}/${step.upper},workdir=${DATA_PLACE}/${step.work}`;
+  const data = `${layers},${overlayOptions}`;
+  return [{ do: "mount", source: "overlay", target, type: "overlay", flags: flagsOf(step), data }];
+}

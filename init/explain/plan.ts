@@ -1,0 +1,187 @@
+/**
+ * What PID 1 would do on a machine of which the facts are known: a plan, and no effects. It takes the same decisions in the
+ * same order as the sequence, by the same functions; the tests compare the two.
+ */
+import { applyLock, type CommandLine, parseCommandLine } from "../../boot/kernel-command-line.ts";
+import type { BootReport } from "../../boot/report.ts";
+import { policyOf } from "../../boot/selection/policy.ts";
+import type { Selection } from "../../boot/selection/select.ts";
+import { joinSkipped, rollbackOf, type Skipped } from "../../boot/selection/skipped.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
+import { readControl } from "../../state-ops/read-control.ts";
+import { MNT, MS } from "../kernel/constants.ts";
+import { builtAt, clockFloor } from "../sequence/clock.ts";
+import { ENVIRONMENT, KEPT, RUNTIME } from "../sequence/handover.ts";
+import { PAUSE_WITHOUT_RECORD } from "../sequence/hold.ts";
+import { NEW_ROOT } from "../sequence/image.ts";
+import { systemFiles } from "../sequence/system-files.ts";
+import { WATCHDOG } from "../sequence/watchdog.ts";
+import type { BootFacts } from "./facts.ts";
+import type { BootPlan, Effect, HandoverPlan, HoldPlan, RecordPlan, SlotPlan, StartPlan } from "./plan-shape.ts";
+import { type Planning, planSlot } from "./plan-slot.ts";
+import { generationLabel, unmountData } from "./plan-state.ts";
+import { PlannedRecord } from "./planned-record.ts";
+import { type DiskFound, Search } from "./search.ts";
+
+/** Plans a boot. Throws BadInput where the control file is none. */
+export function planBoot(facts: BootFacts): BootPlan {
+  const control = readControl(facts.control);
+  const words = applyLock(parseCommandLine(facts.commandLine), control.commandLine === "locked");
+  const warnings = [...words.warnings];
+  const unknown: string[] = [];
+  const start = planStart(facts, control, words, warnings);
+  const search = new Search(control, facts.devices, recordConditions(facts));
+  const found = search.findRecord();
+  const planned = (rest: Pick<BootPlan, "record" | "attempts" | "end">): BootPlan => ({
+    schema: 1,
+    system: control.system,
+    start,
+    devices: { disk: found.disk, why: found.why, recordDevice: found.record?.path ?? null, waitedSeconds: search.waited },
+    ...rest,
+    warnings: [...new Set(warnings)],
+    unknown: [...new Set(unknown)],
+  });
+  if (found.missing !== null) warnings.push(found.missing);
+  if (found.ambiguous !== null) return planned({ record: null, attempts: [], end: holdWithoutRecord(found.ambiguous) });
+
+  const record = plannedRecord(facts, control, words, found, unknown);
+  warnings.push(...record.notes);
+  noteRunning(facts, record, unknown);
+  const recordPlan = planRecord(facts, record);
+  const planning: Planning = { facts, control, words, search, record, warnings, unknown };
+  const attempts: SlotPlan[] = [];
+  const passed: Skipped[] = [];
+  for (;;) {
+    const selection = record.choose();
+    warnings.push(...selection.notes);
+    const end = selection.slot === null ? planHold(record, selection, passed) : tryIt(planning, selection, passed, attempts);
+    if (end !== null) return planned({ record: recordPlan, attempts, end });
+  }
+}
+
+/** Null where the slot failed. */
+function tryIt(planning: Planning, selection: Selection, passed: Skipped[], attempts: SlotPlan[]): HandoverPlan | null {
+  const plan = planSlot(planning, selection, selection.slot ?? "");
+  attempts.push(plan);
+  if (plan.failure === null) return planHandover(planning, plan, selection, passed);
+  passed.push({ slot: plan.slot, reason: plan.failure.reason });
+  return null;
+}
+
+function recordConditions(facts: BootFacts) {
+  const entries = Object.entries(facts.records);
+  return new Map(entries.map(([name, { fault, condition }]) => [name, fault === null ? condition : ("unreadable" as const)]));
+}
+
+function plannedRecord(
+  facts: BootFacts,
+  control: ControlFile,
+  words: CommandLine,
+  { record: device }: DiskFound,
+  unknown: string[],
+): PlannedRecord {
+  const known = device === null ? null : (facts.records[device.name] ?? null);
+  if (device !== null && known === null) {
+    unknown.push(`what the boot record on ${device.path} says: the facts do not speak of it; taken to be unreadable`);
+  }
+  return new PlannedRecord(known, device, policyOf(control), words.slot?.name ?? null);
+}
+
+/** The record of a machine that runs tells of an attempt that has not ended yet. */
+function noteRunning({ machine }: BootFacts, { previous }: PlannedRecord, unknown: string[]): void {
+  if (machine.running === null || previous?.attempt !== machine.running.attempt || previous.ended === "clean") return;
+  unknown.push(
+    `how attempt ${previous.attempt} ends, which runs slot ${previous.slot} now: taken to end as by a power cut; an orderly shutdown ends it cleanly, and may give a try back`,
+  );
+}
+
+function planStart(facts: BootFacts, control: ControlFile, words: CommandLine, warnings: string[]): StartPlan {
+  const { watchdog } = control;
+  const effects: Effect[] = [];
+  const clock = clockFloor(facts.machine.unixMs, builtAt, 0);
+  if (clock !== null) effects.push({ do: "set-clock", unixMs: clock });
+  if (watchdog !== null && facts.machine.watchdog) effects.push({ do: "watchdog", timeout: watchdog.timeout });
+  if (watchdog !== null && !facts.machine.watchdog) {
+    warnings.push(`no watchdog: ${WATCHDOG} is not there; a hang needs a power cycle`);
+  }
+  const obeyed = [
+    ...(words.slot === null ? [] : [`${words.slot.from}=${words.slot.name}: that slot is preferred in this boot`]),
+    ...(words.init === null ? [] : [`init=${words.init}: that program is looked for first`]),
+    ...(words.initArguments.length === 0 ? [] : [`given to the next init: ${words.initArguments.join(" ")}`]),
+    ...(words.breakAt === null ? [] : [`rd.break: a shell before the part "${words.breakAt}"`]),
+    ...(words.shell ? ["rd.shell: a shell when no slot boots"] : []),
+  ];
+  return { commandLine: facts.commandLine.trim(), obeyed, watchdog: watchdogSentence(watchdog, facts), effects };
+}
+
+function watchdogSentence(watchdog: ControlFile["watchdog"], { machine }: BootFacts): string {
+  if (watchdog === null) return "none is declared: a hang needs a power cycle";
+  if (!machine.watchdog) return `declared, but there is no ${WATCHDOG}`;
+  const after = { systemd: "handed to systemd", keep: "left armed for the next init", stop: "stopped" }[watchdog.after];
+  return `${WATCHDOG} with ${watchdog.timeout} s, ${after} at the handover`;
+}
+
+function planRecord({ machine }: BootFacts, record: PlannedRecord): RecordPlan {
+  const { device, condition, reason, writable, previous } = record;
+  const clock = clockFloor(machine.unixMs, builtAt, record.record.lastKnownUnixMs);
+  const lifted = clock !== null && clock !== clockFloor(machine.unixMs, builtAt, 0);
+  const effects: Effect[] = lifted ? [{ do: "set-clock", unixMs: clock }] : [];
+  return { device, condition, reason, writable, previous, taken: record.record, effects };
+}
+
+function planHandover(planning: Planning, plan: SlotPlan, selection: Selection, passed: readonly Skipped[]): HandoverPlan {
+  const { facts, control, words, record, warnings } = planning;
+  const skipped = joinSkipped(selection.skipped, passed);
+  const init = plan.init ?? "";
+  const report: BootReport = {
+    schema: 1,
+    controlFormat: 1,
+    attempt: record.attempt,
+    slot: plan.slot,
+    imageId: plan.imageId ?? "",
+    slotDevice: plan.device ?? "",
+    trial: record.trial,
+    why: selection.why,
+    skipped,
+    rollback: rollbackOf(record.record, plan.slot, skipped),
+    record: { condition: record.condition, writable: record.writable, device: record.device },
+    generation: generationLabel(plan.state?.generation ?? null),
+    degraded: plan.state?.degraded ?? [],
+    warnings: [...new Set(warnings)],
+    timeline: [],
+  };
+  const watchdogRuns = control.watchdog !== null && facts.machine.watchdog;
+  const files = systemFiles(report, { text: facts.control, values: control }, watchdogRuns);
+  record.handOver(plan.state?.dataFilesystem ?? null);
+  const effects: Effect[] = [
+    ...(plan.state === null || plan.state.data === null ? [] : [unmountData]),
+    ...files.map(({ path, text }): Effect => ({ do: "write", path, text })),
+    ...record.takeEffects(),
+    ...switchRoot(),
+    { do: "execute", program: init, args: [init, ...words.initArguments], environment: ENVIRONMENT },
+  ];
+  return { do: "hand-over", slot: plan.slot, init, report, effects };
+}
+
+/** As the handover does it, without what frees memory and restores the process. */
+function switchRoot(): Effect[] {
+  const move = (source: string, target: string): Effect => ({ do: "mount", source, target, type: "", flags: MS.MOVE, data: "" });
+  return [
+    { do: "mount", source: "none", target: "/", type: "", flags: MS.REC | MS.PRIVATE, data: "" },
+    ...KEPT.map((name) => move(`/${name}`, `${NEW_ROOT}/${name}`)),
+    { do: "unmount", target: RUNTIME, flags: MNT.DETACH },
+    move(".", "/"),
+    { do: "change-root" },
+  ];
+}
+
+function planHold(record: PlannedRecord, selection: Selection, passed: readonly Skipped[]): HoldPlan {
+  const skipped = joinSkipped(passed, selection.skipped);
+  const { rearmed, pauseSeconds } = record.giveUp();
+  return { do: "hold", reason: null, skipped, rearmed, pauseSeconds, effects: [...record.takeEffects(), { do: "restart" }] };
+}
+
+function holdWithoutRecord(reason: string): HoldPlan {
+  const pauseSeconds = PAUSE_WITHOUT_RECORD;
+  return { do: "hold", reason, skipped: [], rearmed: null, pauseSeconds, effects: [{ do: "restart" }] };
+}

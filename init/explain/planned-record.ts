@@ -1,0 +1,113 @@
+import type { BlockDevice } from "../../boot/devices/block-device.ts";
+import type { BootRecord, SlotName } from "../../boot/record/record.ts";
+import { freshRecord, RECORD_LAYOUT, type RecordReading } from "../../boot/record/store.ts";
+import { countTry, type Failure, failAttempt, identifyImage, reachHandover } from "../../boot/selection/attempt.ts";
+import { beginBoot, type PreviousAttempt } from "../../boot/selection/begin.ts";
+import { chooseSlot, refuseUncounted } from "../../boot/selection/choose.ts";
+import { giveUp } from "../../boot/selection/give-up.ts";
+import type { Policy } from "../../boot/selection/policy.ts";
+import type { Selection } from "../../boot/selection/select.ts";
+import type { RecordFacts } from "./facts.ts";
+import type { Effect } from "./plan-shape.ts";
+
+/** The boot record through a planned boot: the same rules in the same order as the sequence's counters, nothing written. */
+export class PlannedRecord {
+  readonly condition: RecordReading["condition"];
+  readonly reason: string | null;
+  readonly writable: boolean;
+  readonly device: string | null;
+  readonly previous: PreviousAttempt | null;
+  readonly notes: string[];
+  readonly failed = new Map<SlotName, string>();
+  readonly #policy: Policy;
+  readonly #preferred: SlotName | null;
+  #record: BootRecord;
+  #sequence: number;
+  #copy: 0 | 1;
+  #effects: Effect[] = [];
+
+  /** `device` is null where no partition for the record was found. */
+  constructor(facts: RecordFacts | null, device: BlockDevice | null, policy: Policy, preferred: SlotName | null) {
+    const readable = facts !== null && facts.fault === null;
+    this.condition = readable ? facts.condition : "unreadable";
+    this.reason = readable ? facts.reason : (facts?.fault ?? "no device");
+    this.writable = readable && facts.unwritable === null;
+    this.device = device?.path ?? null;
+    const begun = beginBoot((readable ? facts.record : null) ?? freshRecord(policy), policy);
+    this.#record = begun.record;
+    this.previous = begun.previous;
+    this.notes = [
+      ...(readable || facts === null ? [] : [`boot record: ${facts.fault}`]),
+      ...(this.condition === "unreadable"
+        ? [`boot record unreadable (${this.reason ?? "no device"}): slots are tried in order, as trials`]
+        : []),
+      ...begun.notes,
+    ];
+    this.#policy = policy;
+    this.#preferred = preferred;
+    this.#sequence = (readable ? facts.sequence : 0) + 1;
+    this.#copy = readable ? facts.nextCopy : 0;
+  }
+
+  get record(): BootRecord {
+    return this.#record;
+  }
+
+  get trial(): boolean {
+    return this.#record.attempt?.trial ?? true;
+  }
+
+  get attempt(): number {
+    return this.#record.attempt?.number ?? 0;
+  }
+
+  /** The effects since they were taken last. */
+  takeEffects(): Effect[] {
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+
+  choose(): Selection {
+    const facts = { preferred: this.#preferred, failed: this.failed, recordWritable: this.writable };
+    return chooseSlot(this.#record, facts, this.#policy, this.condition);
+  }
+
+  count(slot: SlotName): void {
+    this.#write(countTry(this.#record, slot));
+  }
+
+  /** Takes note of the image in the slot. Returns a warning, or null. Throws Error where an uncounted boot would try a new image. */
+  identify(slot: SlotName, imageId: string): string | null {
+    const { record, note } = identifyImage(this.#record, slot, imageId, this.#policy);
+    if (JSON.stringify(record) !== JSON.stringify(this.#record)) this.#write(record);
+    const { trial, writable: recordWritable, condition } = this;
+    const refused = refuseUncounted(slot, { trial, recordWritable, condition });
+    if (refused !== null) throw new Error(refused);
+    return note;
+  }
+
+  fail(slot: SlotName, failure: Failure): void {
+    this.failed.set(slot, failure.reason);
+    this.#write(failAttempt(this.#record, failure));
+  }
+
+  handOver(dataFilesystem: string | null): void {
+    this.#write(reachHandover({ ...this.#record, dataFilesystem: dataFilesystem ?? this.#record.dataFilesystem }));
+  }
+
+  giveUp(): { rearmed: SlotName | null; pauseSeconds: number } {
+    const { record, rearmed, pauseSeconds } = giveUp(this.#record, this.#policy);
+    this.#write(record);
+    return { rearmed, pauseSeconds };
+  }
+
+  #write(record: BootRecord): void {
+    this.#record = record;
+    if (!this.writable || this.device === null) return;
+    const offset = RECORD_LAYOUT.copyOffsets[this.#copy];
+    this.#effects.push({ do: "record", device: this.device, sequence: this.#sequence, offset, record });
+    this.#sequence++;
+    this.#copy = this.#copy === 0 ? 1 : 0;
+  }
+}

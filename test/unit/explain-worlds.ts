@@ -1,0 +1,117 @@
+/** Machines in memory on which a planned boot is compared with a real one. */
+import { file as memoryFile } from "../../init/kernel/recording/memory-tree.ts";
+import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
+import { controlFile, type Image, image, MiB, operators } from "./golden-machine.ts";
+import { World, type WorldOptions } from "./golden-world.ts";
+
+export interface Prepared {
+  world: World;
+  /** A kernel of that machine, the same every time. */
+  kernel: () => RecordingKernel;
+}
+
+const [v1, v2] = [image(1), image(2)];
+const withControl = (number: number, text: string, change = {}): Image =>
+  image(number, { "usr/lib/slipway/control.json": text, ...change });
+const plainControl = controlFile({ operators: [] }).text;
+const plain = (number: number, change = {}): Image => withControl(number, plainControl, change);
+const soft = controlFile({ operators: operators.map((operator) => ({ ...operator, onFailure: "degraded" as const })) }).text;
+
+async function committed(options: WorldOptions & { a: Image }): Promise<World> {
+  const world = new World(options);
+  await world.boot();
+  world.commitAndShutDown("a", options.a.id);
+  return world;
+}
+
+async function trial(b: Image = v2, options: WorldOptions & { a?: Image } = {}): Promise<World> {
+  const world = await committed({ ...options, a: options.a ?? v1 });
+  world.installInB(b);
+  return world;
+}
+
+async function tried(times: number): Promise<World> {
+  const world = await trial();
+  for (let attempt = 0; attempt < times; attempt++) await world.boot();
+  return world;
+}
+
+const as = (world: World, without: string[] = []): Prepared => ({ world, kernel: () => world.kernel(without) });
+
+/** A second disk with the labels of the first, and a copy of its boot record. */
+function twin(world: World): RecordingKernel {
+  const kernel = world.kernel();
+  const disk = kernel.addDevice({ path: "/dev/vdb", number: { major: 254, minor: 16 }, size: 64 * MiB });
+  for (const [number, label] of [
+    [1, "boot-record"],
+    [2, "root-a"],
+  ] as const) {
+    kernel.addDevice({
+      path: `/dev/vdb${number}`,
+      number: { major: 254, minor: 16 + number },
+      size: 4 * MiB,
+      partition: { of: disk, number, start: number * 8 * MiB, label },
+      ...(number === 1 ? { contents: world.record.storage.read(0, 2 * MiB) } : {}),
+    });
+  }
+  kernel.beginTrace();
+  return kernel;
+}
+
+function spoilRecord(world: World): World {
+  for (const offset of [0, MiB]) world.record.storage.write(offset, new Uint8Array(4096).fill(0x5a));
+  return world;
+}
+
+async function writeProtected(): Promise<Prepared> {
+  const world = await trial();
+  const kernel = () => {
+    const protectedKernel = world.kernel();
+    protectedKernel.plant("/sys/class/block/vda1", { ro: "1\n" });
+    protectedKernel.failOn({ call: "open", match: /vda1.*RDWR/, code: "EACCES" });
+    return protectedKernel;
+  };
+  return { world, kernel };
+}
+
+const otherModules = { "usr/lib/modules": memoryFile(""), "usr/lib/modules/5.10.0-other/modules.dep": "" };
+const words = "quiet rw slipway.slot=b init=/usr/lib/systemd/systemd slipway.nonsense panic=7 -- single";
+
+/** By what they are about. */
+export const machines: Record<string, () => Promise<Prepared>> = {
+  "first boot": async () => as(new World({ a: v1 })),
+  "committed slot": async () => as(await committed({ a: v1 })),
+  "committed slot after a power cut": async () => {
+    const world = await committed({ a: v1 });
+    await world.boot();
+    return as(world);
+  },
+  trial: async () => as(await trial()),
+  "second try of a trial": async () => as(await tried(1)),
+  "trial used up": async () => as(await tried(3)),
+  "device of the trial missing": async () => as(await trial(), ["vda3"]),
+  "devices of both slots missing": async () => as(await trial(), ["vda2", "vda3"]),
+  "no init": async () => as(await trial(plain(2, { "usr/sbin/init": {} }))),
+  "no directory for /run": async () => as(await trial(plain(2, { run: "a file" }))),
+  "image for another system": async () => as(await trial(withControl(2, controlFile({ system: "other" }).text))),
+  "damaged control file in the image": async () => as(await trial(withControl(2, "{}"))),
+  "modules of another kernel": async () => as(await trial(plain(2, otherModules))),
+  "both slots without init": async () =>
+    as(await trial(plain(2, { "usr/sbin/init": {} }), { a: plain(1, { "usr/sbin/init": {} }) })),
+  "both slots empty": async () => as(new World()),
+  "record unreadable": async () => as(spoilRecord(await trial())),
+  "record write-protected": writeProtected,
+  "record's partition missing": async () => as(await trial(), ["vda1"]),
+  "no device at all": async () => as(await trial(), ["vda", "vda1", "vda2", "vda3", "vda4"]),
+  "two disks with the same labels": async () => {
+    const world = await trial();
+    return { world, kernel: () => twin(world) };
+  },
+  "data filesystem missing": async () => as(await trial(), ["vda4"]),
+  "data partition without a filesystem": async () => as(new World({ a: v1, data: null })),
+  "state that may be degraded": async () => as(await committed({ a: withControl(1, soft) }), ["vda4"]),
+  "image without state": async () => as(await committed({ a: plain(1) })),
+  "words of the command line": async () => as(new World({ a: plain(1), b: plain(2), commandLine: words })),
+  "locked command line": async () =>
+    as(new World({ a: plain(1), b: plain(2), commandLine: words, control: { commandLine: "locked" } })),
+};
