@@ -2,6 +2,7 @@ import { markBad } from "../../boot/selection/running.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { type Answer, print } from "./answer.ts";
+import { withEmptySlots } from "./empty-slots.ts";
 import { changeRecord, PLACES, type Places, requireSlot, writeRecord } from "./machine.ts";
 import { nextBoot } from "./next-boot.ts";
 import { flag, text, type Verb } from "./verb.ts";
@@ -13,7 +14,7 @@ import { flag, text, type Verb } from "./verb.ts";
 export function markSlotBad(kernel: Kernel, places: Places, name: string, reason: string): Answer {
   return changeRecord(kernel, places, "slipway mark-bad", ({ machine, store, record }) => {
     const slot = requireSlot(machine, name);
-    const marked = markBad(record, slot, reason, machine.policy);
+    const marked = markBad(withEmptySlots(kernel, machine, record), slot, reason, machine.policy);
     writeRecord(store, marked);
     const running = slot === machine.report.slot;
     const noted = running ? store.updateJournal(machine.report.attempt, { reason: `marked bad: ${reason}` }) : null;

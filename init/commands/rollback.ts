@@ -3,6 +3,7 @@ import { slotOf } from "../../boot/selection/slots.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { type Answer, finish } from "./answer.ts";
+import { withEmptySlots } from "./empty-slots.ts";
 import { changeRecord, PLACES, type Places, writeRecord } from "./machine.ts";
 import { flag, type Verb } from "./verb.ts";
 
@@ -15,7 +16,7 @@ export function rollback(kernel: Kernel, places: Places): Answer {
     const { slot, attempt } = machine.report;
     const reason = "rolled back by operator";
     const trial = slotOf(record, slot).state !== "committed";
-    const { record: left, target } = rollBack(record, slot, machine.policy, reason);
+    const { record: left, target } = rollBack(withEmptySlots(kernel, machine, record), slot, machine.policy, reason);
     writeRecord(store, left);
     const noted = store.updateJournal(attempt, { reason: `${reason}, to slot ${target}` });
     return {

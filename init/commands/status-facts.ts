@@ -7,6 +7,7 @@ import { Refusal } from "../../state-ops/outcome.ts";
 import { readTextIfThere } from "../kernel/files.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { RecordAndJournal } from "../store/boot-record.ts";
+import { withEmptySlots } from "./empty-slots.ts";
 import { lastBoots, rollbackFacts } from "./last-boots.ts";
 import { isUncommitted, type Machine, openRecord, type Places, readMachine } from "./machine.ts";
 import { nextBoot } from "./next-boot.ts";
@@ -90,7 +91,8 @@ export function readStatus(kernel: Kernel, places: Places): Status {
   const read = readStore(kernel, machine);
   const known = read.record.record ?? freshRecord(policy);
   // A slot that the control file has and the record has not comes last, as PID 1 would put it.
-  const record = { ...known, slots: { ...freshRecord(policy).slots, ...known.slots } };
+  const complete = { ...known, slots: { ...freshRecord(policy).slots, ...known.slots } };
+  const record = withEmptySlots(kernel, machine, complete);
   const next = expected(record, policy, read);
   const warnings = [...report.warnings];
   const slots = policy.slots.map((name) => {

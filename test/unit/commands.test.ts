@@ -130,6 +130,18 @@ test("activate puts another image on trial, and one that was committed there bac
   assert.is(same.slot("a").imageId, IMAGE_A);
 });
 
+test("a slot that nobody looked at yet is no fallback when it holds nothing", () => {
+  const unknown = {
+    record: record({ slots: { a: slot({ priority: 2 }), b: slot({ state: "trial", tries: 3, imageId: null }) } }),
+  };
+  const empty = new TestMachine({ ...unknown, slotB: null });
+  refuses(() => markSlotBad(empty.kernel, empty.places, "a", "x"), /slot a is the only one that can boot \(b: empty\)/);
+  refuses(() => rollback(empty.kernel, empty.places), /no other slot than a can boot \(b: empty\)/);
+  const filled = new TestMachine(unknown);
+  assert.is(rollback(filled.kernel, filled.places).slot, "b");
+  assert.equal([filled.slot("b").state, filled.slot("b").tries], ["trial", 3]);
+});
+
 test("activate refuses an empty slot, a running trial, and a missing partition", () => {
   const empty = new TestMachine({ slotB: null });
   refuses(() => activateSlot(empty.kernel, empty.places, "b"), /slot b is empty: the first 64 KiB of \/dev\/vda3 are zero/);
