@@ -29,15 +29,22 @@ function note(kernel: Kernel, places: Places, reason: string): string | null {
 
 /**
  * Ends this try of the image on trial: notes why in the boot journal, and reboots without waiting for any unit to stop, so
- * without credit. Does nothing once the image is committed. Returns what it did, one sentence.
+ * without credit. Does nothing once the image is committed. Returns what it did, one sentence. Throws Refusal where no boot
+ * is counted: nothing can be committed there either, and the machine would restart for ever.
  *
  * @param reasonOf why, from what was declared
  */
 export function giveUpTry(kernel: Kernel, places: Places, reasonOf: (machine: Machine) => string): string {
   const machine = readMachine(kernel, places);
-  const { slot } = machine.report;
-  if (!isUncommitted(kernel, places))
+  const { slot, record } = machine.report;
+  if (!isUncommitted(kernel, places)) {
     throw new Refusal(`slot ${slot} is committed, so there is no trial to end; nothing was done`);
+  }
+  if (!record.writable) {
+    throw new Refusal(
+      `slot ${slot} goes on: PID 1 could not write the boot record, so this try was not counted and the next boot would be the same; see slipway status`,
+    );
+  }
   const reason = reasonOf(machine);
   const fault = note(kernel, places, reason);
   // A commit that was under way has won.

@@ -164,4 +164,19 @@ test("once the image is committed nothing is ended", () => {
   assert.equal(machine.systemctlCalls, []);
 });
 
+test("a trial that no record counts goes on: the next boot would be the same", () => {
+  const trial = trialOfB();
+  for (const device of [null, "/dev/vda1"]) {
+    const uncounted = { ...trial.report, record: { condition: "unreadable" as const, writable: false, device } };
+    const machine = new TestMachine({ ...trial, report: uncounted, systemctl: systemd([]) });
+    for (const end of [endAtDeadline, endFailedTry]) {
+      assert.throws(
+        () => end(machine.kernel, machine.places),
+        (error: unknown) => error instanceof Refusal && /slot b goes on/.test(error.message),
+      );
+    }
+    assert.equal(machine.systemctlCalls, []);
+  }
+});
+
 test.run();
