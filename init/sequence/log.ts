@@ -42,9 +42,13 @@ export class Log {
 
   #line(level: keyof typeof LEVEL, text: string): void {
     if (this.#kmsg === null) return;
-    const bytes = new TextEncoder().encode(`<${LEVEL[level]}>slipway: ${text.replaceAll("\n", " ")}`);
+    const bytes = new TextEncoder().encode(`<${LEVEL[level]}>slipway: ${text.replaceAll("\n", " ")}`).subarray(0, LONGEST);
+    const line = new Uint8Array(bytes.length + 1);
+    line.set(bytes);
+    // Without its end the kernel keeps a line back, in case it goes on, until somebody else says something.
+    line[bytes.length] = 0x0a;
     try {
-      this.#kernel.write(this.#kmsg, bytes.subarray(0, LONGEST), null);
+      this.#kernel.write(this.#kmsg, line, null);
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
     }
