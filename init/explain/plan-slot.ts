@@ -1,6 +1,7 @@
 import type { CommandLine } from "../../boot/kernel-command-line.ts";
 import type { Stage } from "../../boot/record/record.ts";
 import type { Failure } from "../../boot/selection/attempt.ts";
+import { endOfLastTry } from "../../boot/selection/begin.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import { checkRoot, imageMount, noImage } from "../../boot/slot-image.ts";
@@ -153,7 +154,7 @@ function layState(planning: Planning, plan: SlotPlan, root: RootFacts | null): S
     imageId: plan.imageId ?? "",
     attempt,
     trial,
-    previousEnd: previous?.ended ?? (attempt > 1 ? "clean" : "none"),
+    previousEnd: endOfLastTry(previous, plan.slot, plan.imageId ?? ""),
     committed: record.lastCommitted,
     knownData: record.dataFilesystem,
     findDevice: () => search.find("the data filesystem", control.data?.device ?? ""),

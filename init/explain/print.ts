@@ -25,7 +25,7 @@ export function planText(plan: BootPlan): string {
     ...part(2, "Start", [commandLine, ...start.obeyed, `watchdog: ${start.watchdog}`], start.effects),
     ...part(3, "Devices", devicesLines(plan)),
     ...(plan.record === null ? [] : part(4, "Boot record", recordLines(plan.record), plan.record.effects)),
-    ...plan.attempts.flatMap((attempt, index) => attemptParts(attempt, index, devices.recordDevice)),
+    ...plan.attempts.flatMap((attempt, index) => attemptParts(attempt, plan.attempts.slice(0, index), devices.recordDevice)),
     ...(plan.end.do === "hand-over" ? handoverPart(plan.end) : holdPart(plan.end)),
     ...list("Warnings", plan.warnings),
     ...list("Not known", plan.unknown),
@@ -38,7 +38,7 @@ function summary({ end, attempts }: BootPlan): string {
   const attempt = attempts.at(-1);
   const standing = attempt?.attempt.trial ? "on trial" : "committed";
   const rollback = end.report.rollback;
-  const instead = rollback === null ? "" : ` It is a rollback from slot ${rollback.from}: ${rollback.reason}.`;
+  const instead = rollback === null ? "" : ` It is a rollback from slot ${rollback.from} (${rollback.reason}).`;
   return `Slot ${end.slot} boots, ${standing}, from ${end.report.slotDevice} with ${end.init}.${instead}`;
 }
 
@@ -77,28 +77,26 @@ function slotTable(record: BootRecord): string[] {
   );
 }
 
-function attemptParts(plan: SlotPlan, index: number, recordDevice: string | null): string[] {
+function attemptParts(plan: SlotPlan, before: readonly SlotPlan[], recordDevice: string | null): string[] {
   const { slot, why, skipped, attempt, effects: changes, failure, state } = plan;
   const { number, trial, triesBefore, triesAfter, counted } = attempt;
+  const told = new Set(before.map((entry) => entry.slot));
+  const others = skipped.filter((entry) => !told.has(entry.slot));
   const tries = `${triesBefore} to ${triesAfter} tries`;
   const lines = [
-    ...skipped.map((entry) => `not slot ${entry.slot}: ${entry.reason}`),
+    ...others.map((entry) => `not slot ${entry.slot}: ${entry.reason}`),
     `slot ${slot}: ${why}`,
     counted
       ? `attempt ${number}${trial ? ", a trial" : ""}: from ${tries}, durable on ${recordDevice} before anything of the slot is used`
       : `attempt ${number}${trial ? ", a trial" : ""}: not counted, since the boot record cannot be written`,
   ];
-  const again = index === 0 ? "Select" : "Select again, in the same boot";
-  const left = failure === null ? [] : [`slot ${slot} fails: ${failure.reason}`];
-  const stage = failure?.stage;
-  const image = { lines: [...plan.checks, ...(stage === "state" ? [] : left)], changes: changes.image };
-  const hasState = state !== null || stage === "state";
+  const left = failure === null ? [] : [...indent([`slot ${slot} fails: ${failure.reason}`]), ...effects(changes.leave)];
+  const reached = state !== null || failure?.stage === "state";
   return [
-    ...part(4, again, lines, changes.count),
-    ...part(5, `Image in slot ${slot}`, image.lines, hasState ? image.changes : [...image.changes, ...changes.leave]),
-    ...(hasState
-      ? part(6, `State of slot ${slot}`, [...(state === null ? left : stateLines(state))], [...changes.state, ...changes.leave])
-      : []),
+    ...part(4, before.length === 0 ? "Select" : "Select again, in the same boot", lines, changes.count),
+    ...part(5, `Image in slot ${slot}`, plan.checks, changes.image),
+    ...(reached ? part(6, `State of slot ${slot}`, state === null ? [] : stateLines(state), changes.state) : []),
+    ...left,
   ];
 }
 
