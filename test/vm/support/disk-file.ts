@@ -7,7 +7,8 @@ import { runProgram } from "../../../qemu/program.ts";
 
 const sectorSize = 512;
 
-function readAt(file: string, offset: number, length: number): Uint8Array {
+/** `length` bytes at `offset`, or what there is of them. */
+export function readAt(file: string, offset: number, length: number): Uint8Array {
   const fd = openSync(file, "r");
   try {
     const bytes = new Uint8Array(length);
@@ -26,7 +27,8 @@ function sizeOf(file: string): bigint {
   }
 }
 
-function partition(disk: string, label: string): GptPartition {
+/** The partition `label` in the disk's GPT. Throws where there is none. */
+export function partition(disk: string, label: string): GptPartition {
   const table = readGpt((offset, length) => readAt(disk, Number(offset), length), sizeOf(disk), sectorSize);
   if (typeof table === "string") throw new Error(`${disk} has no partition table: ${table}`);
   const found = table.partitions.find((candidate) => candidate.label === label);
@@ -35,7 +37,7 @@ function partition(disk: string, label: string): GptPartition {
 }
 
 /** Bytes from the start of the disk to that of the partition `label`. */
-function startOf(disk: string, label: string): number {
+export function startOf(disk: string, label: string): number {
   return Number(partition(disk, label).firstLba) * sectorSize;
 }
 

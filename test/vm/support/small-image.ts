@@ -1,0 +1,124 @@
+/** Images of small roots for slots: made as the product's users make theirs, or spoiled in one way. */
+import { createHash } from "node:crypto";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { type Filesystem, type ImageOptions, makeImage } from "../../../qemu/images.ts";
+import { project } from "../../../qemu/places.ts";
+import { compileControl, madeOf } from "../../../qemu/product.ts";
+import { runProgram } from "../../../qemu/program.ts";
+import { type Ending, smallRootTree } from "../../../qemu/roots.ts";
+import { type TreeFiles, writeFiles } from "../../../qemu/tree.ts";
+
+export interface SmallImage {
+  /** Goes into the marker line: "v1". */
+  facts: string;
+  /** Default "power-off". */
+  ending?: Ending;
+  /** Default "erofs". */
+  filesystem?: Filesystem;
+  /** Shell lines that run before the end; `report NAME COMMAND…` sends what a command writes. */
+  script?: string;
+  files?: TreeFiles;
+  /** Empty directories. */
+  directories?: string[];
+  /** Paths that are taken out again in the end. */
+  remove?: string[];
+  /** What stands in /usr/lib/slipway/control.json: null nothing, a text that very text; by default what is compiled. */
+  control?: string | null;
+  /** A filesystem that was written to and not unmounted, so that its journal waits to be replayed. ext4, xfs and btrfs. */
+  dirty?: boolean;
+  options?: Pick<ImageOptions, "uuid" | "label" | "sizeMiB">;
+}
+
+/** Text of system.yaml. `more` are further lines. */
+export function smallSystem(slots: string[] = ["a", "b"], data: "ext4" | "xfs" | "btrfs" = "ext4", more = ""): string {
+  return `system: small
+slots:
+${slots.map((name) => `  ${name}: { device: PARTLABEL=root-${name} }`).join("\n")}
+data: { device: PARTLABEL=sys-data, filesystem: ${data} }
+boot-record: { store: record, device: PARTLABEL=boot-record }
+device-timeout: 3s
+trust: unsigned
+${more}`;
+}
+
+/** The product's own fragments. */
+const fragments = Object.fromEntries(
+  ["etc", "home", "machine-id", "tmp", "var"].map((name) => [
+    `${name}.yaml`,
+    readFileSync(`${project}/state-ops/fragments/${name}.yaml`, "utf8"),
+  ]),
+);
+
+const reporting = `report() { name=$1; shift; { echo "<<begin $name>>"; "$@" 2>&1; echo; echo "<<end $name>>"; } >/dev/ttyS1; }
+`;
+
+/** The control file for `system` and the product's own fragments. */
+export async function smallControl(system: string): Promise<string> {
+  const directory = await madeOf("small-control", [system, fragments], async (aside) => {
+    const tree = `${aside}/tree`;
+    mkdirSync(tree);
+    await smallRootTree(tree, { facts: "none", ending: "hang", directories: ["var/tmp"] });
+    await compileControl(system, tree, `${aside}/control.json`, fragments);
+    rmSync(tree, { recursive: true });
+  });
+  return `${directory}/control.json`;
+}
+
+/** The test's own init, which tells what it was given as PID 1. */
+async function probe(): Promise<string> {
+  const source = `${import.meta.dirname}/probe.c`;
+  const directory = await madeOf("small-probe", readFileSync(source, "utf8"), async (aside) => {
+    await runProgram("gcc", ["-static", "-Os", "-Wall", "-Wextra", "-o", `${aside}/probe`, source]);
+  });
+  return `${directory}/probe`;
+}
+
+function uuidOf(value: unknown): string {
+  const hex = createHash("sha256").update(JSON.stringify(value)).digest("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
+
+/** The image file of `image`, whose operators are those of the control file `control`. Kept. */
+export async function smallImage(image: SmallImage, control: string): Promise<string> {
+  const init = await probe();
+  const directory = await madeOf("small-image", [image, readFileSync(control, "utf8"), init], async (aside) => {
+    const tree = mkdtempSync(`${tmpdir()}/slipway-small-`);
+    try {
+      chmodSync(tree, 0o755);
+      const { facts, ending = "power-off", filesystem = "erofs" } = image;
+      await smallRootTree(tree, {
+        facts,
+        ending,
+        script: reporting + (image.script ?? ""),
+        directories: ["var/tmp", ...(image.directories ?? [])],
+      });
+      renameSync(`${tree}/sbin/init`, `${tree}/sbin/init.script`);
+      cpSync(init, `${tree}/sbin/init`);
+      const own = image.control === undefined ? readFileSync(control, "utf8") : image.control;
+      if (own !== null) writeFiles(tree, { "/usr/lib/slipway/control.json": own });
+      writeFiles(tree, image.files ?? {});
+      for (const path of image.remove ?? []) rmSync(`${tree}${path}`, { recursive: true });
+      await makeImage(tree, `${aside}/image`, filesystem, { uuid: uuidOf(image), ...image.options });
+      if (image.dirty) await makeDirty(`${aside}/image`);
+    } finally {
+      rmSync(tree, { recursive: true, force: true });
+    }
+  });
+  return `${directory}/image`;
+}
+
+/** Writes into the filesystem of `file` and copies it while it is mounted: as a power cut leaves it. */
+async function makeDirty(file: string): Promise<void> {
+  const script = `set -e
+mount -o loop "$1" /mnt
+for number in 1 2 3 4 5 6 7 8 9 10; do mkdir /mnt/cut-$number; echo cut >/mnt/cut-$number/file; done
+sync /mnt/cut-10/file
+sync --file-system /mnt
+echo more >/mnt/cut-1/more
+sync /mnt/cut-1/more
+cp --sparse=always "$1" "$1.cut"
+umount /mnt
+mv "$1.cut" "$1"`;
+  await runProgram("unshare", ["--mount", "--propagation", "private", "sh", "-c", script, "sh", file]);
+}
