@@ -15,7 +15,7 @@ export interface GenerationFacts {
   imageId: string;
   controlDigest: string;
   trial: boolean;
-  /** How the attempt before this one ended, whichever slot it was of; `none` where the record holds no attempt. */
+  /** How the last try of this very image in this slot ended; `none` where the attempt before this one was not of it. */
   previousEnd: "clean" | "unclean" | "none";
   /** The number each slot's pointer says; null where there is none, or one of another form. */
   pointers: Readonly<Record<string, number | null>>;
@@ -41,7 +41,7 @@ interface Valid {
 
 /**
  * Decides on the generation of a boot (DESIGN section 5, "Generations"). A committed slot goes on with its own. A trial
- * gets a clone of the committed generation at its first try and after an unclean end, and goes on after a clean one.
+ * gets a clone of the committed generation at its first try, after an unclean end and after a boot of another slot, and goes on after a clean one.
  * What is missing or invalid is replaced by the closest state there is; only a disk without any valid generation is
  * seeded from the image.
  */
@@ -125,6 +125,9 @@ function planFurtherTry(facts: GenerationFacts, own: Valid, committed: Valid | n
   }
   if (facts.previousEnd === "unclean") {
     return { ...from, why: "the last attempt ended uncleanly, so this try starts from the committed state" };
+  }
+  if (facts.previousEnd === "none") {
+    return { ...from, why: "the last attempt was not of this trial, so this try starts from the committed state" };
   }
   return { do: "continue", generation: own.number, why: "a further try after a clean end goes on", reason: null };
 }

@@ -1,5 +1,5 @@
 import { cutReason } from "../record/reason.ts";
-import type { Attempt, BootRecord, Quarantine, SlotRecord } from "../record/record.ts";
+import type { Attempt, BootRecord, ImageId, Quarantine, SlotName, SlotRecord } from "../record/record.ts";
 import { MOST_QUARANTINED } from "../record/shape.ts";
 import type { Policy } from "./policy.ts";
 import { byPriority, ranked, slotOf, withSlot } from "./slots.ts";
@@ -10,6 +10,14 @@ export type PreviousAttempt = Pick<Attempt, "slot" | "imageId" | "trial" | "stag
   attempt: number;
   ended: "clean" | "unclean";
 };
+
+/**
+ * How the last try of the image that `slot` holds ended; `none` unless that was the very attempt before this one. A boot
+ * of another slot in between means a trial that begins anew, or one whose own end nobody knows any more.
+ */
+export function endOfLastTry(previous: PreviousAttempt | null, slot: SlotName, imageId: ImageId): "clean" | "unclean" | "none" {
+  return previous?.slot === slot && previous.imageId === imageId ? previous.ended : "none";
+}
 
 /** From this many unclean ends in a row on, PID 1 reads the slot against its tree before using it. */
 export const UNCLEAN_ENDS_BEFORE_CHECK = 5;

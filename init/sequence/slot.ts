@@ -1,5 +1,6 @@
 import type { Stage } from "../../boot/record/record.ts";
 import type { Failure } from "../../boot/selection/attempt.ts";
+import { endOfLastTry } from "../../boot/selection/begin.ts";
 import { checkRoot, noImage } from "../../boot/slot-image.ts";
 import { MNT, O } from "../kernel/constants.ts";
 import { type Descriptor, KernelError } from "../kernel/kernel.ts";
@@ -100,7 +101,7 @@ export class SlotAttempt {
       imageId,
       attempt,
       trial,
-      previousEnd: previous?.ended ?? (attempt > 1 ? "clean" : "none"),
+      previousEnd: endOfLastTry(previous, this.#slot, imageId),
       committed: record.lastCommitted,
       knownData: record.dataFilesystem,
       findDevice: () => this.#devices.find("the data filesystem", control.data?.device ?? ""),

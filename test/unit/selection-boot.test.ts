@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import type { SlotRecord } from "../../boot/record/record.ts";
 import { freshRecord } from "../../boot/record/store.ts";
 import { countTry, failAttempt, identifyImage, reachHandover } from "../../boot/selection/attempt.ts";
-import { beginBoot } from "../../boot/selection/begin.ts";
+import { beginBoot, endOfLastTry } from "../../boot/selection/begin.ts";
 import { giveUp } from "../../boot/selection/give-up.ts";
 import { selectSlot } from "../../boot/selection/select.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
@@ -284,6 +284,22 @@ test("nothing changes the record it was given", () => {
   reachHandover(identified);
   giveUp(begun, three);
   assert.equal(slotOf(record, "a"), { ...committed, tries: 0 });
+});
+
+test("the end of a trial's last try counts only where no other attempt came in between", () => {
+  for (const [change, slot, image, expected] of [
+    [{ cleanEnd: true }, "a", imageA, "clean"],
+    [{ cleanEnd: false }, "a", imageA, "unclean"],
+    [{ cleanEnd: true }, "b", imageB, "none"],
+    [{ cleanEnd: true }, "a", imageNew, "none"],
+  ] as const) {
+    const { previous } = beginBoot(
+      recordOf({}, { attempt: attemptOf("a", { ...change, stage: "handover", imageId: imageA }) }),
+      policy,
+    );
+    assert.is(endOfLastTry(previous, slot, image), expected);
+  }
+  assert.is(endOfLastTry(null, "a", imageA), "none");
 });
 
 test.run();

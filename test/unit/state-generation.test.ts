@@ -84,6 +84,12 @@ const rows: Row[] = [
     reason: null,
   },
   {
+    name: "a try after a boot of another slot",
+    facts: facts({ ...onTrial, previousEnd: "none", pointers: { a: 1, b: 2 }, generations: tried }),
+    plan: "clone 1 to 3",
+    reason: null,
+  },
+  {
     name: "further try after something else was committed",
     facts: facts({
       ...onTrial,
