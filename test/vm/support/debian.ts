@@ -1,4 +1,5 @@
 /** A Debian of the demo in a machine, and what its disk holds. */
+import { mkdirSync } from "node:fs";
 import * as assert from "uvu/assert";
 import type { Status } from "../../../init/commands/status-shape.ts";
 import { throwAwayCopy } from "../../../qemu/disks.ts";
@@ -6,6 +7,7 @@ import { GuestShell } from "../../../qemu/guest-shell.ts";
 import { guestKernel } from "../../../qemu/kernel.ts";
 import { type Machine, startMachine } from "../../../qemu/machine.ts";
 import type { MachineOptions } from "../../../qemu/machine-options.ts";
+import { compileControl, madeOf } from "../../../qemu/product.ts";
 
 export interface Debian {
   machine: Machine;
@@ -39,6 +41,16 @@ export async function startDebian(options: DebianOptions): Promise<Debian> {
     disks: [{ file: disk }, ...images.map((file) => ({ file, readOnly: true }))],
   });
   return { machine, shell: new GuestShell(machine), disk };
+}
+
+/** A control file for an initrd over images that were made with another system definition: of their own they need no more. */
+export async function initrdControl(system: string): Promise<string> {
+  const directory = await madeOf("debian-control", system, async (aside) => {
+    const tree = `${aside}/tree`;
+    mkdirSync(tree);
+    await compileControl(system, tree, `${aside}/control.json`);
+  });
+  return `${directory}/control.json`;
 }
 
 /** What `slipway status --json` says in the guest. */

@@ -1,0 +1,135 @@
+/** An update of a Debian as its administrator does it: install, trial, commit, and back again. */
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { demoDisk, demoImage } from "../../qemu/demo-machine.ts";
+import type { GuestShell } from "../../qemu/guest-shell.ts";
+import { initrdFor } from "../../qemu/product.ts";
+import { committed, type Debian, powerOff, reboot, slotOf, startDebian, statusOf } from "./support/debian.ts";
+import { recordOn } from "./support/disk-file.ts";
+
+/** v2 has a health check that waits for somebody to say that all is well, so that its trial lasts. */
+const waitingCheck = `[Unit]
+Description=Waits for the word that all is well
+Before=boot-complete.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'until test -e /run/all-is-well; do sleep 0.5; done'
+[Install]
+RequiredBy=boot-complete.target
+`;
+const unit = "/usr/lib/systemd/system/waiting.service";
+const v1 = await demoImage({ version: "v1" });
+const v2 = await demoImage({
+  version: "v2",
+  files: {
+    [unit]: waitingCheck,
+    "/usr/lib/systemd/system/boot-complete.target.d/waiting.conf": "[Unit]\nRequires=waiting.service\n",
+  },
+});
+let debian: Debian;
+let shell: GuestShell;
+
+test.before(async () => {
+  const initrd = await initrdFor(v1.control);
+  debian = await startDebian({ initrd, copyOf: await demoDisk({ a: v1.image }), images: [v2.image] });
+  ({ shell } = debian);
+  await shell.ready();
+});
+
+test.after(async () => {
+  await debian.machine.cutPower();
+});
+
+async function refused(command: string, message: RegExp): Promise<void> {
+  const before = recordOn(debian.disk).reading;
+  const { output, exitCode } = await shell.run(command);
+  assert.is(exitCode, 3, `${command}: ${output}`);
+  assert.match(output, message);
+  assert.equal(recordOn(debian.disk).reading, before, `${command} changed the boot record`);
+}
+
+test("before the update: refusals leave the record as it is, a second commit changes nothing", async () => {
+  await committed(shell, "a");
+  await refused("slipway activate b", /slot b is empty/);
+  await refused("slipway mark-bad a", /slot a is the only one that can boot \(b: empty\)/);
+  assert.is((await shell.run("slipway activate c")).exitCode, 2);
+  assert.match(await shell.must("slipway commit"), /nothing to change/);
+  assert.match(await shell.must("slipway mark-good --json"), /"changed":false/);
+  await shell.must("echo written in a > /var/lib/notes; echo a > /etc/notes");
+});
+
+test("v2 is copied into slot b and activated", async () => {
+  await shell.must("dd if=/dev/vdb of=/dev/disk/by-partlabel/root-b bs=1M conv=fsync status=none");
+  assert.match(await shell.must("slipway activate b"), /The next boot is slot b .* on trial with 3 tries/);
+  const status = await statusOf(shell);
+  assert.is(status.pendingTrial, "b");
+  assert.is(status.next.slot, "b");
+  assert.not.equal(slotOf(status, "b").imageId, slotOf(status, "a").imageId);
+});
+
+test("slot b boots on trial with a clone of a's state, and is not committed before its health check passed", async () => {
+  await reboot(debian);
+  const status = await statusOf(shell);
+  assert.is(status.running.slot, "b");
+  assert.is(status.running.uncommitted, true);
+  assert.is(status.generation, "000002");
+  assert.match(slotOf(status, "b").version ?? "", /image v2$/);
+  assert.equal([slotOf(status, "b").state, slotOf(status, "b").tries], ["trial", 2]);
+  assert.is(await shell.must("cat /var/lib/notes /etc/notes"), "written in a\na");
+  assert.match(await shell.must("cat /run/slipway/uncommitted"), /^slot b, attempt 2$/);
+  assert.is(await shell.must("systemctl is-active slipway-trial-deadline.timer"), "active");
+  await refused("slipway activate a", /on trial/);
+  await shell.must("echo written in b > /var/lib/notes; rm /etc/notes");
+  assert.is((await statusOf(shell)).running.uncommitted, true);
+});
+
+test("once the health check passed, its unit commits", async () => {
+  await shell.must("touch /run/all-is-well");
+  const status = await committed(shell, "b");
+  assert.is((await shell.run("test -e /run/slipway/uncommitted")).exitCode, 1);
+  assert.equal([slotOf(status, "a").state, slotOf(status, "b").tries], ["committed", 10]);
+  assert.is(recordOn(debian.disk).reading.record?.lastCommitted?.slot, "b");
+});
+
+test("commands that write at the same time wait for each other", async () => {
+  const before = recordOn(debian.disk).reading.sequence;
+  const commands = [1, 2, 3, 4].map((number) => `slipway mark-bad a --reason 'reason ${number}' & pids="$pids $!"`);
+  const codes = await shell.must(`pids=; ${commands.join("; ")}; for p in $pids; do wait $p; echo exit $?; done`);
+  assert.equal(codes.match(/exit \d+/g), ["exit 0", "exit 0", "exit 0", "exit 0"]);
+  const { sequence, condition, record } = recordOn(debian.disk).reading;
+  // Two that had read the same record would have written the same sequence.
+  assert.equal([condition, sequence - before], ["valid", 4]);
+  assert.match(record?.slots.a?.reason ?? "", /^reason [1-4]$/);
+  await refused(
+    "flock /run/slipway/lock sleep 30 & holder=$!; sleep 1; slipway activate a; code=$?; kill $holder; exit $code",
+    /the boot record is being changed by/,
+  );
+});
+
+test("a slot that was marked bad is no target for a rollback until it is activated", async () => {
+  await refused("slipway rollback", /no other slot than b can boot \(a: reason/);
+  assert.match(await shell.must("slipway activate a"), /slot a .* as a committed slot with 10 tries/);
+  assert.match(await shell.must("slipway activate b"), /next boot is slot b .* as a committed slot/);
+});
+
+test("slipway rollback --reboot goes back to a, and to a's state", async () => {
+  shell.type("slipway rollback --reboot");
+  await shell.ready();
+  const status = await committed(shell, "a");
+  assert.is(status.generation, "000001");
+  assert.is(await shell.must("cat /var/lib/notes /etc/notes"), "written in a\na");
+  assert.match(slotOf(status, "a").version ?? "", /image v1$/);
+  assert.match(status.boots[1]?.ended ?? "", /rolled back by operator, to slot a/);
+  assert.match(await shell.must("slipway status"), /rolled back by operator, to slot a/);
+  assert.is(slotOf(status, "b").state, "committed");
+});
+
+test("mark-bad keeps a slot from booting", async () => {
+  assert.match(await shell.must("slipway mark-bad b --reason 'too loud'"), /The next boot is slot a/);
+  const status = await statusOf(shell);
+  assert.equal([slotOf(status, "b").givenUp, slotOf(status, "b").tries, status.next.slot], ["too loud", 0, "a"]);
+  await powerOff(debian);
+});
+
+test.run();
