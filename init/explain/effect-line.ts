@@ -21,7 +21,7 @@ export function effectLine(effect: Effect): string {
       return `write(${quote(device)}, record ${sequence}: ${recordText(record)}, at 0x${offset.toString(16)})`;
     }
     case "set-read-only":
-      return `ioctl(${quote(effect.device)}, BLKROSET, [1])`;
+      return `ioctl(${quote(effect.device)}, BLKROSET, [${effect.readOnly ? 1 : 0}])`;
     case "mount": {
       const { source, target, type, flags, data } = effect;
       return `mount(${quote(source)}, ${quote(target)}, ${quote(type)}, ${mountFlags(flags)}, ${quote(data)})`;

@@ -10,7 +10,7 @@ import { moduleVersions, USUAL_PLACES, whyNotInit } from "../sequence/next-init.
 import { failureOf } from "../sequence/slot.ts";
 import { readImageId } from "../store/image-id.ts";
 import type { ImageFacts, RootFacts } from "./facts.ts";
-import type { ReadOnlyMounts } from "./read-only-mounts.ts";
+import { type Look, lookOrSay, type ReadOnlyMounts } from "./read-only-mounts.ts";
 
 /** What is in the root of an image. `asked` is `init=` of the command line. */
 function readRoot(kernel: Kernel, root: Descriptor, asked: string | null): RootFacts {
@@ -21,6 +21,10 @@ function readRoot(kernel: Kernel, root: Descriptor, asked: string | null): RootF
     inits: Object.fromEntries(places.map((path) => [path, whyNotInit(kernel, root, path)])),
     control: readImageControlText(kernel, root),
   };
+}
+
+function lookAtOwnRoot<Value>(kernel: Kernel, look: (root: Descriptor) => Value): Look<Value> {
+  return withOpen(kernel, "/", O.RDONLY | O.DIRECTORY, (root) => lookOrSay(() => look(root)));
 }
 
 /**
@@ -46,9 +50,8 @@ export function gatherImage(
     const options = readOnlyOptions(filesystem);
     if (filesystem === null || options === null) return known;
     const look = (root: Descriptor) => readRoot(kernel, root, asked);
-    if (running) return { ...known, root: withOpen(kernel, "/", O.RDONLY | O.DIRECTORY, look) };
-    const { value, unknown } = mounts.look(device, filesystem, options, look);
-    return { ...known, root: value, unknown };
+    const seen = running ? lookAtOwnRoot(kernel, look) : mounts.look(device, filesystem, options, look);
+    return { ...known, root: seen.value, unknown: seen.unknown };
   } catch (error) {
     if (error instanceof KernelError && (error.code === "EACCES" || error.code === "EPERM")) throw error;
     return { ...nothing, fault: failureOf(error) };

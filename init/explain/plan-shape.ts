@@ -12,8 +12,8 @@ export type Effect =
   | { do: "watchdog"; timeout: number }
   /** A whole record, written to the copy at `offset` bytes. */
   | { do: "record"; device: string; sequence: number; offset: number; record: BootRecord }
-  /** The kernel refuses every write to the device from here on. */
-  | { do: "set-read-only"; device: string }
+  /** Whether the kernel refuses every write to the device from here on. */
+  | { do: "set-read-only"; device: string; readOnly: boolean }
   /** `flags` are the MS_* bits of mount(2). */
   | { do: "mount"; source: string; target: string; type: string; flags: number; data: string }
   /** `flags` are the MNT_* bits of umount2(2). */

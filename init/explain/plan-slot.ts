@@ -97,7 +97,7 @@ function openImage(planning: Planning, plan: SlotPlan, onImage: () => void): Roo
   plan.effects.image.push(...record.takeEffects());
   if (note !== null) planning.warnings.push(note);
   onImage();
-  plan.effects.image.push({ do: "set-read-only", device: path });
+  plan.effects.image.push({ do: "set-read-only", device: path, readOnly: true });
   const { type, options } = imageMount(path, image.filesystem);
   plan.effects.image.push({ do: "mount", source: path, target: NEW_ROOT, type, flags: MS.RDONLY, data: options });
   plan.checks.push(`${path} holds image ${image.imageId.slice(0, 12)}, ${type}`);
@@ -165,13 +165,14 @@ function layState(planning: Planning, plan: SlotPlan, root: RootFacts | null): S
   });
 }
 
-/** The slot failed: nothing of it stays mounted, and the record says why. */
+/** The slot failed: nothing of it stays mounted or read-only, and the record says why. */
 function leave(planning: Planning, plan: SlotPlan, stage: Stage, error: unknown): void {
   const reason = error instanceof Error ? error.message : String(error);
   const kind = error instanceof SlotFailure ? error.kind : "boot";
   plan.effects.image.push(...planning.record.takeEffects());
-  if (plan.effects.image.some((effect) => effect.do === "mount")) {
-    plan.effects.leave.push({ do: "unmount", target: NEW_ROOT, flags: MNT.DETACH });
+  for (const effect of plan.effects.image.toReversed()) {
+    if (effect.do === "mount") plan.effects.leave.push({ do: "unmount", target: NEW_ROOT, flags: MNT.DETACH });
+    if (effect.do === "set-read-only") plan.effects.leave.push({ ...effect, readOnly: false });
   }
   planning.record.fail(plan.slot, { kind, reason });
   plan.effects.leave.push(...planning.record.takeEffects());

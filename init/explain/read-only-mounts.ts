@@ -13,6 +13,16 @@ export interface Look<Value> {
   unknown: string | null;
 }
 
+/** What `look` sees; what it cannot read is unknown. */
+export function lookOrSay<Value>(look: () => Value): Look<Value> {
+  try {
+    return { value: look(), unknown: null };
+  } catch (error) {
+    if (error instanceof KernelError) return { value: null, unknown: error.message };
+    throw error;
+  }
+}
+
 /** Filesystems mounted only for looking at them: read-only, without journal replay, and seen by nobody else. */
 export class ReadOnlyMounts {
   readonly #kernel: Kernel;
@@ -37,7 +47,7 @@ export class ReadOnlyMounts {
       return { value: null, unknown: `${device.path} cannot be mounted read-only (${error.code}${used})` };
     }
     try {
-      return { value: withOpen(this.#kernel, place, O.RDONLY | O.DIRECTORY, look), unknown: null };
+      return lookOrSay(() => withOpen(this.#kernel, place, O.RDONLY | O.DIRECTORY, look));
     } finally {
       this.#kernel.unmount(place, MNT.DETACH);
     }
