@@ -21,12 +21,12 @@ export function withOpen<Result>(
   }
 }
 
-/** The bytes of a file, at most `limit`. */
+/** The bytes of a file, at most `limit`. A fifo in its place is empty, instead of holding PID 1 until somebody writes to it. */
 export function readBytes(kernel: Kernel, path: Path, options: OpenOptions = {}, limit = 16 * 1024 * 1024): Uint8Array {
   return withOpen(
     kernel,
     path,
-    O.RDONLY,
+    O.RDONLY | O.NONBLOCK,
     (fd) => {
       const pieces: Uint8Array[] = [];
       let length = 0;

@@ -3,7 +3,7 @@ import { imageMount } from "../../boot/slot-image.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { readControl } from "../../state-ops/read-control.ts";
 import { IOCTL, MS, O, RESOLVE } from "../kernel/constants.ts";
-import { readTextIfThere, withOpen } from "../kernel/files.ts";
+import { readText, withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import type { Launch } from "./launch.ts";
 
@@ -22,6 +22,13 @@ function proveImage(device: string): string {
   return device;
 }
 
+/** Sets whether the kernel lets anybody write to a block device (BLKROSET). */
+export function setReadOnly(kernel: Kernel, device: string, readOnly: boolean): void {
+  const flag = new Uint8Array(new ArrayBuffer(4));
+  new DataView(flag.buffer).setInt32(0, readOnly ? 1 : 0, true);
+  withOpen(kernel, device, O.RDONLY, (fd) => kernel.ioctl(fd, IOCTL.BLKROSET, flag));
+}
+
 /**
  * Mounts the image in `device` read-only at {@link NEW_ROOT}, without journal replay, after the device itself was set
  * read-only. Returns its filesystem's type.
@@ -31,13 +38,9 @@ function proveImage(device: string): string {
 export function mountImage(boot: Launch, device: string): FilesystemType {
   const { kernel } = boot;
   const proven = proveImage(device);
-  const seen = withOpen(kernel, proven, O.RDONLY, (fd) => {
-    const one = new Uint8Array(new ArrayBuffer(4));
-    new DataView(one.buffer).setInt32(0, 1, true);
-    kernel.ioctl(fd, IOCTL.BLKROSET, one);
-    return readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n))?.type ?? null;
-  });
-  const { type, options } = imageMount(device, seen);
+  setReadOnly(kernel, device, true);
+  const superblock = withOpen(kernel, proven, O.RDONLY, (fd) => readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n)));
+  const { type, options } = imageMount(device, superblock?.type ?? null);
   boot.loadForFilesystem(type);
   try {
     kernel.mount(proven, NEW_ROOT, type, MS.RDONLY, options);
@@ -52,15 +55,20 @@ export function mountImage(boot: Launch, device: string): FilesystemType {
 /**
  * The control file of the image below `root`; null where it has none.
  *
- * @throws BadInput where it is damaged, Error where it is for another system
+ * @throws BadInput where it is damaged, Error where it is for another system, KernelError where it cannot be read
  */
 export function readImageControl(kernel: Kernel, root: Descriptor, own: ControlFile): ControlFile | null {
   return checkImageControl(readImageControlText(kernel, root), own);
 }
 
-/** The text of the control file of the image below `root`; null where it has none. */
+/** The text of the control file of the image below `root`; null where it has none. Throws KernelError where it cannot be read. */
 export function readImageControlText(kernel: Kernel, root: Descriptor): string | null {
-  return readTextIfThere(kernel, IMAGE_CONTROL, { at: root, resolve: RESOLVE.IN_ROOT });
+  try {
+    return readText(kernel, IMAGE_CONTROL, { at: root, resolve: RESOLVE.IN_ROOT });
+  } catch (error) {
+    if (error instanceof KernelError && (error.code === "ENOENT" || error.code === "ENOTDIR")) return null;
+    throw error;
+  }
 }
 
 /** As {@link readImageControl}, from its text. */

@@ -17,7 +17,8 @@ function whyNotExecutable(kernel: Kernel, root: Descriptor, path: string, depth 
     return withOpen(
       kernel,
       path,
-      O.RDONLY,
+      // A fifo would hold PID 1 until somebody writes to it.
+      O.RDONLY | O.NONBLOCK,
       (fd) => {
         const { kind, mode } = kernel.status(fd);
         if (kind !== "file") return `${path} is a ${kind}, not a program`;

@@ -8,7 +8,7 @@ import { readImageId } from "../store/image-id.ts";
 import type { Counters } from "./counters.ts";
 import { DeviceFailure, type Devices } from "./devices.ts";
 import { missingMountPoints } from "./handover.ts";
-import { mountImage, NEW_ROOT, readImageControl } from "./image.ts";
+import { mountImage, NEW_ROOT, readImageControl, setReadOnly } from "./image.ts";
 import type { Launch } from "./launch.ts";
 import { findNextInit, foreignModules } from "./next-init.ts";
 import { detachState, type LaidState, layState } from "./state.ts";
@@ -30,6 +30,8 @@ export class SlotAttempt {
   readonly #counters: Counters;
   readonly #slot: string;
   #stage: Stage = "counted";
+  /** Device of the slot, once it is to be set read-only. */
+  #device: string | null = null;
   #mounted = false;
   #state: LaidState | null = null;
 
@@ -56,13 +58,18 @@ export class SlotAttempt {
     }
   }
 
-  /** The attempt failed: records why, and leaves nothing of the slot mounted. */
+  /**
+   * The attempt failed: records why, and leaves nothing of the slot mounted. Its device can be written again: another slot's
+   * system may install into it.
+   */
   abandon(error: unknown): void {
+    const { kernel } = this.#boot;
     try {
+      if (this.#mounted) kernel.unmount(NEW_ROOT, MNT.DETACH);
       if (this.#state !== null) detachState(this.#boot, this.#state);
-      if (this.#mounted) this.#boot.kernel.unmount(NEW_ROOT, MNT.DETACH);
-    } catch (unmounting) {
-      this.#boot.warn(`slot ${this.#slot} stays mounted: ${unmounting instanceof Error ? unmounting.message : unmounting}`);
+      if (this.#device !== null) setReadOnly(kernel, this.#device, false);
+    } catch (undoing) {
+      this.#boot.warn(`slot ${this.#slot} is not left as it was: ${undoing instanceof Error ? undoing.message : undoing}`);
     }
     this.#counters.fail(this.#slot, failureOf(error), this.#stage);
   }
@@ -75,6 +82,7 @@ export class SlotAttempt {
     if (imageId === null) throw new Error(noImage(device));
     this.#counters.identify(this.#slot, imageId);
     this.#stage = "image";
+    this.#device = device;
     mountImage(this.#boot, device);
     this.#mounted = true;
     return { device, imageId };
