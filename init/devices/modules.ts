@@ -18,6 +18,7 @@ export class ModuleLoader {
   readonly loaded: string[] = [];
   readonly #kernel: Kernel;
   readonly #index: ModuleIndex;
+  readonly #onProgress: () => void;
   readonly #tried = new Set<string>();
   readonly #asked = new Set<string>();
   /** Devices whose modalias was read. */
@@ -25,9 +26,11 @@ export class ModuleLoader {
   /** The index by the part of its patterns before the colon: a machine asks a few hundred times. */
   readonly #byBus = new Map<string, ModuleIndex>();
 
-  constructor(kernel: Kernel, index: ModuleIndex) {
+  /** @param onProgress called after each module: a driver may take seconds to look at its hardware */
+  constructor(kernel: Kernel, index: ModuleIndex, onProgress: () => void = () => {}) {
     this.#kernel = kernel;
     this.#index = index;
+    this.#onProgress = onProgress;
   }
 
   /** Loads those that are wanted at every boot. */
@@ -90,6 +93,7 @@ export class ModuleLoader {
       if (!(error instanceof KernelError)) throw error;
       if (error.code !== "EEXIST") this.failures.push(`${file}: ${error.code}`);
     }
+    this.#onProgress();
   }
 }
 

@@ -5,7 +5,8 @@ import { MODULES, readModuleIndex } from "../../boot/modules.ts";
 import { ModuleLoader } from "../devices/modules.ts";
 import { waitForDevices } from "../devices/wait.ts";
 import { readTextIfThere } from "../kernel/files.ts";
-import { openBootRecord } from "../store/boot-record.ts";
+import { BootRecordStore } from "../store/boot-record.ts";
+import { openRecordDevice } from "../store/record-device.ts";
 import type { Launch } from "./launch.ts";
 
 /** A device is missing, ambiguous or cannot be read. */
@@ -32,7 +33,7 @@ export class Devices {
   loadModules(): void {
     const index = readTextIfThere(this.#boot.kernel, MODULES.index);
     if (index === null) return;
-    const modules = new ModuleLoader(this.#boot.kernel, readModuleIndex(index));
+    const modules = new ModuleLoader(this.#boot.kernel, readModuleIndex(index), () => this.#boot.chores());
     this.#modules = modules;
     this.#boot.modules = modules;
     modules.loadListed();
@@ -99,9 +100,10 @@ export class Devices {
     return result;
   }
 
+  /** Any disk may have a partition of that name, and a slot may be asked too: so it is opened for reading only. */
   #condition(device: BlockDevice): RecordCondition {
     try {
-      const store = openBootRecord(this.#boot.kernel, device.path);
+      const store = new BootRecordStore(this.#boot.kernel, openRecordDevice(this.#boot.kernel, device.path, "look"));
       try {
         return store.read().record.condition;
       } finally {

@@ -123,7 +123,8 @@ test("listed modules, then those the hardware asks for, each once and after what
   const kernel = moduleMachine();
   kernel.plant("/sys", { "bus/pci/devices/0000:00:01.0/modalias": "pci:v00001AF4d00001042sv0\n", "bus/pci/devices/x": {} });
   kernel.plant("/sys", { "bus/virtio/devices/virtio0/modalias": "virtio:d00000002v00001AF4\n" });
-  const loader = new ModuleLoader(kernel, index);
+  let tries = 0;
+  const loader = new ModuleLoader(kernel, index, () => tries++);
   loader.loadListed();
   loader.loadForHardware();
   loader.loadForHardware();
@@ -133,6 +134,7 @@ test("listed modules, then those the hardware asks for, each once and after what
   assert.equal(loader.loaded, wantedOrder);
   assert.equal(loader.failures, ["gone.ko: ENOENT"]);
   assert.is(kernel.trace.match(/load-module/g)?.length, wantedOrder.length);
+  assert.is(tries, wantedOrder.length + loader.failures.length, "each was followed by the watchdog's turn");
 });
 
 test("a module that is built in or loaded already is no failure; another failure is remembered", () => {
