@@ -77,7 +77,8 @@ export function degrade(step: StateStep): TmpfsStep {
   const { path, id, kind, mode, owner, group, generate, flags, onFailure, origin } = step;
   const base = { path, id, kind, mode, owner, group, generate, flags, onFailure, origin };
   const seedFromImage = step.do === "tmpfs" ? step.seedFromImage : step.do === "overlay" || step.seed === "image";
-  return { do: "tmpfs", ...base, size: null, seedFromImage, makeTarget: false, degraded: true };
+  const makeTarget = step.do === "tmpfs" && step.makeTarget;
+  return { do: "tmpfs", ...base, size: null, seedFromImage, makeTarget, degraded: true };
 }
 
 function planOperator(operator: Operator, context: StateContext): StateStep {

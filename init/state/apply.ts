@@ -3,7 +3,7 @@ import { O } from "../kernel/constants.ts";
 import type { Descriptor, Kernel, Path } from "../kernel/kernel.ts";
 import { type OnProgress, withDescriptor } from "./beneath.ts";
 import { ImagePlaces } from "./image-places.ts";
-import { type LayContext, layStep } from "./lay-step.ts";
+import { type LayContext, layStep, unmountFromRun } from "./lay-step.ts";
 import { reasonOf, StateFailure } from "./state-failure.ts";
 
 export interface StateOrder {
@@ -28,8 +28,8 @@ export interface StateResult {
 
 /**
  * Lays the declared state over the image, by descriptor only. /proc must be mounted. A step that fails is replaced by a
- * tmpfs where its operator says `degraded`; else throws {@link StateFailure}. What was mounted before stays then, and goes
- * with the new root.
+ * tmpfs where its operator says `degraded`; else throws {@link StateFailure}. What was mounted before stays then and goes
+ * with the new root, but nothing stays mounted below /run.
  */
 export function applyState(kernel: Kernel, order: StateOrder): StateResult {
   const { steps, newRoot, data, onProgress } = order;
@@ -40,9 +40,14 @@ export function applyState(kernel: Kernel, order: StateOrder): StateResult {
     const openRun = () => kernel.open(order.run ?? "/run", O.RDONLY | O.DIRECTORY);
     withDescriptor(kernel, openRun, (run) => {
       const context: LayContext = { newRoot, data, run, laid, onProgress };
-      for (const step of steps) {
-        layOrDegrade(kernel, context, step, images, result);
-        laid.push(step.path);
+      try {
+        for (const step of steps) {
+          layOrDegrade(kernel, context, step, images, result);
+          laid.push(step.path);
+        }
+      } catch (error) {
+        for (const step of steps.slice(0, laid.length).reverse()) unmountFromRun(kernel, run, step);
+        throw error;
       }
     });
   } finally {

@@ -50,6 +50,17 @@ export function layStep(kernel: Kernel, context: LayContext, step: StateStep, im
   }
 }
 
+/** Unmounts what a step mounted on /run's tmpfs, which the next slot gets too: it would mount its own over it. */
+export function unmountFromRun(kernel: Kernel, run: Descriptor, step: StateStep): void {
+  if (step.do !== "tmpfs" || !step.makeTarget || step.size === null) return;
+  unmountAt(kernel, run, step.path.slice("run/".length), step.kind);
+}
+
+function unmountAt(kernel: Kernel, root: Descriptor, path: string, kind: StateStep["kind"]): void {
+  const open = () => openTarget(kernel, root, path, kind);
+  withDescriptor(kernel, open, (fd) => kernel.unmount(procPath(fd), MNT.DETACH));
+}
+
 function layTmpfs(kernel: Kernel, context: LayContext, step: TmpfsStep, image: Place | null): string[] {
   const root = step.makeTarget ? context.run : context.newRoot;
   const path = step.makeTarget ? step.path.slice("run/".length) : step.path;
@@ -178,11 +189,7 @@ function undoOnFailure<Result>(kernel: Kernel, root: Descriptor, step: StateStep
   try {
     return work();
   } catch (error) {
-    withDescriptor(
-      kernel,
-      () => openTarget(kernel, root, step.path, step.kind),
-      (fd) => kernel.unmount(procPath(fd), MNT.DETACH),
-    );
+    unmountAt(kernel, root, step.path, step.kind);
     throw error;
   }
 }

@@ -86,6 +86,12 @@ function layState(kernel: RecordingKernel, laid: readonly Operator[], attempt = 
   }
 }
 
+/** Mount points below /run, in order. */
+function mountedAt(kernel: RecordingKernel): string[] {
+  const lines = (kernel.peek("/proc/mounts") ?? "").trim().split("\n");
+  return lines.map((line) => line.split(" ")[1] ?? "").filter((path) => path.startsWith("/run"));
+}
+
 test("golden trace of the state's first boot, and of the next", () => {
   const kernel = machine();
   const descriptors = kernel.openDescriptors();
@@ -173,5 +179,26 @@ for (const unsynced of ["kept", "lost"] as const) {
     assert.ok(points > 80, `only ${points} points`);
   });
 }
+
+test("a slot whose state fails leaves no mount below /run, where the next slot lays its own", () => {
+  const kernel = machine();
+  const big = operator("/run/big", { state: "ephemeral", via: "tmpfs", seed: "none", size: 65536 });
+  const laid = [big, operator("/run/big/part", { state: "ephemeral", via: "tmpfs", seed: "none", size: 4096 })];
+  const before = mountedAt(kernel);
+  assert.throws(() => layState(kernel, [...laid, operator("/missing")]), /\/missing does not exist in the image/);
+  assert.equal(mountedAt(kernel), before);
+  layState(kernel, laid, 2);
+  assert.equal(mountedAt(kernel), [...before, "/run/big", "/run/big/part"]);
+});
+
+test("a directory below /run that fails is made again on /run itself, not in the image", () => {
+  const kernel = machine();
+  kernel.failOn({ call: "mount", match: /run\/big/, code: "ENOMEM" });
+  const path = "/run/big";
+  const words = { state: "ephemeral", via: "tmpfs", seed: "none", size: 65536, onFailure: "degraded", mode: 0o700 } as const;
+  const { degraded } = layState(kernel, [operator(path, words)]);
+  assert.is(degraded[0]?.path, path);
+  assert.is(kernel.statusAt(path).mode, 0o700);
+});
 
 test.run();
