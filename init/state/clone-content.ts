@@ -4,6 +4,8 @@ import { isCode } from "./beneath.ts";
 
 /** Bytes that are copied between two reports of progress. */
 const step = 4 * 1024 * 1024;
+/** Bytes that may wait in memory before they are written out: one sync of all at the end could outlast the watchdog. */
+const mostUnsynced = 32 * 1024 * 1024;
 
 /**
  * Copies the contents of regular files with the cheapest engine that the two filesystems have: a reflink (FICLONE), the
@@ -13,6 +15,7 @@ const step = 4 * 1024 * 1024;
 export class ContentCopier {
   #reflinks = true;
   #ranges = true;
+  #unsynced = 0;
 
   constructor(
     readonly kernel: Kernel,
@@ -53,6 +56,11 @@ export class ContentCopier {
       // The file shrank since it was looked at: what is left reads as zeroes.
       if (done === 0) return;
       at += BigInt(done);
+      this.#unsynced += done;
+      if (this.#unsynced >= mostUnsynced) {
+        this.kernel.syncFilesystem(to);
+        this.#unsynced = 0;
+      }
       this.onBytes(done);
     }
   }
