@@ -1,5 +1,6 @@
 import { type ControlFile, MOST_SLOTS } from "./control.ts";
-import { deviceFault, slotNameFault } from "./operator-rules.ts";
+import { deviceFault } from "./device-reference.ts";
+import { slotNameFault } from "./operator-rules.ts";
 import { problemAt } from "./problems.ts";
 import type { Problem, SourceDocument } from "./schema/document.ts";
 import type { SystemDefinition } from "./schema/system.ts";

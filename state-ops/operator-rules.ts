@@ -56,14 +56,6 @@ export function slotNameFault(name: string): string | null {
   return null;
 }
 
-/** Rule for a device reference. */
-export function deviceFault(reference: string): string | null {
-  if (!reference.isWellFormed() || !/^(?:(?:PARTLABEL|PARTUUID|LABEL|UUID)=[^\p{Cc}]+|\/dev\/[^\p{Cc}\s]+)$/u.test(reference)) {
-    return `"${reference}" is no device reference; write PARTLABEL=, PARTUUID=, LABEL= or UUID= and a name, or /dev/…`;
-  }
-  return null;
-}
-
 /** Rules for the words of one operator that belong together. */
 export function combinationFault(operator: Omit<Operator, "id" | "origin">): string | null {
   const { path, kind, state, via, seed } = operator;

@@ -1,16 +1,8 @@
 import { canonicalJson, sha256 } from "./canonical-json.ts";
 import { type ControlFile, MOST_SLOTS, type Operator, type SlotDefinition } from "./control.ts";
+import { deviceFault } from "./device-reference.ts";
 import { Fields } from "./fields.ts";
-import {
-  combinationFault,
-  deviceFault,
-  idFault,
-  nestingFault,
-  parentOf,
-  pathFault,
-  slotNameFault,
-  targetFault,
-} from "./operator-rules.ts";
+import { combinationFault, idFault, nestingFault, parentOf, pathFault, slotNameFault, targetFault } from "./operator-rules.ts";
 import { BadInput } from "./outcome.ts";
 
 /** Longest wait that a control file may ask for, in seconds. */

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 
 /** Programs of the field's that a builder's verb calls, and the Debian packages that bring them. */
 const packages: Record<string, string> = {
@@ -12,6 +12,13 @@ const packages: Record<string, string> = {
   "mkfs.btrfs": "btrfs-progs",
 };
 
+const running = new Set<ChildProcess>();
+
+/** Kills the programs that still run, for us to end at once. */
+export function stopHostPrograms(): void {
+  for (const child of running) child.kill("SIGKILL");
+}
+
 /**
  * Runs a program of the host to its end and returns what it wrote to standard output. /usr/sbin is searched too, and it
  * speaks the C locale. Throws when it cannot be started or ends with another code than 0; the message quotes its errors.
@@ -20,6 +27,7 @@ export async function runHostProgram(program: string, words: string[]): Promise<
   const path = `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`;
   const { SOURCE_DATE_EPOCH: _, ...environment } = process.env; // times are given by option
   const child = spawn(program, words, { env: { ...environment, LC_ALL: "C", PATH: path }, stdio: ["ignore", "pipe", "pipe"] });
+  running.add(child);
   const output: Buffer[] = [];
   const errors: Buffer[] = [];
   child.stdout.on("data", (chunk: Buffer) => output.push(chunk));
@@ -30,7 +38,7 @@ export async function runHostProgram(program: string, words: string[]): Promise<
       reject(new Error(`${program} cannot be started: ${error.message}; ${remedy}`));
     });
     child.on("close", (code, signal) => resolve(String(code ?? signal)));
-  });
+  }).finally(() => running.delete(child));
   if (end === "0") return Buffer.concat(output);
   const said = Buffer.concat([...errors, ...output])
     .toString()

@@ -11,7 +11,13 @@ export function checkSchema<Schema extends z.ZodType>(
   if (result.success) {
     return { value: result.data, problems: [] };
   }
-  return { value: null, problems: result.error.issues.flatMap((issue) => describe(document, schema, issue)) };
+  return { value: null, problems: firstOfEach(result.error.issues).flatMap((issue) => describe(document, schema, issue)) };
+}
+
+/** One issue a value: what is no whole number is also too large. */
+function firstOfEach(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
+  const key = ({ path, code }: z.core.$ZodIssue): string => JSON.stringify([path.map(String), code === "unrecognized_keys"]);
+  return issues.filter((issue, index) => issues.findIndex((other) => key(other) === key(issue)) === index);
 }
 
 function describe(document: SourceDocument, schema: z.ZodType, issue: z.core.$ZodIssue): Problem[] {
@@ -34,6 +40,9 @@ function describe(document: SourceDocument, schema: z.ZodType, issue: z.core.$Zo
     ];
   }
   const value = valueAt(document.value, path);
+  if (path.length === 0 && value === null) {
+    return [problem(path, "value", `nothing is in the file; it ${issue.message}`)];
+  }
   if (value === undefined) {
     return [problem(path.slice(0, -1), "value", `"${name}" is missing; it ${issue.message}`)];
   }
@@ -80,6 +89,6 @@ export function shown(value: unknown): string {
   if (typeof value === "object" && value !== null) {
     return Array.isArray(value) ? "a list" : "a map";
   }
-  const text = JSON.stringify(value) ?? String(value);
+  const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }

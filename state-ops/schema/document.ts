@@ -1,4 +1,4 @@
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Pair, parseDocument } from "yaml";
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Pair, parseDocument, type YAMLError } from "yaml";
 
 /** Keys and indexes from the top of a document down to a value. */
 export type NodePath = readonly PropertyKey[];
@@ -36,9 +36,25 @@ export function parseYaml(file: string, origin: string, text: string): { documen
     const { line, col } = counter.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
-  const faults = [...parsed.errors, ...parsed.warnings].map(({ pos, message }) => ({ file, ...place(pos[0]), text: message }));
+  const faults = [...parsed.errors, ...parsed.warnings].map((fault) => ({
+    file,
+    ...place(fault.pos[0]),
+    text: describeFault(fault, text),
+  }));
+  const version = parsed.directives?.yaml;
+  if (version?.explicit && version.version !== "1.2") {
+    faults.push({
+      file,
+      ...place(0),
+      text: `YAML ${version.version} reads words differently; leave the %YAML line out, 1.2 is read`,
+    });
+  }
   if (faults.length > 0) {
-    return { document: null, problems: faults };
+    // One mistake makes the parser complain of much that follows.
+    return {
+      document: null,
+      problems: faults.filter(({ line }, index) => faults.findIndex((other) => other.line === line) === index),
+    };
   }
   const top = parsed.contents;
   const fault = firstFault(top);
@@ -49,6 +65,22 @@ export function parseYaml(file: string, origin: string, text: string): { documen
   return { document: { file, origin, value: parsed.toJS({ maxAliasCount: 0 }), position }, problems: [] };
 }
 
+/** The parser's words, or our own where they speak to a programmer. */
+function describeFault({ code, message, pos }: YAMLError, text: string): string {
+  switch (code) {
+    case "DUPLICATE_KEY":
+      return `the key ${/^[^:\n]*/.exec(text.slice(pos[0]))?.[0].trim() ?? ""} is given twice in one map; keep one`;
+    case "MULTIPLE_DOCS":
+      return 'a second document begins here; one is read, leave "---" and what follows out';
+    case "RESOURCE_EXHAUSTION":
+      return "nested too deeply";
+    case "TAB_AS_INDENT":
+      return "a tab; indent with spaces";
+    default:
+      return message;
+  }
+}
+
 /** The first thing that YAML allows and a fragment does not. */
 function firstFault(node: unknown): { node: unknown; text: string } | null {
   if (isAlias(node) || (isNode(node) && "anchor" in node && node.anchor !== undefined)) {
@@ -56,6 +88,10 @@ function firstFault(node: unknown): { node: unknown; text: string } | null {
   }
   if (isMap(node)) {
     const odd = node.items.find((pair) => !isScalar(pair.key) || typeof pair.key.value !== "string");
+    const proto = node.items.find((pair) => isScalar(pair.key) && pair.key.value === "__proto__");
+    if (proto !== undefined) {
+      return { node: proto.key, text: '"__proto__" cannot be a key' };
+    }
     return odd === undefined
       ? firstOf(node.items.flatMap((pair) => [pair.key, pair.value]))
       : { node: odd.key, text: "a key must be a text" };

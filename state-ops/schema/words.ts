@@ -30,9 +30,9 @@ export const size = numberOr(
 );
 
 export const count = z
-  .int({ error: "must be a whole number" })
-  .min(1, { error: "must be 1 or more" })
-  .max(100, { error: "must be at most 100" });
+  .int({ error: "must be a whole number from 1 to 100" })
+  .min(1, { error: "must be a whole number from 1 to 100" })
+  .max(100, { error: "must be a whole number from 1 to 100" });
 
 export const device = z
   .string({ error: "must be a device reference" })

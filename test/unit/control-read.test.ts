@@ -74,7 +74,7 @@ const faults: [string, object, RegExp][] = [
   ["no slots", { slots: [] }, /slots must be a list of 1 to 16 slots/],
   ["a slot twice", { slots: [control.slots[0], control.slots[0]] }, /slots: two are named "a"/],
   ["a slot's name", { slots: [{ name: "../x", device: "LABEL=x" }] }, /slots\[0\]\.name: "\.\.\/x" cannot name a slot/],
-  ["a device", { disk: "vda" }, /disk: "vda" is no device reference/],
+  ["a device", { disk: "vda" }, /disk: "vda" names no device/],
   [
     "a filesystem",
     { data: { device: "LABEL=x", filesystem: "ext3" } },

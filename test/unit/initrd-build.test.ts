@@ -40,7 +40,7 @@ test.before(async () => {
   writeFileSync(`${modules}/modules.dep`, paths.join(""));
   writeFileSync(`${modules}/modules.alias`, "alias fs-xfs xfs\n");
   writeFileSync(`${scratch}/control.json`, control);
-  writeFileSync(`${scratch}/preinit`, "preinit");
+  writeFileSync(`${scratch}/preinit`, "\x7fELF preinit");
   cpSync("/bin/ls", `${scratch}/program`);
 });
 
@@ -110,7 +110,7 @@ test("preinit is told the image's size, and finds what it loads", async () => {
     `runtime ${image?.size}\nmodule /modules/loop.ko\nmodule /modules/squashfs.ko\n`,
   );
   assert.is(content("modules/loop.ko"), "module loop".repeat(50));
-  assert.is(content("init"), "preinit");
+  assert.is(content("init"), "\x7fELF preinit");
   assert.is(content("etc/slipway/control.json"), control);
   assert.ok(content("etc/initrd-release").startsWith("ID=slipway\n"));
   assert.equal(
@@ -174,16 +174,21 @@ test("what is wrong is refused by name, and leaves the former file alone", async
   writeFileSync(`${scratch}/new.json`, '{"schema":2}');
   await refused({ control: `${scratch}/bad.json` }, "bad.json", "digest");
   await refused({ control: `${scratch}/new.json` }, "new.json", "schema must be 1, is 2");
-  await refused({ control: `${scratch}/none.json` }, "--control", "none.json does not exist");
+  await refused({ control: `${scratch}/none.json` }, "--control", "none.json cannot be read: no such file");
+  await refused({ control: scratch }, "--control", "is a directory, not a file");
   await refused({ modules: scratch }, "modules.dep does not exist", "depmod");
   await refused({ named: ["xsf"] }, 'no module "xsf"', "xfs");
   await refused({ extra: ["usr/bin/x=/bin/ls"] }, "--extra", "usr/bin/x=/bin/ls");
   await refused({ extra: ["/usr/bin/../x=/bin/ls"] }, "--extra");
-  await refused({ extra: ["/x=/none"] }, "/none does not exist");
-  await refused({ extra: ["/x=/etc"] }, "/etc is a directory");
+  await refused({ extra: ["/x=/none"] }, "/x=/none cannot be read: no such file");
+  await refused({ extra: ["/x="] }, "--extra");
+  await refused({ extra: ["/x=/dev/zero"] }, "is a device, not a file");
+  await refused({ extra: ["/x=/etc"] }, "/x=/etc is a directory");
   await refused({ extra: ["/bin/slipway=/bin/cat"] }, "/usr/bin/slipway would be two different files");
   await refused({ executable: `${scratch}/none` }, "--executable");
-  await refused({ output: `${scratch}/none/initrd` }, "none does not exist");
+  await refused({ preinit: `${scratch}/bad.json` }, "--preinit", "no ELF program");
+  await refused({ output: `${scratch}/none/initrd` }, "none is no directory");
+  await refused({ output: scratch }, "is no regular file");
   assert.ok(former.equals(readFileSync(`${scratch}/initrd`)));
 });
 

@@ -360,20 +360,28 @@ const systemFaults: [string, string, RegExp][] = [
   ],
   ["a time", `${systemText}trial-deadline: soon\n`, /"trial-deadline" must be seconds, or a time such as .* is "soon"/],
   ["a long time", `${systemText}trial-deadline: 48h\n`, /"trial-deadline" is 48h; the longest is one day/],
-  ["a key twice", `${systemText}system: other\n`, /^system\.yaml:8:1: .*unique/],
+  ["a key twice", `${systemText}system: other\n`, /^system\.yaml:8:1: the key \w+ is given twice/],
   ["a list as key", `${systemText}? [a]\n: b\n`, /^system\.yaml:8:3: a key must be a text/],
   ["a number as key", `${systemText}1: b\n`, /^system\.yaml:8:1: a key must be a text/],
   ["an alias", `${systemText}disk: &x LABEL=a\nchooser: *x\n`, /anchors and aliases are not read/],
-  ["two documents", `${systemText}---\nsystem: x\n`, /^system\.yaml:8:1: .*multiple documents/],
+  ["two documents", `${systemText}---\nsystem: x\n`, /^system\.yaml:8:1: a second document begins here/],
+  ["another YAML", `%YAML 1.1\n---\n${systemText}`, /^system\.yaml:1:1: YAML 1\.1 reads words differently/],
+  ["a tab", "system: x\nslots:\n\ta: 1\n", /^system\.yaml:3:1: a tab; indent with spaces$/],
+  ["a key that no map has", systemText.replace("slots:", "slots:\n  __proto__: {}"), /^system\.yaml:3:3: "__proto__" cannot be/],
+  ["a huge number", `${systemText}tries: { trial: 1e400 }\n`, /"trial" must be a whole number from 1 to 100, is Infinity$/],
+  ["a long label", `${systemText}disk: PARTLABEL=${"x".repeat(37)}\n`, /^system\.yaml:8:7: .* is 1 to 36 printable ASCII/],
+  ["what udev makes", `${systemText}disk: /dev/disk/by-label/x\n`, /^system\.yaml:8:7: .*write LABEL=x$/],
+  ["no UUID", `${systemText}disk: UUID=x\n`, /^system\.yaml:8:7: .*hex digits and dashes/],
   ["a tag", `${systemText}disk: !env DISK\n`, /^system\.yaml:8:7: .*!env/],
   ["broken YAML", "system: [\n", /^system\.yaml:/],
-  ["an empty file", "", /^system\.yaml:1:1: "the file" must be a map, is null/],
+  ["an empty file", "", /^system\.yaml:1:1: nothing is in the file; it must be a map/],
 ];
 
 for (const [name, text, message] of systemFaults) {
   test(`refused in system.yaml: ${name}`, () => {
     const lines = linesOf(() => build({}, text));
     assert.match(lines[0] ?? "", message);
+    assert.is(lines.length, 1);
   });
 }
 

@@ -152,11 +152,14 @@ verbs("what cannot be read or written is named, with exit code 2", (context) => 
     [["--root", "root", "-o", "x"], /--system is missing/],
     [["--system", "system.yaml", "-o", "x"], /--root is missing/],
     [[...sources], /--output \(-o\) is missing/],
-    [["--system", "none.yaml", "--root", "root", "-o", "x"], /cannot read none\.yaml: ENOENT/],
+    [["--system", "none.yaml", "--root", "root", "-o", "x"], /--system none\.yaml cannot be read: no such file/],
     [["--system", "system.yaml", "--root", "none", "-o", "x"], /--root none is no directory/],
-    [[...sources, "--fragments", "none", "-o", "x"], /cannot read the fragments in none/],
-    [[...sources, "--previous", "system.yaml", "-o", "x"], /control file: not JSON/],
-    [[...sources, "-o", "none/x"], /cannot write none\/x: ENOENT/],
+    [[...sources, "--fragments", "none", "-o", "x"], /the fragments in none cannot be read/],
+    [[...sources, "--previous", "system.yaml", "-o", "x"], /system\.yaml: control file: not JSON/],
+    [[...sources, "-o", "none/x"], /--output none\/x: .*none is no directory/],
+    [[...sources, "-o", "root"], /--output root is no regular file/],
+    [[...sources, "-o", "x", "-o", "y"], /--output is given twice: x and y/],
+    [["--system", "root", "--root", "root", "-o", "x"], /--system root is a directory, not a file/],
   ];
   for (const [words, message] of cases) {
     const { code, error } = slipway(context, "state", "compile", ...words);

@@ -1,10 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { closeSync, openSync, readSync, type Stats, statSync } from "node:fs";
-import { resolve } from "node:path";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../../boot/devices/superblock.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
-import { flag, text, texts, type Verb } from "../../commands/verb.ts";
+import { flag, type OptionValues, text, texts, type Verb } from "../../commands/verb.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
+import { reasonOf, regularFile } from "../input.ts";
+import { checkOutput } from "../output.ts";
+import { reportProblems } from "../report-problems.ts";
 import { type DiskPlan, derivedGuid, planDisk } from "./layout.ts";
 import { parseSize, printSize } from "./size.ts";
 import { readDiskDefinition } from "./system.ts";
@@ -36,55 +38,46 @@ Options:
   },
   positionals: [],
   async run(values) {
-    const definition = readDiskDefinition(required(values, "system", "the system definition"));
-    const size = parseSize("--size", required(values, "size", "the size of the disk, 4G"));
-    const output = checkOutput(required(values, "output", "the disk image to write (-o)"));
-    const images = readSlotOptions(
-      texts(values, "slot"),
-      definition.slots.map((slot) => slot.name),
-    );
-    const optionalSize = (name: string): bigint | null => {
-      const given = text(values, name);
-      return given === undefined ? null : parseSize(`--${name}`, given);
-    };
-    const guid = flag(values, "random-guids") ? () => randomUUID() : (what: string) => derivedGuid(definition.system, what);
-    const plan = planDisk({
-      system: definition.system,
-      bootRecord: definition.bootRecord,
-      slots: definition.slots.map((slot) => {
-        const image = images.get(slot.name);
-        return { ...slot, imageSize: image === undefined ? null : BigInt(statSync(image).size) };
-      }),
-      data: definition.data?.label ?? null,
-      size,
-      slotSize: optionalSize("slot-size"),
-      dataSize: optionalSize("data-size"),
-      guid,
-    });
-    for (const [name, image] of images) warnOfImage(name, image);
-    const data = definition.data && { filesystem: definition.data.filesystem, uuid: guid("data filesystem") };
-    await writeDisk(linuxKernel(), plan, { images, data }, output);
-    printPlan(plan, images, output);
-    return 0;
+    return reportProblems(() => build(values));
   },
 };
 
-function required(values: Parameters<Verb["run"]>[0], name: string, what: string): string {
+async function build(values: OptionValues): Promise<void> {
+  const definition = readDiskDefinition(required(values, "system", "the system definition"));
+  const size = parseSize("--size", required(values, "size", "the size of the disk, 4G"));
+  const output = checkOutput(required(values, "output", "the disk image to write (-o)"));
+  const images = readSlotOptions(
+    texts(values, "slot"),
+    definition.slots.map((slot) => slot.name),
+  );
+  const optionalSize = (name: string): bigint | null => {
+    const given = text(values, name);
+    return given === undefined ? null : parseSize(`--${name}`, given);
+  };
+  const guid = flag(values, "random-guids") ? () => randomUUID() : (what: string) => derivedGuid(definition.system, what);
+  const plan = planDisk({
+    system: definition.system,
+    bootRecord: definition.bootRecord,
+    slots: definition.slots.map((slot) => {
+      const image = images.get(slot.name);
+      return { ...slot, imageSize: image === undefined ? null : BigInt(statSync(image).size) };
+    }),
+    data: definition.data?.label ?? null,
+    size,
+    slotSize: optionalSize("slot-size"),
+    dataSize: optionalSize("data-size"),
+    guid,
+  });
+  for (const [name, image] of images) warnOfImage(name, image);
+  const data = definition.data && { filesystem: definition.data.filesystem, uuid: guid("data filesystem") };
+  await writeDisk(linuxKernel(), plan, { images, data }, output);
+  printPlan(plan, images, output);
+}
+
+function required(values: OptionValues, name: string, what: string): string {
   const value = text(values, name);
   if (value === undefined || value === "") throw new BadInput(`--${name} is missing; it names ${what}`);
   return value;
-}
-
-/** A file is replaced; a device would be too, with a file of its name. */
-function checkOutput(output: string): string {
-  const status = statSync(output, { throwIfNoEntry: false });
-  if (status && !status.isFile()) {
-    const remedy = status.isBlockDevice()
-      ? `write a file and copy it there: dd if=FILE of=${output} bs=4M conv=fsync`
-      : "name a file";
-    throw new BadInput(`--output ${output} is no regular file; ${remedy}`);
-  }
-  return resolve(output);
 }
 
 /** "a=IMAGE" as slot and file, each slot once. */
@@ -97,14 +90,7 @@ function readSlotOptions(options: string[], known: string[]): Map<string, string
     if (!known.includes(name))
       throw new BadInput(`--slot ${option}: the system definition has no slot "${name}", but ${known.join(", ")}`);
     if (images.has(name)) throw new BadInput(`--slot ${name} is given twice: ${images.get(name)} and ${image}`);
-    let status: Stats;
-    try {
-      status = statSync(image);
-    } catch (error) {
-      throw new BadInput(`--slot ${option}: cannot read the image: ${error instanceof Error ? error.message : error}`);
-    }
-    if (!status.isFile() || status.size === 0)
-      throw new BadInput(`--slot ${option}: the image is ${status.isFile() ? "empty" : "no file"}`);
+    if (regularFile(`--slot ${option}`, image).size === 0) throw new BadInput(`--slot ${option}: the image is empty`);
     images.set(name, image);
   }
   return images;
@@ -113,7 +99,7 @@ function readSlotOptions(options: string[], known: string[]): Map<string, string
 /** Says now what would otherwise fail at the first boot. */
 function warnOfImage(slot: string, image: string): void {
   const start = Buffer.alloc(SUPERBLOCK_BYTES);
-  const fd = openSync(image, "r");
+  const fd = openImage(slot, image);
   try {
     const superblock = readSuperblock(start.subarray(0, readSync(fd, start, 0, start.length, 0)));
     const size = BigInt(statSync(image).size);
@@ -128,6 +114,14 @@ function warnOfImage(slot: string, image: string): void {
     }
   } finally {
     closeSync(fd);
+  }
+}
+
+function openImage(slot: string, image: string): number {
+  try {
+    return openSync(image, "r");
+  } catch (error) {
+    throw new BadInput(`--slot ${slot}=${image} cannot be read: ${reasonOf(error)}`);
   }
 }
 

@@ -1,11 +1,11 @@
-import { readFileSync } from "node:fs";
 import { parseReference } from "../../../boot/devices/reference.ts";
+import { compileSystem } from "../../../state-ops/compile-system.ts";
 import type { DataFilesystem } from "../../../state-ops/control.ts";
-import { BadInput } from "../../../state-ops/outcome.ts";
-import { CompileError } from "../../../state-ops/problems.ts";
+import { CompileError, problemAt } from "../../../state-ops/problems.ts";
 import { checkSchema } from "../../../state-ops/schema/check.ts";
-import { parseYaml } from "../../../state-ops/schema/document.ts";
+import { type NodePath, type Problem, parseYaml } from "../../../state-ops/schema/document.ts";
 import { systemSchema } from "../../../state-ops/schema/system.ts";
+import { readTextInput } from "../input.ts";
 
 /** What a system definition says of its disk; devices are partition labels. */
 export interface DiskDefinition {
@@ -15,29 +15,27 @@ export interface DiskDefinition {
   data: { label: string; filesystem: DataFilesystem } | null;
 }
 
-/** Reads system.yaml. @throws BadInput for what is wrong in it, and for devices that are not partition labels */
+/** Reads system.yaml. @throws CompileError for what is wrong in it, and for devices that are not partition labels */
 export function readDiskDefinition(file: string): DiskDefinition {
-  let source: string;
-  try {
-    source = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new BadInput(`cannot read --system ${file}: ${error instanceof Error ? error.message : error}`);
-  }
-  const { document, problems } = parseYaml(file, "system.yaml", source);
+  const { document, problems } = parseYaml(file, "system.yaml", readTextInput(`--system ${file}`, file));
   if (document === null) throw new CompileError(problems);
   const checked = checkSchema(document, systemSchema);
   if (checked.value === null) throw new CompileError(checked.problems);
-  const { system, slots, data, "boot-record": bootRecord } = checked.value;
-  return {
-    system,
-    slots: Object.entries(slots).map(([name, slot]) => ({ name, label: partitionLabel(`slot ${name}`, slot.device) })),
-    bootRecord: partitionLabel("boot-record", bootRecord.device),
-    data: data ? { label: partitionLabel("data", data.device), filesystem: data.filesystem } : null,
+  const found: Problem[] = [];
+  const { system, problems: wrong } = compileSystem(checked.value, document);
+  if (wrong.length > 0) throw new CompileError(wrong);
+  const label = (path: NodePath, device: string): string => {
+    const reference = parseReference(device);
+    if (reference.by === "partlabel") return reference.value;
+    found.push(problemAt(document, path, `"${device}": disk build gives partitions labels; write PARTLABEL=…`));
+    return "";
   };
-}
-
-function partitionLabel(what: string, device: string): string {
-  const reference = parseReference(device);
-  if (reference.by === "partlabel") return reference.value;
-  throw new BadInput(`${what} is at ${device}: disk build gives partitions labels; write PARTLABEL=… in the system definition`);
+  const definition: DiskDefinition = {
+    system: system.system,
+    slots: system.slots.map(({ name, device }) => ({ name, label: label(["slots", name, "device"], device) })),
+    bootRecord: label(["boot-record", "device"], system.bootRecord.device),
+    data: system.data && { label: label(["data", "device"], system.data.device), filesystem: system.data.filesystem },
+  };
+  if (found.length > 0) throw new CompileError(found);
+  return definition;
 }

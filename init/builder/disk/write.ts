@@ -1,10 +1,10 @@
-import { mkdtempSync, renameSync, rmSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { type Gpt, readGpt } from "../../../boot/devices/gpt.ts";
 import type { DataFilesystem } from "../../../state-ops/control.ts";
 import { O } from "../../kernel/constants.ts";
 import { withOpen } from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
+import { replaceFile } from "../output.ts";
 import { runHostProgram } from "../program.ts";
 import { copySparse } from "./copy-sparse.ts";
 import { type DiskPlan, NO_AUTO_BIT, PARTITION_TYPE } from "./layout.ts";
@@ -17,13 +17,11 @@ export interface DiskContents {
 }
 
 /**
- * Writes the disk aside and renames it, so that `output` is the old or the new. Needs neither root nor loop devices: the data
+ * Writes the disk to `output`, which is the old or the new whatever happens. Needs neither root nor loop devices: the data
  * filesystem is made in a file of its own and copied to its place.
  */
 export async function writeDisk(kernel: Kernel, plan: DiskPlan, contents: DiskContents, output: string): Promise<void> {
-  const aside = mkdtempSync(join(dirname(output), `.${basename(output)}.`));
-  try {
-    const disk = join(aside, "disk");
+  await replaceFile(output, async (disk, scratch) => {
     createSparse(kernel, disk, plan.size);
     await runHostProgram("sgdisk", [...tableOptions(plan), disk]);
     for (const { role, slot, start, size } of plan.partitions) {
@@ -32,19 +30,14 @@ export async function writeDisk(kernel: Kernel, plan: DiskPlan, contents: DiskCo
         if (image !== undefined) withOpen(kernel, disk, O.WRONLY, (fd) => copySparse(kernel, image, fd, start));
       } else if (role === "data" && contents.data) {
         const { filesystem, uuid } = contents.data;
-        const file = join(aside, "data");
+        const file = join(scratch, "data");
         createSparse(kernel, file, size);
         await runHostProgram(`mkfs.${filesystem}`, [...filesystemOptions(filesystem, uuid), file]);
         withOpen(kernel, disk, O.WRONLY, (fd) => copySparse(kernel, file, fd, start));
       }
     }
     checkTable(kernel, disk, plan);
-    withOpen(kernel, disk, O.WRONLY, (fd) => kernel.sync(fd));
-    renameSync(disk, output);
-    withOpen(kernel, dirname(output), O.RDONLY | O.DIRECTORY, (fd) => kernel.sync(fd));
-  } finally {
-    rmSync(aside, { recursive: true, force: true });
-  }
+  });
 }
 
 function createSparse(kernel: Kernel, path: string, size: bigint): void {

@@ -1,11 +1,14 @@
-import { closeSync, existsSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { posix } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { isElf } from "../../../boot/elf.ts";
 import { MODULES, writeModuleIndex } from "../../../boot/modules.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
-import { readControl } from "../../../state-ops/read-control.ts";
 import { flag, text, texts, type Verb } from "../../commands/verb.ts";
 import { version } from "../../version.ts";
+import { readControlInput } from "../control-input.ts";
+import { readInput, regularFile } from "../input.ts";
+import { checkOutput, replaceFile, writePieces } from "../output.ts";
 import { runHostProgram } from "../program.ts";
 import { writeCpio } from "./cpio.ts";
 import { readModuleDirectory } from "./depmod.ts";
@@ -35,12 +38,8 @@ export interface InitrdInput {
 
 /** Writes an initrd and returns what there is to say about it, line by line. Same input, same bytes. */
 export async function buildInitrd(input: InitrdInput): Promise<string[]> {
-  const control = readInput(input.control, "--control").toString("utf8");
-  try {
-    readControl(control);
-  } catch (error) {
-    throw error instanceof BadInput ? new BadInput(`${input.control}: ${error.message}`) : error;
-  }
+  const output = checkOutput(input.output);
+  const { text: control } = readControlInput(`--control ${input.control}`, input.control);
   if (!existsSync(input.modules)) throw new BadInput(`--modules ${input.modules} does not exist`);
   const directory = readModuleDirectory(input.modules);
   const kernel = posix.basename(realpathSync(input.modules));
@@ -55,24 +54,27 @@ export async function buildInitrd(input: InitrdInput): Promise<string[]> {
     ...(input.debug ? [debugShell()] : []),
     ...input.extra.map(extraFile),
   ];
-  const preinit = readInput(input.preinit, "--preinit");
-  if (!existsSync(input.executable)) throw new BadInput(`--executable ${input.executable} does not exist`);
-  const scratch = posix.dirname(posix.resolve(input.output));
-  if (!existsSync(scratch)) throw new BadInput(`-o ${input.output}: the directory ${scratch} does not exist`);
-  const runtime = await makeRuntimeImage(runtimeFiles(files), input.level, scratch);
+  const preinit = program("--preinit", input.preinit);
+  program("--executable", input.executable);
   const preinitModules = selection.preinit.map((name) => ({ name, content: modules.get(name) ?? new Uint8Array(0) }));
-  const pieces = writeCpio(initrdEntries({ version, preinit, control, modules: preinitModules, runtime }));
-  writeAside(input.output, pieces);
-  const size = statSync(input.output).size;
+  let size = 0;
+  await replaceFile(output, async (file, scratch) => {
+    const runtime = await makeRuntimeImage(runtimeFiles(files), input.level, scratch);
+    const pieces = writeCpio(initrdEntries({ version, preinit, control, modules: preinitModules, runtime }));
+    writePieces(file, pieces);
+    size = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  });
   return [
     ...(selection.absent.length > 0 ? [`left out, kernel ${kernel} has them not: ${selection.absent.join(", ")}`] : []),
     `${input.output}: ${size} bytes (${(size / 2 ** 20).toFixed(1)} MiB), kernel ${kernel}, ${modules.size} modules`,
   ];
 }
 
-function readInput(path: string, option: string): Buffer<ArrayBuffer> {
-  if (!existsSync(path)) throw new BadInput(`${option} ${path} does not exist`);
-  return readFileSync(path);
+/** The bytes of an ELF program. */
+function program(option: string, path: string): Uint8Array {
+  const bytes = readInput(`${option} ${path}`, path);
+  if (!isElf(bytes)) throw new BadInput(`${option} ${path} is no ELF program; npm run build makes it`);
+  return bytes;
 }
 
 /** A kernel module as the kernel wants it, whatever it is compressed with in the directory. */
@@ -91,25 +93,10 @@ function debugShell(): RuntimeFile {
 function extraFile(words: string): RuntimeFile {
   const at = words.indexOf("=");
   const [path, source] = [words.slice(0, at), words.slice(at + 1)];
-  if (at < 1 || !path.startsWith("/") || path.endsWith("/") || posix.normalize(path) !== path) {
+  if (at < 1 || source === "" || !path.startsWith("/") || path.endsWith("/") || posix.normalize(path) !== path) {
     throw new BadInput(`--extra wants PATH=FILE with an absolute PATH, got "${words}"`);
   }
-  if (!existsSync(source)) throw new BadInput(`--extra ${words}: ${source} does not exist`);
-  if (statSync(source).isDirectory()) throw new BadInput(`--extra ${words}: ${source} is a directory; name the files in it`);
-  return { path, source, mode: statSync(source).mode & 0o777 };
-}
-
-/** Writes beside the file and renames, so that what is there is always complete. */
-function writeAside(path: string, pieces: Uint8Array[]): void {
-  const aside = `${posix.dirname(path)}/.${posix.basename(path)}.${process.pid}`;
-  try {
-    const fd = openSync(aside, "w");
-    for (const piece of pieces) for (let at = 0; at < piece.length; ) at += writeSync(fd, piece, at);
-    closeSync(fd);
-    renameSync(aside, path);
-  } finally {
-    rmSync(aside, { force: true });
-  }
+  return { path, source, mode: regularFile(`--extra ${words}`, source).mode & 0o777 };
 }
 
 export const verb: Verb = {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { moduleName, normalizeAlias } from "../../../boot/modules.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 
@@ -17,9 +17,8 @@ export interface ModuleDirectory {
 /** Reads modules.dep, .builtin, .alias and .softdep of a lib/modules/VERSION directory. Throws BadInput without modules.dep. */
 export function readModuleDirectory(directory: string): ModuleDirectory {
   if (!existsSync(`${directory}/modules.dep`)) {
-    const version = directory.replace(/\/+$/, "").split("/").at(-1);
     throw new BadInput(
-      `${directory}/modules.dep does not exist; --modules wants a lib/modules/VERSION directory in which depmod ran (depmod -b ROOT ${version})`,
+      `${directory}/modules.dep does not exist; --modules wants a lib/modules/VERSION directory in which depmod ran (depmod -b ROOT VERSION)${versionsIn(directory)}`,
     );
   }
   return parseModuleDirectory({
@@ -28,6 +27,13 @@ export function readModuleDirectory(directory: string): ModuleDirectory {
     alias: optional(`${directory}/modules.alias`),
     softdep: optional(`${directory}/modules.softdep`),
   });
+}
+
+/** A hint for whoever named lib/modules itself. */
+function versionsIn(directory: string): string {
+  const names = statSync(directory, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(directory).sort() : [];
+  const versions = names.filter((name) => existsSync(`${directory}/${name}/modules.dep`));
+  return versions.length > 0 ? `; ${directory} has ${versions.join(", ")}` : "";
 }
 
 function optional(file: string): string {

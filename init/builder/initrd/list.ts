@@ -1,7 +1,9 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import type { Verb } from "../../commands/verb.ts";
+import { readInput } from "../input.ts";
+import { withScratch } from "../output.ts";
 import { runHostProgram } from "../program.ts";
 import { type CpioListing, readCpio } from "./cpio.ts";
 import { RUNTIME_IMAGE } from "./layout.ts";
@@ -32,8 +34,7 @@ function entryLine(entry: CpioListing): Line {
 
 /** Files and links of a squashfs, from unsquashfs(1). */
 async function runtimeLines(image: Uint8Array): Promise<Line[]> {
-  const scratch = mkdtempSync(`${tmpdir()}/slipway-initrd-`);
-  try {
+  return withScratch(tmpdir(), async (scratch) => {
     writeFileSync(`${scratch}/image`, image);
     const said = (await runHostProgram("unsquashfs", ["-lln", "-d", "", `${scratch}/image`])).toString();
     // -rwxr-xr-x 0/0   109226160 1970-01-01 00:00 /usr/bin/slipway
@@ -41,9 +42,7 @@ async function runtimeLines(image: Uint8Array): Promise<Line[]> {
       const found = /^([-l])\S+ +\d+\/\d+ +(\d+) \S+ \S+ (.+)$/.exec(line);
       return found ? [{ size: Number(found[2]), name: found[3] ?? "" }] : [];
     });
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Lines from heavy to light, their sum, and what the whole weighs. */
@@ -70,8 +69,7 @@ files of the runtime image (with unsquashfs).`,
   options: {},
   positionals: ["FILE"],
   async run(_values, [file = ""]) {
-    if (!existsSync(file)) throw new BadInput(`${file} does not exist`);
-    const archive = readFileSync(file);
+    const archive = readInput(file, file);
     try {
       console.log(await describeInitrd(archive));
     } catch (error) {

@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { posix } from "node:path";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { runHostProgram } from "../program.ts";
@@ -46,27 +46,22 @@ function nameOf(file: RuntimeFile): string {
 
 /**
  * Makes the squashfs that preinit mounts at /runtime. Blocks of 128 KiB: of a large executable only those that a start
- * touches are ever unpacked. `level` is zstd's, 1 to 22. `scratch` is a directory that exists.
+ * touches are ever unpacked. `level` is zstd's, 1 to 22. `scratch` is an empty directory, which the caller removes.
  */
 export async function makeRuntimeImage(files: RuntimeFile[], level: number, scratch: string): Promise<Buffer<ArrayBuffer>> {
-  const aside = mkdtempSync(`${scratch}/.slipway-runtime-`);
-  try {
-    const tree = `${aside}/tree`;
-    const image = `${aside}/image`;
-    for (const file of files) {
-      const to = `${tree}${file.path}`;
-      makeDirectories(tree, posix.dirname(file.path));
-      if (typeof file.source === "string") copyFileSync(file.source, to);
-      else writeFileSync(to, file.source);
-      chmodSync(to, file.mode);
-    }
-    const compression = ["-comp", "zstd", "-Xcompression-level", String(level), "-b", "131072"];
-    const same = ["-all-root", "-no-xattrs", "-all-time", "0", "-mkfs-time", "0", "-no-exports"];
-    await runHostProgram("mksquashfs", [tree, image, "-noappend", "-no-progress", "-quiet", ...compression, ...same]);
-    return readFileSync(image);
-  } finally {
-    rmSync(aside, { recursive: true, force: true });
+  const tree = `${scratch}/tree`;
+  const image = `${scratch}/image`;
+  for (const file of files) {
+    const to = `${tree}${file.path}`;
+    makeDirectories(tree, posix.dirname(file.path));
+    if (typeof file.source === "string") copyFileSync(file.source, to);
+    else writeFileSync(to, file.source);
+    chmodSync(to, file.mode);
   }
+  const compression = ["-comp", "zstd", "-Xcompression-level", String(level), "-b", "131072"];
+  const same = ["-all-root", "-no-xattrs", "-all-time", "0", "-mkfs-time", "0", "-no-exports"];
+  await runHostProgram("mksquashfs", [tree, image, "-noappend", "-no-progress", "-quiet", ...compression, ...same]);
+  return readFileSync(image);
 }
 
 /** Like mkdir -p, with mode 755 whatever the umask is. */

@@ -1,5 +1,6 @@
 import type { Verb } from "../../commands/verb.ts";
-import { compileSources, printSummary, reportProblems, sourceHelp, sourceOptions } from "./sources.ts";
+import { reportProblems } from "../report-problems.ts";
+import { compileSources, printSummary, sourceHelp, sourceOptions } from "./sources.ts";
 
 export const verb: Verb = {
   help: `Usage: slipway state check --system system.yaml --root IMAGE_TREE [--fragments DIR]… [--previous FILE]
@@ -10,6 +11,6 @@ ${sourceHelp}`,
   options: sourceOptions,
   positionals: [],
   async run(values) {
-    return reportProblems(() => printSummary(compileSources(values), "compiles"));
+    return reportProblems(async () => printSummary(compileSources(values), "compiles"));
   },
 };

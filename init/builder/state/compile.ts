@@ -1,7 +1,8 @@
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { text, type Verb } from "../../commands/verb.ts";
-import { compileSources, printSummary, reportProblems, sourceHelp, sourceOptions } from "./sources.ts";
-import { writeFileWhole } from "./write-file.ts";
+import { checkOutput, replaceFile, writePieces } from "../output.ts";
+import { reportProblems } from "../report-problems.ts";
+import { compileSources, printSummary, sourceHelp, sourceOptions } from "./sources.ts";
 
 export const verb: Verb = {
   help: `Usage: slipway state compile --system system.yaml --root IMAGE_TREE [--fragments DIR]… [--previous FILE] -o FILE
@@ -19,9 +20,10 @@ ${sourceHelp}
     if (output === undefined || output === "") {
       throw new BadInput("--output (-o) is missing; it names the control file to write (slipway state check writes none)");
     }
-    return reportProblems(() => {
+    const path = checkOutput(output);
+    return reportProblems(async () => {
       const compiled = compileSources(values);
-      writeFileWhole(output, compiled.text);
+      await replaceFile(path, (file) => writePieces(file, [Buffer.from(compiled.text)]));
       printSummary(compiled, `wrote ${output}`);
     });
   },

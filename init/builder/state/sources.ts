@@ -1,11 +1,12 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Compiled, compile } from "../../../state-ops/compile.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { CompileError } from "../../../state-ops/problems.ts";
-import { readControl } from "../../../state-ops/read-control.ts";
 import { type Problem, parseYaml, type SourceDocument } from "../../../state-ops/schema/document.ts";
 import { type OptionValues, text, texts } from "../../commands/verb.ts";
+import { readControlInput } from "../control-input.ts";
+import { readTextInput, reasonOf } from "../input.ts";
 import { imageDirectory } from "./image-directory.ts";
 
 /** Where packages put their fragments in an image. */
@@ -40,12 +41,12 @@ export function compileSources(values: OptionValues): Compiled {
   ];
   const previous = text(values, "previous");
   const problems: Problem[] = [];
-  const parse = (file: string, origin: string): SourceDocument[] => {
-    const parsed = parseYaml(file, origin, readText(file));
+  const parse = (file: string, origin: string, what = file): SourceDocument[] => {
+    const parsed = parseYaml(file, origin, readTextInput(what, file));
     problems.push(...parsed.problems);
     return parsed.document === null ? [] : [parsed.document];
   };
-  const [system] = parse(systemFile, "system.yaml");
+  const [system] = parse(systemFile, "system.yaml", `--system ${systemFile}`);
   const fragments = files.flatMap(({ file, origin }) => parse(file, origin));
   if (system === undefined || problems.length > 0) {
     throw new CompileError(problems);
@@ -54,22 +55,8 @@ export function compileSources(values: OptionValues): Compiled {
     system,
     fragments,
     image: imageDirectory(root),
-    previous: previous === undefined ? null : readControl(readText(previous)),
+    previous: previous === undefined ? null : readControlInput(`--previous ${previous}`, previous).control,
   });
-}
-
-/** Runs `work`; sources that do not compile are printed line by line, as editors read them. Returns the exit code. */
-export function reportProblems(work: () => void): number {
-  try {
-    work();
-    return 0;
-  } catch (error) {
-    if (!(error instanceof CompileError)) {
-      throw error;
-    }
-    console.error(error.lines.join("\n"));
-    return 2;
-  }
 }
 
 /** What the builder should know of a control file that compiled: warnings, and what a rollback will not revert. */
@@ -100,7 +87,7 @@ function fragmentFiles(directory: string, originPrefix: string): { file: string;
   try {
     names = readdirSync(directory).sort();
   } catch (error) {
-    throw new BadInput(`cannot read the fragments in ${directory}: ${error instanceof Error ? error.message : error}`);
+    throw new BadInput(`the fragments in ${directory} cannot be read: ${reasonOf(error)}`);
   }
   const unread = names.find((name) => name.endsWith(".yml"));
   if (unread !== undefined) {
@@ -109,12 +96,4 @@ function fragmentFiles(directory: string, originPrefix: string): { file: string;
   return names
     .filter((name) => name.endsWith(".yaml") && !name.startsWith("."))
     .map((name) => ({ file: join(directory, name), origin: `${originPrefix}${name}` }));
-}
-
-function readText(file: string): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(file));
-  } catch (error) {
-    throw new BadInput(`cannot read ${file}: ${error instanceof Error ? error.message : error}`);
-  }
 }
