@@ -102,7 +102,7 @@ function planStart(facts: BootFacts, control: ControlFile, words: CommandLine, w
   if (clock !== null) effects.push({ do: "set-clock", unixMs: clock });
   if (watchdog !== null && facts.machine.watchdog) effects.push({ do: "watchdog", timeout: watchdog.timeout });
   if (watchdog !== null && !facts.machine.watchdog) {
-    warnings.push(`no watchdog: ${WATCHDOG} is not there; a hang needs a power cycle`);
+    warnings.push(`no watchdog: ${WATCHDOG} gave ENOENT; a hang needs a power cycle`);
   }
   const obeyed = [
     ...(words.slot === null ? [] : [`${words.slot.from}=${words.slot.name}: that slot is preferred in this boot`]),

@@ -16,6 +16,8 @@ const SHOWN = [
   /^ioctl\("[^"]*", BLKROSET/,
   /^write\("\/dev\/vda1", record/,
   /^write\("\/run\/(slipway\/[a-z.]+"|systemd\/)/,
+  /^set-clock/,
+  /WDIOC_SETTIMEOUT/,
   /^chroot/,
   /^exec/,
   /^reboot/,

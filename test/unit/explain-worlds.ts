@@ -1,5 +1,5 @@
 /** Machines in memory on which a planned boot is compared with a real one. */
-import { file as memoryFile } from "../../init/kernel/recording/memory-tree.ts";
+import { device, file as memoryFile } from "../../init/kernel/recording/memory-tree.ts";
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { controlFile, type Image, image, MiB, operators } from "./golden-machine.ts";
 import { World, type WorldOptions } from "./golden-world.ts";
@@ -74,6 +74,17 @@ async function writeProtected(): Promise<Prepared> {
   return { world, kernel };
 }
 
+/** With a watchdog that systemd is to take over. */
+async function watched(present: boolean): Promise<Prepared> {
+  const world = await trial(plain(2), { a: plain(1), control: { watchdog: { timeout: 20, after: "systemd" } } });
+  const kernel = () => {
+    const watchedKernel = world.kernel();
+    if (present) watchedKernel.plant("/dev", { watchdog: device("character", 10, 130) });
+    return watchedKernel;
+  };
+  return { world, kernel };
+}
+
 const otherModules = { "usr/lib/modules": memoryFile(""), "usr/lib/modules/5.10.0-other/modules.dep": "" };
 const words = "quiet rw slipway.slot=b init=/usr/lib/systemd/systemd slipway.nonsense panic=7 -- single";
 
@@ -111,6 +122,13 @@ export const machines: Record<string, () => Promise<Prepared>> = {
   "data partition without a filesystem": async () => as(new World({ a: v1, data: null })),
   "state that may be degraded": async () => as(await committed({ a: withControl(1, soft) }), ["vda4"]),
   "image without state": async () => as(await committed({ a: plain(1) })),
+  watchdog: () => watched(true),
+  "watchdog missing": () => watched(false),
+  "clock behind the last known time": async () => {
+    const world = await committed({ a: plain(1) });
+    world.change((record) => ({ ...record, lastKnownUnixMs: record.lastKnownUnixMs + 3_600_000 }));
+    return as(world);
+  },
   "words of the command line": async () => as(new World({ a: plain(1), b: plain(2), commandLine: words })),
   "locked command line": async () =>
     as(new World({ a: plain(1), b: plain(2), commandLine: words, control: { commandLine: "locked" } })),
