@@ -134,7 +134,7 @@ export class Counters {
     this.#journal(stage, "running", null);
   }
 
-  /** The attempt under way failed in PID 1; the boot goes on with another slot. */
+  /** The attempt under way failed in PID 1, which goes on with another slot, or restarts where that is too late. */
   fail(slot: SlotName, failure: Failure, stage: Stage): void {
     this.#failed.set(slot, failure.reason);
     this.#record = failAttempt(this.#record, failure);
@@ -143,12 +143,11 @@ export class Counters {
     this.#journal(stage, "failed", failure.reason);
   }
 
-  /** The last write before the system takes over. */
+  /** The last write before the system takes over. The exec closes the record's device; until then a failure can be noted. */
   handOver(dataFilesystem: string | null): void {
     this.#record = reachHandover({ ...this.#record, dataFilesystem: dataFilesystem ?? this.#record.dataFilesystem });
     this.#write();
     this.#journal("handover", "running", null);
-    this.#store?.close();
   }
 
   /** No slot is left: re-arms one. Returns which, and how long to wait before the restart. */

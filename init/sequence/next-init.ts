@@ -8,6 +8,8 @@ export const USUAL_PLACES = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
 
 /** Enough of a program for its ELF headers and the name of its interpreter, or for a "#!" line; bytes. */
 const HEAD = 65536;
+/** No program that is read as a whole is larger, bytes. */
+const LARGEST = 64n * 1024n * 1024n;
 
 const inRoot = (root: Descriptor) => ({ at: root, resolve: RESOLVE.IN_ROOT });
 
@@ -20,13 +22,15 @@ function whyNotExecutable(kernel: Kernel, root: Descriptor, path: string, depth 
       // A fifo would hold PID 1 until somebody writes to it.
       O.RDONLY | O.NONBLOCK,
       (fd) => {
-        const { kind, mode } = kernel.status(fd);
+        const { kind, mode, size } = kernel.status(fd);
         if (kind !== "file") return `${path} is a ${kind}, not a program`;
         if ((mode & 0o111) === 0) return `${path} is not executable (mode 0${mode.toString(8)})`;
         const head = kernel.read(fd, HEAD, 0n);
-        const foreign = isElf(head) ? foreignMachine(readElfStart(head).machine) : null;
+        const script = scriptInterpreter(head);
+        const program = script === null ? readProgram(kernel, fd, head, size) : null;
+        const foreign = program === null ? null : foreignMachine(program.machine);
         if (foreign !== null) return `${path} is a program for ${foreign}`;
-        const interpreter = interpreterOf(head);
+        const interpreter = script ?? program?.interpreter ?? null;
         if (interpreter === null || depth > 3) return null;
         const why = whyNotExecutable(kernel, root, interpreter, depth + 1);
         return why === null ? null : `${path} needs its interpreter ${interpreter}: ${why}`;
@@ -39,13 +43,21 @@ function whyNotExecutable(kernel: Kernel, root: Descriptor, path: string, depth 
   }
 }
 
-/** What a program is started by: its ELF interpreter, the one of its "#!" line, or nothing. */
-function interpreterOf(head: Uint8Array): string | null {
-  if (head[0] === 0x23 && head[1] === 0x21) {
-    const line = new TextDecoder().decode(head.subarray(2, 256)).split("\n")[0] ?? "";
-    return line.trim().split(/\s+/)[0] || null;
+/** The interpreter of a "#!" line; null without one. */
+function scriptInterpreter(head: Uint8Array): string | null {
+  if (head[0] !== 0x23 || head[1] !== 0x21) return null;
+  const line = new TextDecoder().decode(head.subarray(2, 256)).split("\n")[0] ?? "";
+  return line.trim().split(/\s+/)[0] || null;
+}
+
+/** Machine and ELF interpreter. Tools that rewrite a program (patchelf) put its headers at its end: then all of it is read. */
+function readProgram(kernel: Kernel, fd: Descriptor, head: Uint8Array, size: bigint) {
+  try {
+    return readElfStart(head);
+  } catch (error) {
+    if (!isElf(head) || size <= BigInt(head.length) || size > LARGEST) throw error;
+    return readElfStart(kernel.read(fd, Number(size), 0n));
   }
-  return readElfStart(head).interpreter;
 }
 
 /** Name of a machine whose programs do not run on this one; null for our own. 32-bit programs are the kernel's choice. */

@@ -13,7 +13,7 @@ import { holdAndRestart, PAUSE_WITHOUT_RECORD } from "./hold.ts";
 import { Launch } from "./launch.ts";
 import type { Log } from "./log.ts";
 import { prepareHandover } from "./prepare-handover.ts";
-import { SlotAttempt } from "./slot.ts";
+import { failureOf, type ReadySlot, SlotAttempt } from "./slot.ts";
 import { WATCHDOG, Watchdog } from "./watchdog.ts";
 
 /** Where the initrd has the control file that rules slots, keys, boot record and recovery. */
@@ -48,7 +48,7 @@ export async function launch(kernel: Kernel, log: Log, preinit: string): Promise
     if (!counters.count(selection.slot)) continue;
     const attempt = new SlotAttempt(boot, devices, counters, selection.slot);
     const ready = await trySlot(boot, counters, attempt, selection, passed);
-    if (ready !== null) switchRoot(kernel, ready.init, words.initArguments);
+    if (ready !== null) leave(boot, counters, ready);
     passed.push({ slot: selection.slot, reason: counters.failed.get(selection.slot) ?? "unknown" });
   }
 }
@@ -62,6 +62,16 @@ async function trySlot(boot: Launch, counters: Counters, attempt: SlotAttempt, s
   } catch (error) {
     attempt.abandon(error);
     return null;
+  }
+}
+
+/** Leaves for the slot's system. Once that began only a restart helps, so an error is recorded and thrown on. */
+function leave(boot: Launch, counters: Counters, ready: ReadySlot): never {
+  try {
+    return switchRoot(boot.kernel, ready.init, boot.words.initArguments);
+  } catch (error) {
+    counters.fail(ready.slot, failureOf(error), "handover");
+    throw error;
   }
 }
 

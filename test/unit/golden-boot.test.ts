@@ -18,7 +18,9 @@ function golden(name: string, boot: Boot): void {
   matchesGolden(`boot-${name}`, boot.kernel.trace);
   if (!boot.end.startsWith("exec")) return;
   const held = [...boot.kernel.openDescriptors()].filter(([fd]) => fd > 2).map(([, path]) => path);
-  assert.equal(held, ["/dev/kmsg", "/"], "descriptors left open");
+  const record = report(boot).record?.device;
+  const expected = ["/", "/dev/kmsg", ...(record ? [record] : [])];
+  assert.equal(held.toSorted(), expected, "descriptors open until the exec");
   assert.match(boot.kernel.trace, /close-on-exec\(3 and up\)\nexec/);
   assert.is(boot.kernel.peek("/etc/initrd-release"), null, "the initramfs was freed and left");
 }
@@ -208,6 +210,23 @@ test("the journal cannot be written: the boot goes on", async () => {
   const boot = await world.boot(kernel);
   assert.is(boot.root, "/dev/vda3");
   golden("journal-unwritable", boot);
+});
+
+test("the exec itself fails: a restart with the reason in the journal, until the committed slot boots again", async () => {
+  const world = await plainTrial();
+  for (const attempt of [2, 3, 4]) {
+    const kernel = world.kernel();
+    kernel.failOn({ call: "exec", code: "EACCES" });
+    const boot = await world.boot(kernel);
+    assert.match(boot.escaped?.message ?? "", /execve \/sbin\/init: EACCES/);
+    const entry = world.journal()[0];
+    const seen = [entry?.attempt, entry?.slot, entry?.stage, entry?.outcome, entry?.reason];
+    assert.equal(seen, [attempt, "b", "handover", "failed", "execve /sbin/init: EACCES"]);
+  }
+  const boot = await world.boot();
+  assert.is(boot.root, "/dev/vda2");
+  assert.match(report(boot).rollback?.reason ?? "", /trial used up without a commit; last: execve/);
+  assert.equal(world.readRecord().record?.quarantined, [], "nothing of the image ran");
 });
 
 test("both slots fail: the reasons on the console, a pause, a restart", async () => {

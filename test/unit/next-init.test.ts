@@ -8,6 +8,7 @@ import { withOpen } from "../../init/kernel/files.ts";
 import { linuxKernel } from "../../init/kernel/linux.ts";
 import { readImageControlText } from "../../init/sequence/image.ts";
 import { findNextInit } from "../../init/sequence/next-init.ts";
+import { program } from "./golden-machine.ts";
 
 const kernel = linuxKernel();
 
@@ -39,6 +40,22 @@ test("links are followed inside the root only, and a script needs its interprete
       /\/sbin\/init needs its interpreter \/bin\/busybox: \/bin\/busybox: ENOENT/,
     );
   });
+});
+
+test("a program whose headers were moved to its end is read as a whole", () => {
+  const start = program("/lib/ld.so");
+  const end = 100_000;
+  const bytes = new Uint8Array(end + start.length);
+  bytes.set(start);
+  new DataView(bytes.buffer).setBigUint64(32, BigInt(end), true);
+  bytes.set(start.subarray(64), end);
+  inTree(
+    (path) => {
+      writeFileSync(join(path, "sbin/init"), bytes);
+      chmodSync(join(path, "sbin/init"), 0o755);
+    },
+    (root) => assert.throws(() => findNextInit(kernel, root, null), /\/sbin\/init needs its interpreter \/lib\/ld.so: .*ENOENT/),
+  );
 });
 
 test("a fifo in place of an init or a control file does not hold PID 1", () => {
