@@ -33,8 +33,8 @@ export interface WaitResult extends Resolved {
 /**
  * Waits until everything `wanted` is there, or found to be ambiguous, or the time is over; never throws for a device that
  * is missing. Listens to the kernel's uevents before it looks, so that nothing that appears in between is missed, and
- * looks again only when a uevent says that a block device changed. Where something is missing at first, loads what the
- * hardware asks for.
+ * looks again only when a uevent says that a block device changed. Where something is missing at first, or no valid boot
+ * record says that this is the disk, loads what the hardware asks for.
  *
  * Once a disk was chosen, name it in `wanted.disk` of later waits: it then stays chosen, and costs no grace.
  */
@@ -53,7 +53,7 @@ export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: Wa
   const socket = kernel.openUevents();
   try {
     let result = look(null);
-    if (!isSettled(result) && options.modules) {
+    if (options.modules && !(isSettled(result) && result.certain)) {
       options.modules.loadForHardware();
       result = look(null);
     }

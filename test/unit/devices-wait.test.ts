@@ -156,6 +156,15 @@ test("what is there already costs no walk of the hardware", async () => {
   assert.equal(modules.loaded, []);
 });
 
+test("an empty record on a disk that is there already: the others' drivers are loaded, for one of them may have a valid record", async () => {
+  const kernel = moduleMachine();
+  kernel.plant("/sys", { "bus/virtio/devices/virtio0/modalias": "virtio:d00000002v00001AF4\n" });
+  addDisk(kernel, "nvme0n1", 259, ["boot-record", "root-a"]);
+  const modules = new ModuleLoader(kernel, index);
+  await waitForDevices(kernel, wanted, options("empty", { modules }));
+  assert.equal(modules.loaded, ["virtio.ko", "virtio_ring.ko", "virtio_blk.ko"]);
+});
+
 test("the wait loads drivers for what the hardware asks for", async () => {
   const kernel = moduleMachine();
   kernel.plant("/sys", { "bus/virtio/devices/virtio0/modalias": "virtio:d00000002v00001AF4\n" });
