@@ -1,4 +1,7 @@
-/** The kernel's command line, as far as PID 1 obeys it. Words that belong to the kernel or to the system are left alone. */
+/**
+ * The kernel's command line, as far as PID 1 obeys it. Words that belong to the kernel (`quiet`, which the kernel's log obeys
+ * for us; `panic=`, which preinit respects too) or to the system are left alone.
+ */
 
 /** Where `rd.break=` can stop: before the named step is done. */
 export const BREAK_STAGES = ["modules", "devices", "record", "image", "state", "handover"] as const;
@@ -7,18 +10,11 @@ export type BreakStage = (typeof BREAK_STAGES)[number];
 export interface CommandLine {
   /** The next init, resolved in the new root; null: the usual places. */
   init: string | null;
-  quiet: boolean;
-  /** Seconds from a panic to the restart, as the kernel reads it: 0 never, negative at once; null: not said. */
-  panic: number | null;
   /** `rd.break` alone stops before the handover. */
   breakAt: BreakStage | null;
   shell: boolean;
   /** Which slot is asked for. `slipway.slot=` wins over `rauc.slot=`. */
   slot: { name: string; from: "slipway.slot" | "rauc.slot" } | null;
-  /** `rw` was said, which is reported and ignored. */
-  readWrite: boolean;
-  /** `slipway.recover` was said. */
-  recover: boolean;
   /** What the kernel would have passed to the next init: run levels, and every word after `--`. */
   initArguments: string[];
   /** Everything that was ignored or read in a way somebody may not expect, one sentence each. */
@@ -78,7 +74,7 @@ const runLevels = new Set(["single", "emergency", "rescue", "s", "S", "1", "2", 
 const rootWords = new Set(["root", "rootflags", "rootfstype", "rootwait", "rootdelay", "roothash"]);
 
 /** Words that PID 1 obeys and that are said once. */
-const single = new Set(["init", "panic", "rd.break", "rd.shell", "slipway.slot", "rauc.slot"]);
+const single = new Set(["init", "rd.break", "rd.shell", "slipway.slot", "rauc.slot"]);
 
 /** Reads `text`, what /proc/cmdline holds. Never fails: what cannot be obeyed is in `warnings`. */
 export function parseCommandLine(text: string): CommandLine {
@@ -88,13 +84,9 @@ export function parseCommandLine(text: string): CommandLine {
   const after = dashes < 0 ? [] : words.slice(dashes + 1);
   const line: CommandLine = {
     init: null,
-    quiet: false,
-    panic: null,
     breakAt: null,
     shell: false,
     slot: null,
-    readWrite: false,
-    recover: false,
     initArguments: [],
     warnings: [],
   };
@@ -115,14 +107,11 @@ export function parseCommandLine(text: string): CommandLine {
 
 function readPlainWord(line: CommandLine, word: Word): void {
   const { name, value } = word;
-  if (name === "quiet") line.quiet = true;
-  else if (name === "rw" && value === null) {
-    line.readWrite = true;
+  if (name === "rw" && value === null) {
     line.warnings.push(`"rw" is ignored: a slot is only ever mounted read-only`);
   } else if (rootWords.has(name)) {
     line.warnings.push(`${print(word)} is ignored: the control file says where the slots are`);
   } else if (name === "slipway.recover") {
-    line.recover = true;
     line.warnings.push(`${print(word)} is ignored: recovery is not available in this version`);
   } else if (/^(slipway|rd)\./.test(name)) {
     line.warnings.push(`${print(word)} is unknown to slipway and ignored`);
@@ -144,9 +133,6 @@ function readSingleWord(line: CommandLine, word: Word): void {
   } else if (name === "init") {
     if (value.startsWith("/")) line.init = value;
     else ignore("init= takes an absolute path in the new root");
-  } else if (name === "panic") {
-    if (/^-?[0-9]{1,9}$/.test(value)) line.panic = Number(value);
-    else ignore("panic= takes seconds");
   } else if (name === "slipway.slot") {
     if (line.slot && line.slot.name !== value) line.warnings.push(`${print(word)} overrules rauc.slot=${line.slot.name}`);
     line.slot = { name: value, from: "slipway.slot" };
