@@ -53,7 +53,8 @@ async function tryWith(check: string): Promise<Status> {
   await shell.must(`echo '${ruin}; ${check}' > /var/lib/check; slipway activate b`);
   shell.type("systemctl reboot");
   await debian.machine.expect("HEALTH CHECK", 120_000);
-  await shell.ready(undefined, 240_000);
+  await debian.machine.expect("reboot: Restarting system", 240_000); // a shell on the console comes before that
+  await shell.ready();
   const status = await committed(shell, "a");
   assert.is(await shell.must("cat /var/lib/notes"), "written in a");
   assert.is((await shell.run("test -e /etc/ruined")).exitCode, 1);
