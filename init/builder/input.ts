@@ -1,16 +1,21 @@
-import { readFileSync, type Stats, statSync } from "node:fs";
+import { accessSync, constants, readFileSync, type Stats, statSync } from "node:fs";
 import { BadInput } from "../../state-ops/outcome.ts";
 import { CompileError } from "../../state-ops/problems.ts";
 import { KernelError } from "../kernel/kernel.ts";
 
 /**
- * A regular file that exists, as `what` names it in messages: "--control control.json". Links are followed.
+ * A regular file that can be read, as `what` names it in messages: "--control control.json". Links are followed.
  *
  * @throws BadInput
  */
 export function regularFile(what: string, path: string): Stats {
   const status = existing(what, path);
   if (!status.isFile()) throw new BadInput(`${what} is ${kindOf(status)}, not a file`);
+  try {
+    accessSync(path, constants.R_OK);
+  } catch (error) {
+    throw new BadInput(`${what} cannot be read: ${reasonOf(error)}`);
+  }
   return status;
 }
 

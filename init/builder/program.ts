@@ -23,10 +23,17 @@ export function stopHostPrograms(): void {
  * Runs a program of the host to its end and returns what it wrote to standard output. /usr/sbin is searched too, and it
  * speaks the C locale. Throws when it cannot be started or ends with another code than 0; the message quotes its errors.
  */
-export async function runHostProgram(program: string, words: string[]): Promise<Buffer<ArrayBuffer>> {
+export async function runHostProgram(
+  program: string,
+  words: string[],
+  variables: Record<string, string> = {},
+): Promise<Buffer<ArrayBuffer>> {
   const path = `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`;
   const { SOURCE_DATE_EPOCH: _, ...environment } = process.env; // times are given by option
-  const child = spawn(program, words, { env: { ...environment, LC_ALL: "C", PATH: path }, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(program, words, {
+    env: { ...environment, LC_ALL: "C", PATH: path, ...variables },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   running.add(child);
   const output: Buffer[] = [];
   const errors: Buffer[] = [];

@@ -69,6 +69,18 @@ test("behind a link the file is replaced, and the link stays", async () => {
   assert.is(readFileSync(join(place, "one"), "utf8"), "new");
 });
 
+test("what may not be read is named", () => {
+  const file = join(place, "secret");
+  writeFileSync(file, "x");
+  chmodSync(file, 0);
+  chmodSync(directory, 0o755);
+  const script = "import { regularFile } from './init/builder/input.ts'; regularFile('--extra /x=secret', process.argv[1])";
+  const user = ["--reuid", "65534", "--regid", "65534", "--clear-groups", process.execPath, "-e", script, file];
+  const { status, stderr } = spawnSync("setpriv", user, { cwd: repository, encoding: "utf8" });
+  assert.is(status, 1);
+  assert.match(stderr, "--extra /x=secret cannot be read: permission denied");
+});
+
 test("what is no UTF-8 has a place", () => {
   const file = join(place, "x.yaml");
   writeFileSync(file, Buffer.concat([Buffer.from("a: 1\nä: "), Buffer.of(0xff, 0xfe)]));

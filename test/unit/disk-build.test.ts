@@ -135,6 +135,19 @@ test("GUIDs follow from the system's name, or are random", () => {
   assert.is(new Set([...first, ...random]).size, 10);
 });
 
+test("the same input gives the same bytes, whenever and wherever", async () => {
+  const first = succeed("--slot", `a=${image}`, "--slot", `b=${definition}`, "--size", "64M");
+  await new Promise((resolve) => setTimeout(resolve, 1100)); // times in an ext4 are whole seconds
+  const words = ["init/main.ts", "disk", "build", "--size", "64M", "--slot", `b=${definition}`, "--slot", `a=${image}`];
+  const elsewhere = { ...env, TZ: "Asia/Tokyo", LC_ALL: "C.UTF-8", SOURCE_DATE_EPOCH: "77", TMPDIR: directory };
+  const bun = join(repository, "node_modules/.bin/bun");
+  const script = 'umask 077; exec "$@"';
+  const rest = ["--system", definition, "-o", join(directory, "out", "other")];
+  const { status, stderr } = spawnSync("sh", ["-c", script, "sh", bun, ...words, ...rest], { cwd: repository, env: elsewhere });
+  assert.is(status, 0, String(stderr));
+  assert.ok(Buffer.from(first).equals(readFileSync(join(directory, "out", "other"))));
+});
+
 test("sizes: slots are the largest image and a quarter; or the rest where data has a size; or all without data", () => {
   const sizes = (...words: string[]) =>
     table(succeed("--slot", `a=${image}`, "--size", "64M", ...words)).partitions.map(({ firstLba, lastLba }) =>

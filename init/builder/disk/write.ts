@@ -32,7 +32,7 @@ export async function writeDisk(kernel: Kernel, plan: DiskPlan, contents: DiskCo
         const { filesystem, uuid } = contents.data;
         const file = join(scratch, "data");
         createSparse(kernel, file, size);
-        await runHostProgram(`mkfs.${filesystem}`, [...filesystemOptions(filesystem, uuid), file]);
+        await runHostProgram(`mkfs.${filesystem}`, [...filesystemOptions(filesystem, uuid), file], fixedTime);
         withOpen(kernel, disk, O.WRONLY, (fd) => copySparse(kernel, file, fd, start));
       }
     }
@@ -58,6 +58,12 @@ function tableOptions(plan: DiskPlan): string[] {
     ]),
   ];
 }
+
+/**
+ * The time that mkfs.ext4 writes into the filesystem, before and since its version 1.47.1. mkfs.xfs and mkfs.btrfs of
+ * Debian 12 write times and random numbers of their own.
+ */
+const fixedTime = { E2FSPROGS_FAKE_TIME: "1", SOURCE_DATE_EPOCH: "1" };
 
 function filesystemOptions(filesystem: DataFilesystem, uuid: string): string[] {
   switch (filesystem) {

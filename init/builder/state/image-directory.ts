@@ -1,6 +1,8 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from "node:fs";
 import { join } from "node:path";
 import { components, type ImageEntry, type ImageTree } from "../../../state-ops/image-tree.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
+import { reasonOf } from "../input.ts";
 
 /** An image tree that is unpacked in a directory. No link of the image is followed, so none leads to the builder's files. */
 export function imageDirectory(root: string): ImageTree {
@@ -11,13 +13,23 @@ export function imageDirectory(root: string): ImageTree {
   };
   return {
     look(path) {
-      const found = stats(path);
-      return found === null ? null : describe(join(root, path), found);
+      return readable(root, path, () => {
+        const found = stats(path);
+        return found === null ? null : describe(join(root, path), found);
+      });
     },
     text(path) {
-      return stats(path)?.isFile() === true ? readFileSync(join(root, path), "utf8") : null;
+      return readable(root, path, () => (stats(path)?.isFile() === true ? readFileSync(join(root, path), "utf8") : null));
     },
   };
+}
+
+function readable<Result>(root: string, path: string, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    throw new BadInput(`--root ${root}: ${path} cannot be read: ${reasonOf(error)}; run this as who made the tree`);
+  }
 }
 
 function describe(file: string, stats: Stats): ImageEntry {
