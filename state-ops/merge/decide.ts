@@ -28,7 +28,8 @@ export function decideLeaf(base: Entry | null, state: Entry | null, image: Entry
   if (sameContent(state, image)) return decideMetadata(base, rule, keep);
   if (base !== null && state.type === "file" && image.type === "file" && sameContent(state, base)) {
     const content = "only mode, owner or attributes changed here, the content in the image";
-    if (sameMetadata(image, base) || sameMetadata(image, state)) return take(content, "state");
+    if (sameMetadata(image, state)) return take("mode, owner or attributes changed alike, the content in the image");
+    if (sameMetadata(image, base)) return take(content, "state");
     return decideMetadata(base, rule, (why, contested) => ({ ...take(`${content}; ${why}`, "state"), contested }));
   }
   return contest(base === null ? "added here and in the image" : "changed here and in the image", rule);
