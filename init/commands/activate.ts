@@ -18,7 +18,7 @@ function imageIn(kernel: Kernel, slot: string, device: string): ImageId {
     if (!(error instanceof KernelError)) throw error;
     throw new Refusal(`slot ${slot}: ${device} cannot be read (${error.code}); is the disk failing?`);
   }
-  throw new Refusal(`slot ${slot} is empty: the first 64 KiB of ${device} are zero; put an image there first`);
+  throw new Refusal(`slot ${slot} is empty: the first 68 KiB of ${device} are zero; put an image there first`);
 }
 
 /**

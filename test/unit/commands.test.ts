@@ -144,7 +144,7 @@ test("a slot that nobody looked at yet is no fallback when it holds nothing", ()
 
 test("activate refuses an empty slot, a running trial, and a missing partition", () => {
   const empty = new TestMachine({ slotB: null });
-  refuses(() => activateSlot(empty.kernel, empty.places, "b"), /slot b is empty: the first 64 KiB of \/dev\/vda3 are zero/);
+  refuses(() => activateSlot(empty.kernel, empty.places, "b"), /slot b is empty: the first 68 KiB of \/dev\/vda3 are zero/);
   const trial = new TestMachine(trialOfB());
   refuses(() => activateSlot(trial.kernel, trial.places, "a"), /running slot b is on trial/);
   const other = new TestMachine({

@@ -255,4 +255,16 @@ test("an image id is the SHA-256 of the first 64 KiB, and a slot that begins wit
   assert.is(readImageId(kernel, slot), null);
 });
 
+test("a btrfs leaves the first 64 KiB zero: its image id is that of what follows too", () => {
+  const slot = join(directory, "btrfs");
+  const image = Buffer.alloc(200_000);
+  image.write("_BHRfS_M", 65536 + 64);
+  writeFileSync(slot, image);
+  const id = readImageId(kernel, slot);
+  assert.is(id, new Bun.CryptoHasher("sha256").update(image.subarray(0, 69632)).digest("hex"));
+  image.writeUInt8(7, 65536 + 72);
+  writeFileSync(slot, image);
+  assert.is.not(readImageId(kernel, slot), id);
+});
+
 test.run();
