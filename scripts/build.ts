@@ -113,9 +113,14 @@ async function step(name: string, work: Promise<string>): Promise<void> {
   console.log(`${name.padEnd(18)} ${((performance.now() - started) / 1000).toFixed(1).padStart(5)} s  ${said}`);
 }
 
-const seconds = await buildTime();
-mkdirSync(dist, { recursive: true });
-await step("dist/preinit", buildPreinit());
-await step("modules of PID 1", checkBootModules());
-await step("dist/slipway", buildExecutable(seconds));
-await step("dist/rootfs.tar", buildRootfs(seconds));
+try {
+  const seconds = await buildTime();
+  mkdirSync(dist, { recursive: true });
+  await step("dist/preinit", buildPreinit());
+  await step("modules of PID 1", checkBootModules());
+  await step("dist/slipway", buildExecutable(seconds));
+  await step("dist/rootfs.tar", buildRootfs(seconds));
+} catch (error) {
+  console.error(`scripts/build.ts: ${error instanceof Error ? error.message : error}`);
+  process.exitCode = 1;
+}

@@ -68,14 +68,15 @@ function installNpmPackages() {
     .update(readFileSync(`${project}/package-lock.json`))
     .digest("hex");
   const stamped = existsSync(stamp) ? readFileSync(stamp, "utf8") : "";
-  if (stamped !== wanted) {
+  const whole = stamped === wanted && existsSync(bun);
+  if (!whole) {
     console.error("npm packages are missing or old: npm ci");
     if (!run("npm", ["ci"])) throw new Failure("npm ci failed; see above");
   }
   // bun's install script fetches its executable, and npm may have been told to run no install scripts
   if (!bunWorks()) run(process.execPath, [`${project}/node_modules/bun/install.js`], { cwd: `${project}/node_modules/bun` });
   if (!bunWorks()) throw new Failure(`${bun} does not run; remove node_modules and try again`);
-  if (stamped !== wanted) writeFileSync(stamp, wanted);
+  if (!whole) writeFileSync(stamp, wanted);
 }
 
 function isThere(program) {
@@ -97,6 +98,8 @@ function installPrograms(programs) {
   if (wanted.length === 0) return;
   const line = `apt-get install -y --no-install-recommends ${wanted.join(" ")}`;
   if (process.getuid() !== 0) throw new Failure(`these packages are missing; as root, run\n  ${line}`);
+  if (!isThere("apt-get"))
+    throw new Failure(`these are missing, and there is no apt-get: install what Debian calls ${wanted.join(" ")}`);
   console.error(line);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const install = () => run("apt-get", line.split(" ").slice(1), { env });
