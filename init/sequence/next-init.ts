@@ -3,8 +3,11 @@ import { O, RESOLVE } from "../kernel/constants.ts";
 import { readText, withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 
-/** Where the kernel itself looks for an init, in its order (init/main.c). */
-export const USUAL_PLACES = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+/**
+ * Where the kernel itself looks for an init, in its order (init/main.c), but for its last, /bin/sh: a slot whose init is
+ * missing or broken would stay at a shell's prompt for ever instead of being left for the next one.
+ */
+export const USUAL_PLACES = ["/sbin/init", "/etc/init", "/bin/init"];
 
 /** Enough of a program for its ELF headers and the name of its interpreter, or for a "#!" line; bytes. */
 const HEAD = 65536;

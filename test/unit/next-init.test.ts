@@ -28,6 +28,14 @@ function makeFifo(path: string): void {
   kernel.makeNode(path, "fifo", 0o755, { major: 0, minor: 0 });
 }
 
+test("a shell is no init: a root without one is left, unless init= asks for it", () => {
+  const make = (path: string) => writeFileSync(join(path, "bin/sh"), program(null), { mode: 0o755 });
+  inTree(make, (root) => {
+    assert.throws(() => findNextInit(kernel, root, null), /no init in the root: \/sbin\/init: ENOENT;/);
+    assert.equal(findNextInit(kernel, root, "/bin/sh"), { path: "/bin/sh", warnings: [] });
+  });
+});
+
 test("links are followed inside the root only, and a script needs its interpreter there", () => {
   const make = (path: string) => {
     symlinkSync("../../../../bin/sh", join(path, "sbin/init"));
