@@ -4,8 +4,9 @@ import type { Policy } from "./policy.ts";
 import { type Selection, type SelectionFacts, selectSlot } from "./select.ts";
 
 /**
- * The slot to try next: {@link selectSlot}'s, else, where the record can be neither read nor written, the next one in the
- * control file's order: nothing is known of any slot and nothing can be counted then, and a machine never gives up.
+ * The slot to try next: {@link selectSlot}'s, or, where the record can be neither read nor written, the one asked for, else
+ * the next one in the control file's order: nothing is known of any slot and nothing can be counted then, and a machine
+ * never gives up.
  *
  * @param condition what reading the record showed
  */
@@ -15,11 +16,19 @@ export function chooseSlot(
   policy: Policy,
   condition: RecordReading["condition"],
 ): Selection {
-  const selection = selectSlot(record, facts, policy);
-  if (selection.slot !== null || facts.recordWritable || condition === "valid") return selection;
-  const slot = policy.slots.find((name) => !facts.failed.has(name)) ?? null;
-  const why = "last resort: the boot record can be neither read nor written, so no try is counted";
-  return slot === null ? selection : { ...selection, slot, why };
+  if (facts.recordWritable || condition === "valid") return selectSlot(record, facts, policy);
+  const { failed, preferred } = facts;
+  const left = policy.slots.filter((name) => !failed.has(name));
+  const asked = left.find((name) => name === preferred) ?? null;
+  const slot = asked ?? left[0] ?? null;
+  const cause = asked === null ? "last resort" : "asked for";
+  const passedOver = `slot "${preferred}" was asked for and is passed over: ${failed.get(preferred ?? "") ?? "there is no such slot"}`;
+  return {
+    slot,
+    why: slot === null ? "no slot can boot" : `${cause}: the boot record can be neither read nor written, so no try is counted`,
+    skipped: [...failed].map(([name, reason]) => ({ slot: name, reason })),
+    notes: preferred !== null && asked === null ? [passedOver] : [],
+  };
 }
 
 /**

@@ -129,7 +129,9 @@ function machineFacts(kernel: Kernel, running: Running | null): MachineFacts {
 
 /** Reads both copies and the journal. Throws KernelError where that is forbidden. */
 function gatherRecord(kernel: Kernel, device: BlockDevice): RecordFacts {
-  const unwritable = device.readOnly ? `${device.path} is read-only; is the disk write-protected?` : null;
+  const unwritable = device.readOnly
+    ? `${device.path} cannot be opened for writing (EACCES); is the disk write-protected?`
+    : null;
   try {
     const store = new BootRecordStore(kernel, openRecordDevice(kernel, device.path, "look"));
     try {

@@ -41,6 +41,7 @@ export class PlannedRecord {
       ...(this.condition === "unreadable"
         ? [`boot record unreadable (${this.reason ?? "no device"}): slots are tried in order, as trials`]
         : []),
+      ...(readable && facts.unwritable !== null ? [`boot record cannot be written: ${facts.unwritable}`] : []),
       ...begun.notes,
     ];
     this.#policy = policy;

@@ -43,6 +43,8 @@ export class Counters {
     if (this.condition === "unreadable") {
       launch.warn(`boot record unreadable (${read?.record.reason ?? "no device"}): slots are tried in order, as trials`);
     } else if (this.condition === "empty") launch.log.notice("boot record empty: slots are tried in order, as trials");
+    const unwritable = this.#store?.unwritableReason ?? null;
+    if (unwritable !== null) launch.warn(`boot record cannot be written: ${unwritable}`);
     const begun = beginBoot(read?.record.record ?? freshRecord(this.#policy), this.#policy);
     for (const note of begun.notes) launch.warn(note);
     this.#record = begun.record;

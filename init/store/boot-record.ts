@@ -27,6 +27,8 @@ export class BootRecordStore {
   readonly #device: RecordDevice;
   /** What the last write failed with, or why the device was opened for reading only. */
   #unwritable: string | null;
+  /** Why what is there must not be written over; null where it was read. */
+  #unread: string | null = null;
   /** Sequence and place of the next write; null until the record was read. */
   #next: { sequence: number; copy: 0 | 1 } | null = null;
   /** The journal's area as it is on disk; null until it was read. */
@@ -38,14 +40,14 @@ export class BootRecordStore {
     this.#unwritable = device.readOnly;
   }
 
-  /** False when the device was opened for reading only, or the last write of the record failed. */
+  /** False when the device was opened for reading only, could not be read, or the last write of the record failed. */
   get writable(): boolean {
-    return this.#unwritable === null;
+    return this.unwritableReason === null;
   }
 
   /** Why it is not writable; null when it is. */
   get unwritableReason(): string | null {
-    return this.#unwritable;
+    return this.#unread ?? this.#unwritable;
   }
 
   /** Both copies and the journal, from the disk. Never throws: an area that cannot be read is a condition. */
@@ -56,15 +58,22 @@ export class BootRecordStore {
     const reading = readRecord([first, second]);
     this.#next = { sequence: reading.sequence + 1, copy: reading.nextCopy };
     const record = faults.length > 0 ? { ...reading, reason: faults.join("; ") } : reading;
+    // The disk may give it back at the next boot: it still is the only truth about the slots.
+    const lost = faults.length > 0 && reading.record === null;
+    this.#unread = lost
+      ? `what cannot be read is not written over (${faults.join("; ")}); if it stays so, write zeros there`
+      : null;
     return { record, journal: readJournal(this.#journalArea(true)) };
   }
 
   /**
    * Makes `record` the one that the next boot reads: writes the copy that does not hold the present record, past all
-   * caches, then reads it back. On failure the present record is still there, and the same copy is written next time.
+   * caches, then reads it back. On failure the present record is still there, and the same copy is written next time. Refused
+   * where neither copy could be read and one of them for a failure of the disk.
    */
   write(record: BootRecord): Written {
     if (this.#next === null) this.read();
+    if (this.#unread !== null) return { written: false, reason: this.#unread };
     const next = this.#next ?? { sequence: 1, copy: 0 };
     const outcome = this.#writeDurably(encodeRecord(record, next.sequence), copyOffsets[next.copy], true);
     this.#unwritable = outcome.written ? null : outcome.reason;

@@ -203,6 +203,26 @@ test("the boot record's partition is missing", async () => {
   golden("record-missing", boot);
 });
 
+test("without any boot record the slot that is asked for boots, and the others where it fails", async () => {
+  const world = await plainTrial({}, { commandLine: "slipway.slot=b" });
+  assert.is((await world.boot(world.kernel(["vda1"]))).root, "/dev/vda3");
+  const kernel = world.kernel(["vda1"]);
+  kernel.failOn({ call: "mount", match: /vda3/, code: "EIO" });
+  const boot = await world.boot(kernel);
+  assert.is(boot.root, "/dev/vda2");
+  assert.equal(report(boot).skipped, [{ slot: "b", reason: "mount /dev/vda3 as erofs: EIO" }]);
+});
+
+test("the boot record cannot be read: nothing is written over it, and it counts again at the next boot", async () => {
+  const world = await plainTrial();
+  const kernel = world.kernel();
+  kernel.failOn({ call: "read", match: /^read\("\/dev\/vda1"/, code: "EIO" });
+  const boot = await world.boot(kernel);
+  assert.is(boot.root, "/dev/vda2");
+  assert.equal(report(boot).record, { condition: "unreadable", writable: false, device: "/dev/vda1" });
+  assert.is((await world.boot()).root, "/dev/vda3", "the trial goes on");
+});
+
 test("the journal cannot be written: the boot goes on", async () => {
   const world = await plainTrial();
   const kernel = world.kernel();

@@ -178,6 +178,26 @@ test("a failing write is returned, makes the store unwritable, and the next one 
   assert.is(reopened().record.record?.uncleanEnds, 2);
 });
 
+test("a record that the disk does not give back is not written over: it may at the next boot", () => {
+  const before = openBootRecord(kernel, device);
+  before.write(record(7));
+  before.close();
+  const failing: Kernel = Object.create(kernel, {
+    read: {
+      value: () => {
+        throw new KernelError("pread64", "the disk", "EIO");
+      },
+    },
+  });
+  const store = openBootRecord(failing, device);
+  assert.is(store.read().record.condition, "unreadable");
+  assert.is(store.writable, false);
+  const outcome = store.write(record(1));
+  assert.match(outcome.written ? "" : outcome.reason, /not written over \(copy 0: reading .* failed \(EIO\)/);
+  store.close();
+  assert.is(reopened().record.record?.uncleanEnds, 7);
+});
+
 test("a disk that swallows a write is found out by reading back", () => {
   const swallowing: Kernel = Object.create(kernel, { write: { value: () => {} } });
   const store = openBootRecord(swallowing, device);
