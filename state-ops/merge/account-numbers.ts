@@ -34,7 +34,7 @@ export function mergeNumbered(tables: Tables, rules: NumberRules): { outcome: Ma
   const outcome = new Map<string, AccountRecord>();
   const notes: AccountNote[] = [];
   const note = (name: string, how: AccountNote["outcome"], why: string) => notes.push({ file, name, outcome: how, why });
-  const claims = newNumbers(tables);
+  const claims = claimedNumbers(tables);
   const taken = new Map<number, string[]>();
   for (const [name, here] of state.records) {
     const was = base.records.get(name);
@@ -81,10 +81,13 @@ export function mergeNumbered(tables: Tables, rules: NumberRules): { outcome: Ma
   return { outcome, notes };
 }
 
-/** Numbers that names new in the image bring, with the first such name. */
-function newNumbers({ base, state, image }: Tables): Map<number, string> {
-  const fresh = [...image.records.values()].filter(({ name }) => !state.records.has(name) && !base.records.has(name));
-  return new Map(fresh.reverse().map((record) => [numberOf(record), record.name]));
+/** Numbers that the image gives to names which do not have them here, with the first such name. */
+function claimedNumbers({ base, state, image }: Tables): Map<number, string> {
+  const claims = [...image.records.values()].filter((record) => {
+    const here = state.records.get(record.name);
+    return here === undefined ? !base.records.has(record.name) : !hasNumber(here, numberOf(record));
+  });
+  return new Map(claims.reverse().map((record) => [numberOf(record), record.name]));
 }
 
 function hasNumber(record: AccountRecord | undefined, number: number): boolean {

@@ -109,8 +109,10 @@ class AccountMerger {
   #neededGroups(users: ReadonlyMap<string, AccountRecord>): Map<string, string> {
     const needed = new Map<string, string>();
     for (const [name, user] of this.#tables.passwd.state.records) {
-      const group = users.has(name) ? withNumber(this.#tables.group.state.records, Number(user.fields[PRIMARY_GROUP])) : null;
-      if (group !== null) needed.set(group, `it is the primary group of ${name}`);
+      if (!users.has(name)) continue;
+      for (const group of this.#tables.group.state.records.values()) {
+        if (numberOf(group) === Number(user.fields[PRIMARY_GROUP])) needed.set(group.name, `it is the primary group of ${name}`);
+      }
     }
     return needed;
   }

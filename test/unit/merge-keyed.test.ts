@@ -164,6 +164,14 @@ test("deleted here: stays so, with a word where the image changed it", () => {
   assert.equal(notes, ["passwd y left-out: deleted here, changed in the image: stays deleted"]);
 });
 
+test("a name that is kept for its number is kept when the same is merged again", () => {
+  const base = lines(root);
+  const image = lines(user("c", 0), user("a", 0));
+  const once = merge({ passwd: [base, lines(root, user("c", 0)), image] }, nothing).texts.get("passwd") ?? "";
+  assert.is(once, lines(user("c", 0), user("a", 999, 0), root));
+  assert.is(merge({ passwd: [base, once, image] }, nothing).texts.get("passwd"), once);
+});
+
 test("two names for one number where the image itself has them", () => {
   const { texts } = merge({ passwd: [lines(root), lines(root, user("a", 1000)), lines(root, user("toor", 0))] });
   assert.is(texts.get("passwd"), lines(root, user("toor", 0), user("a", 1000)));
