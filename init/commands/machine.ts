@@ -87,7 +87,7 @@ export function openRecord(kernel: Kernel, machine: Machine): BootRecordStore {
 export function validRecord(reading: RecordReading, device: string | null): BootRecord {
   if (reading.record !== null) return reading.record;
   throw new Refusal(
-    `the boot record on ${device} is ${reading.condition}${reading.reason === null ? "" : ` (${reading.reason})`}; reboot: PID 1 begins a new one`,
+    `the boot record on ${device} is ${reading.condition}${reading.reason === null ? "" : ` (${reading.reason})`}; reboot: PID 1 begins a new one, unless the disk itself fails`,
   );
 }
 
