@@ -21,6 +21,11 @@ function ask(program: string, args: string[]): string | null {
   return result.status === 0 ? result.stdout : null;
 }
 
+function isAbsent(program: string): boolean {
+  const { error } = spawnSync(program, ["--version"], { stdio: "ignore", timeout: PATIENCE, killSignal: "SIGKILL" });
+  return error !== undefined && "code" in error && error.code === "ENOENT";
+}
+
 /** Names of the units that have failed; null where systemd does not tell. */
 export function failedUnits(program: string): string[] | null {
   const listed = ask(program, ["list-units", "--state=failed", "--all", "--plain", "--no-legend", "--no-pager"]);
@@ -41,11 +46,12 @@ function actionThatFired(properties: Map<string, string>, failed: readonly strin
 
 /**
  * Failed units whose failure systemd answers with a reboot or the like, and targets with JobTimeoutAction= that this boot
- * never reached, each with the setting; null where systemd does not tell.
+ * never reached, each with the setting; null where systemd does not tell. None in a system without systemctl, and so without
+ * units: there, whoever calls us knows why the machine goes down.
  */
 export function failureActions(program: string): string[] | null {
   const failed = failedUnits(program);
-  if (failed === null) return null;
+  if (failed === null) return isAbsent(program) ? [] : null;
   const wanted = "Id,FailureAction,StartLimitAction,JobTimeoutAction,ActiveState,ActiveEnterTimestampMonotonic";
   const shown = ask(program, ["show", "--no-pager", `--property=${wanted}`, "--", "*.target", ...failed]);
   if (shown === null) return null;

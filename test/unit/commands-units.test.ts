@@ -104,6 +104,12 @@ test("a systemd that does not answer earns nothing, and the end is clean all the
   assert.is(machine.record().attempt?.cleanEnd, true);
 });
 
+test("without systemd a committed slot gets its try back", () => {
+  const machine = new TestMachine({ systemctl: systemd([]) });
+  const end = endBootCleanly(machine.kernel, { ...machine.places, systemctl: "/nonexistent/systemctl" });
+  assert.equal([end.credited, machine.slot("a").tries], [true, 10]);
+});
+
 test("a record about another boot is left alone", () => {
   const machine = new TestMachine({ systemctl: systemd([]), record: record({ attempt: null }) });
   assert.match(endBootCleanly(machine.kernel, machine.places).why, /not about this boot/);
