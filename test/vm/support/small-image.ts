@@ -1,6 +1,6 @@
 /** Images of small roots for slots: made as the product's users make theirs, or spoiled in one way. */
 import { createHash } from "node:crypto";
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { type Filesystem, type ImageOptions, makeImage } from "../../../qemu/images.ts";
 import { project } from "../../../qemu/places.ts";
@@ -25,6 +25,8 @@ export interface SmallImage {
   remove?: string[];
   /** What stands in /usr/lib/slipway/control.json: null nothing, a text that very text; by default what is compiled. */
   control?: string | null;
+  /** What stands at /sbin/init: "dynamic" needs an interpreter that is not there, "foreign" is for another machine. Default "probe". */
+  init?: "probe" | "dynamic" | "foreign";
   /** A filesystem that was written to and not unmounted, so that its journal waits to be replayed. ext4, xfs and btrfs. */
   dirty?: boolean;
   options?: Pick<ImageOptions, "uuid" | "label" | "sizeMiB">;
@@ -94,7 +96,8 @@ export async function smallImage(image: SmallImage, control: string): Promise<st
         directories: ["var/tmp", ...(image.directories ?? [])],
       });
       renameSync(`${tree}/sbin/init`, `${tree}/sbin/init.script`);
-      cpSync(init, `${tree}/sbin/init`);
+      cpSync(image.init === "dynamic" ? "/bin/true" : init, `${tree}/sbin/init`, { dereference: true });
+      if (image.init === "foreign") makeForeign(`${tree}/sbin/init`);
       const own = image.control === undefined ? readFileSync(control, "utf8") : image.control;
       if (own !== null) writeFiles(tree, { "/usr/lib/slipway/control.json": own });
       writeFiles(tree, image.files ?? {});
@@ -106,6 +109,13 @@ export async function smallImage(image: SmallImage, control: string): Promise<st
     }
   });
   return `${directory}/image`;
+}
+
+/** Says in the program's ELF header that it is for AArch64. */
+function makeForeign(file: string): void {
+  const program = readFileSync(file);
+  program.writeUInt16LE(183, 18);
+  writeFileSync(file, program);
 }
 
 /** Writes into the filesystem of `file` and copies it while it is mounted: as a power cut leaves it. */
