@@ -159,7 +159,9 @@ function describe(reference: DeviceReference): string {
 
 /** "vda1 boot-record, vda2 root-b": names with what the reference is about; disks only where nothing is on them. */
 function list(seen: readonly BlockDevice[], reference: DeviceReference): string {
-  const leaves = seen.filter((device) => reference.by === "path" || !seen.some((other) => other.disk === device.name));
+  const leaves = seen
+    .filter((device) => reference.by === "path" || !seen.some((other) => other.disk === device.name))
+    .sort(byPlace);
   const texts = leaves.map((device) => {
     const about = aspect(device, reference);
     return about ? `${device.name} ${about}` : device.name;
@@ -167,6 +169,13 @@ function list(seen: readonly BlockDevice[], reference: DeviceReference): string 
   const most = 24;
   const rest = texts.length > most ? [`and ${texts.length - most} more`] : [];
   return texts.length === 0 ? "no block device" : [...texts.slice(0, most), ...rest].join(", ");
+}
+
+/** By disk, then by partition: vda2 comes before vda10. */
+function byPlace(left: BlockDevice, right: BlockDevice): number {
+  const [one, other] = [left.disk ?? left.name, right.disk ?? right.name];
+  if (one !== other) return one < other ? -1 : 1;
+  return (left.partition ?? 0) - (right.partition ?? 0);
 }
 
 function aspect(device: BlockDevice, reference: DeviceReference): string | null {

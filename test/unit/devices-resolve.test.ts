@@ -139,4 +139,16 @@ test("a long list of devices is cut", () => {
   assert.match(missing(resolve(many, disk("sda"), parseReference("PARTLABEL=x"))), "sda24 p23, and 36 more;");
 });
 
+test("what was seen is listed by disk and partition number, however sysfs gives it", () => {
+  const many = partitions(
+    "vda",
+    [...Array(11).keys()].map((index) => `part-${index + 1}`),
+  ).sort((left, right) => (left.name < right.name ? -1 : 1));
+  const [vda] = many;
+  assert.ok(vda);
+  const result = resolve(many, vda, parseReference("PARTLABEL=root-a"));
+  const said = "missing" in result ? result.missing : "";
+  assert.match(said, /saw vda1 part-1, vda2 part-2, .*vda9 part-9, vda10 part-10, vda11 part-11;/);
+});
+
 test.run();
