@@ -128,7 +128,9 @@ export class BootRecordStore {
       return { written: false, reason: `${path} gave back other bytes than were written at ${offset}; the disk may be failing` };
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
-      return { written: false, reason: `writing to ${path} at ${offset} failed (${error.code}); the disk may be failing` };
+      // A write-protected disk can be opened for writing, and refuses the write.
+      const cause = error.code === "EPERM" ? "is the disk write-protected?" : "the disk may be failing";
+      return { written: false, reason: `writing to ${path} at ${offset} failed (${error.code}); ${cause}` };
     }
   }
 }
