@@ -185,8 +185,6 @@ export interface Kernel {
   changeRoot(path: Path): void;
   /** [unshare CLONE_NEWNS], then everything private, so that mounts made from here on are seen by nobody else. */
   privateMounts(): void;
-  /** [setsid] */
-  newSession(): void;
   /** [getpid] */
   processId(): number;
 

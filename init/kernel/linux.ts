@@ -122,9 +122,6 @@ class LinuxKernel extends LinuxFiles implements Kernel {
     call("unshare", "mount namespace", CLONE_NEWNS);
     call("mount", "/", cString("none"), cString("/"), null, MS_REC_PRIVATE, null);
   }
-  newSession(): void {
-    call("setsid", "session");
-  }
   processId(): number {
     return call("getpid", "process");
   }

@@ -30,7 +30,6 @@ const numbers = {
   fchdir: [81, 50],
   fchmod: [91, 52],
   umask: [95, 166],
-  setsid: [112, 157],
   fstatfs: [138, 44],
   chroot: [161, 51],
   sync: [162, 81],

@@ -24,9 +24,14 @@ export function systemFiles(
   return [
     own(RUN.report, `${JSON.stringify(report)}\n`),
     own(RUN.control, control.text),
-    ...(report.trial ? [own(RUN.uncommitted, `slot ${report.slot}, attempt ${report.attempt}\n`)] : []),
-    // An empty setting first: systemd would add the unit's own time to this one.
-    dropIn("system/slipway-trial-deadline.timer.d", `[Timer]\nOnActiveSec=\nOnActiveSec=${trialDeadline}s\n`),
+    ...(report.trial
+      ? [
+          own(RUN.uncommitted, `slot ${report.slot}, attempt ${report.attempt}\n`),
+          // An empty setting first: systemd would add the unit's own time to this one. Not in /run/systemd/system, which
+          // programs take for a sign that systemd runs (sd_booted(3)).
+          dropIn("system.control/slipway-trial-deadline.timer.d", `[Timer]\nOnActiveSec=\nOnActiveSec=${trialDeadline}s\n`),
+        ]
+      : []),
     ...(watchdogRuns && watchdog?.after === "systemd"
       ? [dropIn("system.conf.d", `[Manager]\nRuntimeWatchdogSec=${watchdog.timeout}s\n`)]
       : []),

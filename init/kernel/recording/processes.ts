@@ -60,7 +60,7 @@ export abstract class RecordingProcesses extends RecordingDevices {
   }
 
   /** An effect that this kernel only writes down. */
-  protected note(name: "defaultSignal" | "privateMounts" | "newSession" | "setCtrlAltDel", line: string): void {
+  protected note(name: "defaultSignal" | "privateMounts" | "setCtrlAltDel", line: string): void {
     this.script.call({ name, subject: line, line, effect: true, body: () => {} });
   }
 
@@ -131,10 +131,6 @@ export abstract class RecordingProcesses extends RecordingDevices {
 
   privateMounts(): void {
     this.note("privateMounts", "unshare(mounts)");
-  }
-
-  newSession(): void {
-    this.note("newSession", "setsid()");
   }
 
   processId(): number {

@@ -46,7 +46,6 @@ const SYSTEM_CALLS: Partial<Record<CallName, string>> = {
   changeDirectory: "fchdir",
   changeRoot: "chroot",
   privateMounts: "unshare",
-  newSession: "setsid",
   processId: "getpid",
   now: "clock_gettime",
   setClock: "clock_settime",
