@@ -66,15 +66,8 @@ async function askApt(flavour: KernelFlavour): Promise<Package> {
   return { name, version };
 }
 
-async function download(name: string, version: string, directory: string): Promise<string> {
-  const fetch = () => runProgram("apt-get", ["download", "-q", `${name}=${version}`], { directory, timeoutMs: 600_000 });
-  try {
-    await fetch();
-  } catch (error) {
-    if (process.getuid?.() !== 0) throw error;
-    await runProgram("apt-get", ["update", "-q"]);
-    await fetch();
-  }
+async function download({ name, version }: Package, directory: string): Promise<string> {
+  await runProgram("apt-get", ["download", "-q", `${name}=${version}`], { directory, timeoutMs: 600_000 });
   const file = readdirSync(directory).find((entry) => entry.endsWith(".deb"));
   if (!file) throw new Error(`apt-get download ${name} left no .deb file in ${directory}`);
   return `${directory}/${file}`;
@@ -107,9 +100,20 @@ function chosenKernel(): GuestKernel | null {
 export async function guestKernel(flavour: KernelFlavour = "cloud"): Promise<GuestKernel> {
   const chosen = chosenKernel();
   if (chosen) return chosen;
-  const { name, version } = await packageOf(flavour);
+  try {
+    return await unpacked(await packageOf(flavour));
+  } catch (error) {
+    // Old lists name packages that the archive has replaced since.
+    if (process.getuid?.() !== 0) throw error;
+    await runProgram("apt-get", ["update", "-q"]);
+    return unpacked(await packageOf(flavour));
+  }
+}
+
+async function unpacked(found: Package): Promise<GuestKernel> {
+  const { name, version } = found;
   const tree = await makeOnce(`${cache}/kernel/${name}_${version.replaceAll(":", "%3a")}`, async (aside) => {
-    const file = await download(name, version, aside);
+    const file = await download(found, aside);
     await runProgram("dpkg-deb", ["--extract", file, aside]);
     rmSync(file);
     await runProgram("depmod", ["--basedir", aside, kernelIn(aside).version]);
