@@ -62,7 +62,7 @@ export function chooseDisk(
     const names = chosen.map((device) => device.path).join(" and ");
     return { ambiguous: `${holders} ${what}, on the disks ${names}; unplug one, or name the disk with disk: in system.yaml` };
   }
-  return only(chosen, `${describe(recordReference)} for the boot record`, devices, waitedSeconds, recordReference);
+  return only(chosen, describe(recordReference), devices, waitedSeconds, recordReference);
 }
 
 /**

@@ -156,8 +156,8 @@ export class Counters {
   giveUp(): { rearmed: SlotName | null; pauseSeconds: number } {
     const given = giveUp(this.#record, this.#policy);
     this.#record = given.record;
-    this.#write();
-    return given;
+    // What does not reach the disk re-arms nothing.
+    return { rearmed: this.#write() ? given.rearmed : null, pauseSeconds: given.pauseSeconds };
   }
 
   /** The rollback that this boot of `slot` is: the best slot that was left for it, and why. */

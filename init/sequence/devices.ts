@@ -29,7 +29,10 @@ export class Devices {
     this.#disk = boot.control.disk === null ? null : parseReference(boot.control.disk);
   }
 
-  /** Loads the modules that are wanted at every boot. Those that the hardware asks for come with {@link waitForDevices}. */
+  /**
+   * Loads the modules that are wanted at every boot, and those that the hardware asks for: all disks have to be there before
+   * one of them is taken for ours.
+   */
   loadModules(): void {
     const index = readTextIfThere(this.#boot.kernel, MODULES.index);
     if (index === null) return;
@@ -37,6 +40,7 @@ export class Devices {
     this.#modules = modules;
     this.#boot.modules = modules;
     modules.loadListed();
+    modules.loadForHardware();
     for (const failure of modules.failures) this.#boot.warn(`module ${failure}`);
   }
 

@@ -3,7 +3,7 @@ import { applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
 import { readControl } from "../../state-ops/read-control.ts";
-import { exists, readText } from "../kernel/files.ts";
+import { readText } from "../kernel/files.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { liftClock } from "./clock.ts";
 import { Counters } from "./counters.ts";
@@ -14,7 +14,7 @@ import { Launch } from "./launch.ts";
 import type { Log } from "./log.ts";
 import { prepareHandover } from "./prepare-handover.ts";
 import { failureOf, type ReadySlot, SlotAttempt } from "./slot.ts";
-import { WATCHDOG, Watchdog } from "./watchdog.ts";
+import { Watchdog } from "./watchdog.ts";
 
 /** Where the initrd has the control file that rules slots, keys, boot record and recovery. */
 const CONTROL = "/etc/slipway/control.json";
@@ -75,10 +75,9 @@ function leave(boot: Launch, counters: Counters, ready: ReadySlot): never {
   }
 }
 
-/** Starts the hardware's watchdog where the control file wants it. Its driver may be one that the hardware has to ask for. */
+/** Starts the hardware's watchdog where the control file wants it. */
 function startWatchdog(boot: Launch): void {
   if (boot.control.watchdog === null) return;
-  if (!exists(boot.kernel, WATCHDOG)) boot.modules?.loadForHardware();
   const { watchdog, reason } = Watchdog.start(boot.kernel, boot.control.watchdog);
   boot.watchdog = watchdog;
   if (reason !== "") boot.warn(reason);

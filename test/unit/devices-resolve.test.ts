@@ -86,7 +86,7 @@ test("a disk that is not there yet", () => {
   );
   assert.is(
     missing(chooseDisk([], null, record, conditions({}), 30)),
-    "no partition labelled boot-record for the boot record after 30 s; saw no block device; " +
+    "no partition labelled boot-record after 30 s; saw no block device; " +
       "is the disk's driver (virtio_blk, nvme, sd_mod with its controller, mmc_block) in the initrd?",
   );
 });

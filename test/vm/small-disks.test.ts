@@ -215,7 +215,7 @@ test("a machine without a disk says so for each slot", async () => {
   const [screen] = await machine.expect(/[\s\S]*The machine restarts in \d+ s/);
   await machine.cutPower();
   const said =
-    /no partition labelled boot-record for the boot record after \d+ s; saw no block device; is the disk's driver \(.*\) in the initrd\?/;
+    /no partition labelled boot-record after \d+ s; saw no block device; is the disk's driver \(.*\) in the initrd\?/;
   for (const slot of ["a", "b"]) assert.match(screen, new RegExp(`\n {4}${slot} +${said.source}`));
 });
 
