@@ -373,9 +373,10 @@ test("the data filesystem is detached, and its binds stay", () => {
   mkdirSync(copy);
   kernel.mount(disk.place, copy, "", 4096, "");
   detachDataFilesystem(kernel, copy);
+  assert.not(existsSync(copy), "nothing is left where it was mounted");
   assert.throws(
     () => detachDataFilesystem(kernel, copy),
-    (error: unknown) => error instanceof KernelError && error.code === "EINVAL",
+    (error: unknown) => error instanceof KernelError && error.code === "ENOENT",
   );
   writeFileSync(`${target}/x`, "x");
   unmountAll(target);

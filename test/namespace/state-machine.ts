@@ -74,6 +74,8 @@ export function unmountAll(place: string): void {
 /** Removes everything that the tests made; loop devices too where a test failed. */
 export function cleanUp(): void {
   for (const place of [...mounts].reverse()) kernel.unmount(place, MNT.DETACH);
+  // A test that failed half-way leaves mounts of its own, in the way of removing the directory.
+  spawnSync("sh", ["-c", 'grep -o "$1[^ ]*" /proc/self/mountinfo | sort -r | xargs -r -n 1 umount --lazy', "sh", scratch]);
   for (const device of loops) spawnSync("losetup", ["--detach", device]);
   if (existsSync(scratch)) rmSync(scratch, { recursive: true });
 }
