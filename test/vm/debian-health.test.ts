@@ -10,7 +10,7 @@ import { committed, type Debian, powerOff, reboot, slotOf, startDebian, statusOf
 const long = process.env.SLIPWAY_TIER === "long";
 
 /** One try for a trial saves boots; the deadline leaves a good boot time enough on a busy host. */
-const system = `${demoSystem}tries: { trial: 1, committed: 10 }\ntrial-deadline: 75s\n`;
+const system = `${demoSystem}tries: { trial: 1, committed: 10 }\ntrial-deadline: 60s\n`;
 
 /** v2 runs whatever health check the state holds, so that one image fails in many ways. */
 const unit = `[Unit]
@@ -79,7 +79,7 @@ test("a health check that fails ends the try at once, with the unit's name as th
 test("a health check that hangs ends at the trial's deadline", async () => {
   const status = await tryWith("sleep infinity");
   assert.is(status.boots[1]?.outcome, "failed");
-  assert.match(status.boots[1]?.reason ?? "", /^trial deadline of 75 s passed without commit/);
+  assert.match(status.boots[1]?.reason ?? "", /^trial deadline of 60 s passed without commit/);
 });
 
 test("a health check that reboots in an orderly way gets no try back", async () => {

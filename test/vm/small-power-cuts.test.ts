@@ -10,7 +10,7 @@ import { changeRecord, commitOn, twoSlots, validRecord } from "./support/record-
 import { part, smallMachine, startSmall, toEnd } from "./support/small-machine.ts";
 
 const long = process.env.SLIPWAY_TIER === "long";
-const cuts = long ? 20 : 5;
+const cuts = long ? 20 : 3;
 const seed = Number(process.env.SLIPWAY_SEED ?? Date.now() % 1_000_000);
 console.log(`seed ${seed}; SLIPWAY_SEED=${seed} cuts at the same moments`);
 
