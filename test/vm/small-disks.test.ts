@@ -214,8 +214,7 @@ test("a machine without a disk says so for each slot", async () => {
   await machine.expect("slipway: no slot boots\n");
   const [screen] = await machine.expect(/[\s\S]*The machine restarts in \d+ s/);
   await machine.cutPower();
-  const said =
-    /no partition labelled boot-record after \d+ s; saw no block device; is the disk's driver \(.*\) in the initrd\?/;
+  const said = /no partition labelled boot-record after \d+ s; saw no block device; is the disk's driver \(.*\) in the initrd\?/;
   for (const slot of ["a", "b"]) assert.match(screen, new RegExp(`\n {4}${slot} +${said.source}`));
 });
 

@@ -25,9 +25,9 @@ async function ask(machine: Machine, command: string): Promise<string> {
   return output.trim();
 }
 
-test("rd.break=devices: a shell before any device; orphans are reaped while PID 1 waits; then the boot goes on", async () => {
-  const machine = await startSmall(await small(), { append: "rd.break=devices" });
-  await machine.expect("slipway: rd.break=devices: a shell on the console");
+test("rd.break=modules: a shell before any driver; orphans are reaped while PID 1 waits; then the boot goes on", async () => {
+  const machine = await startSmall(await small(), { append: "rd.break=modules" });
+  await machine.expect("slipway: rd.break=modules: a shell on the console");
   await shell(machine);
   assert.is(await ask(machine, "cat /proc/1/comm"), "slipway");
   assert.is(await ask(machine, "ls /sysroot"), "");
