@@ -9,6 +9,7 @@ import { parseOptions, Usage } from "../../scripts/bench/options.ts";
 import { jsonOf, type Measured, tableOf } from "../../scripts/bench/table.ts";
 import { timelineOf } from "../../scripts/bench/timeline.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
+import { sampleControl } from "../samples/control-file.ts";
 
 const report = {
   trial: false,
@@ -100,30 +101,16 @@ const operator = (path: string, more: Partial<Operator>): Operator => ({
 });
 
 const control: ControlFile = {
-  schema: 1,
-  system: "bench",
-  slots: [
-    { name: "a", device: "PARTLABEL=root-a" },
-    { name: "b", device: "PARTLABEL=root-b" },
-  ],
-  disk: null,
-  data: { device: "PARTLABEL=sys-data", filesystem: "ext4" },
-  bootRecord: { store: "record", device: "PARTLABEL=boot-record" },
-  chooser: "slipway",
-  tries: { trial: 3, committed: 10 },
-  trialDeadline: 600,
-  deviceTimeout: 30,
-  watchdog: null,
-  commandLine: "open",
-  trust: { mode: "unsigned" },
-  operators: [
-    operator("/etc", { via: "overlay", seed: "image" }),
-    operator("/etc/machine-id", { kind: "file", state: "identity", id: "etc-machine\\x2did" }),
-    operator("/home/o'neil", { id: "it's" }),
-    operator("/tmp", { state: "ephemeral", via: "tmpfs", mode: 0o1777, size: 4096 }),
-    operator("/srv", { state: "ephemeral", via: "tmpfs", seed: "image" }),
-    operator("/run/app", { state: "ephemeral", via: "tmpfs" }),
-  ],
+  ...sampleControl({
+    operators: [
+      operator("/etc", { via: "overlay", seed: "image" }),
+      operator("/etc/machine-id", { kind: "file", state: "identity", id: "etc-machine\\x2did" }),
+      operator("/home/o'neil", { id: "it's" }),
+      operator("/tmp", { state: "ephemeral", via: "tmpfs", mode: 0o1777, size: 4096 }),
+      operator("/srv", { state: "ephemeral", via: "tmpfs", seed: "image" }),
+      operator("/run/app", { state: "ephemeral", via: "tmpfs" }),
+    ],
+  }),
   digest: "",
 };
 

@@ -5,6 +5,7 @@ import { canonicalJson, canonicalJsonWithDigest } from "../../state-ops/canonica
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 import { readControl } from "../../state-ops/read-control.ts";
+import { sampleControl } from "../samples/control-file.ts";
 
 function operator(path: string, changes: Partial<Operator> = {}): Operator {
   const id = path.slice(1).replaceAll("/", "-");
@@ -29,25 +30,17 @@ const etc = operator("/etc", { via: "overlay" });
 const machineId = operator("/etc/machine-id", { kind: "file", state: "identity", seed: "none", generate: "machine-id" });
 const tmp = operator("/tmp", { state: "ephemeral", via: "tmpfs", seed: "none", size: 4096 });
 
-const control: Omit<ControlFile, "digest"> = {
-  schema: 1,
+const control: Omit<ControlFile, "digest"> = sampleControl({
   system: "acme",
   slots: [
     { name: "a", device: "PARTLABEL=root-a" },
     { name: "b", device: "/dev/vda3" },
   ],
-  disk: null,
   data: { device: "UUID=1234", filesystem: "xfs" },
-  bootRecord: { store: "record", device: "PARTLABEL=boot-record" },
-  chooser: "slipway",
-  tries: { trial: 3, committed: 10 },
-  trialDeadline: 600,
-  deviceTimeout: 30,
   watchdog: { timeout: 30, after: "systemd" },
   commandLine: "locked",
-  trust: { mode: "unsigned" },
   operators: [etc, machineId, tmp],
-};
+});
 
 function refused(text: string, message: RegExp): void {
   try {

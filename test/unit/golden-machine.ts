@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { link, file as memoryFile, type Tree } from "../../init/kernel/recording/memory-tree.ts";
 import { canonicalJsonWithDigest } from "../../state-ops/canonical-json.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
+import { sampleControl } from "../samples/control-file.ts";
 
 export const MiB = 1024 * 1024;
 
@@ -92,27 +93,7 @@ export const operators: Operator[] = [
 
 /** The text of a control file, and its values. */
 export function controlFile(change: Partial<ControlFile> = {}): { text: string; control: ControlFile } {
-  const control: ControlFile = {
-    schema: 1,
-    system: "acme-gateway",
-    slots: [
-      { name: "a", device: "PARTLABEL=root-a" },
-      { name: "b", device: "PARTLABEL=root-b" },
-    ],
-    disk: null,
-    data: { device: "PARTLABEL=sys-data", filesystem: "ext4" },
-    bootRecord: { store: "record", device: "PARTLABEL=boot-record" },
-    chooser: "slipway",
-    tries: { trial: 3, committed: 10 },
-    trialDeadline: 600,
-    deviceTimeout: 30,
-    watchdog: null,
-    commandLine: "open",
-    trust: { mode: "unsigned" },
-    operators,
-    digest: "",
-    ...change,
-  };
+  const control: ControlFile = { ...sampleControl({ operators, ...change }), digest: change.digest ?? "" };
   return { text: canonicalJsonWithDigest(control), control };
 }
 

@@ -8,27 +8,12 @@ import { buildInitrd, type InitrdInput } from "../../init/builder/initrd/build.t
 import { readCpio } from "../../init/builder/initrd/cpio.ts";
 import { describeInitrd } from "../../init/builder/initrd/list.ts";
 import { runProgram } from "../../qemu/program.ts";
-import { canonicalJsonWithDigest } from "../../state-ops/canonical-json.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
+import { sampleControlText } from "../samples/control-file.ts";
 
 const scratch = mkdtempSync(`${tmpdir()}/slipway-initrd-test-`);
 const modules = `${scratch}/lib/modules/6.1-test`;
-const control = canonicalJsonWithDigest({
-  schema: 1,
-  system: "test",
-  slots: [{ name: "a", device: "PARTLABEL=root-a" }],
-  disk: null,
-  data: null,
-  bootRecord: { store: "record", device: "PARTLABEL=boot-record" },
-  chooser: "slipway",
-  tries: { trial: 3, committed: 10 },
-  trialDeadline: 600,
-  deviceTimeout: 30,
-  watchdog: null,
-  commandLine: "open",
-  trust: { mode: "unsigned" },
-  operators: [],
-});
+const control = sampleControlText({ system: "test", slots: [{ name: "a", device: "PARTLABEL=root-a" }], data: null });
 
 test.before(async () => {
   mkdirSync(`${modules}/kernel`, { recursive: true });

@@ -6,6 +6,7 @@ import { activate, commitSlot, endCleanly, markBad, pendingTrial, rollBack, with
 import { slotOf } from "../../boot/selection/slots.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
+import { sampleControl } from "../samples/control-file.ts";
 import { attemptOf, committed, imageA, imageB, imageNew, policy, recordOf, standing, three } from "./selection-fixtures.ts";
 
 function refused(action: () => unknown, message: RegExp): void {
@@ -139,26 +140,8 @@ test("rollback leaves the running slot for the best other one", () => {
 });
 
 test("the policy is the control file's", () => {
-  const control: ControlFile = {
-    schema: 1,
-    system: "acme",
-    slots: [
-      { name: "x", device: "PARTLABEL=x" },
-      { name: "y", device: "PARTLABEL=y" },
-    ],
-    disk: null,
-    data: null,
-    bootRecord: { store: "record", device: "PARTLABEL=boot-record" },
-    chooser: "slipway",
-    tries: { trial: 2, committed: 5 },
-    trialDeadline: 600,
-    deviceTimeout: 30,
-    watchdog: null,
-    commandLine: "open",
-    trust: { mode: "unsigned" },
-    operators: [],
-    digest: "sha256:",
-  };
+  const slots = ["x", "y"].map((name) => ({ name, device: `PARTLABEL=${name}` }));
+  const control: ControlFile = { ...sampleControl({ slots, tries: { trial: 2, committed: 5 } }), digest: "sha256:" };
   assert.equal(policyOf(control), { slots: ["x", "y"], tries: { trial: 2, committed: 5 } });
 });
 

@@ -8,7 +8,7 @@ import { guestKernel } from "../../qemu/kernel.ts";
 import { startMachine } from "../../qemu/machine.ts";
 import { dist } from "../../qemu/places.ts";
 import { compile } from "../../scripts/compile.ts";
-import { canonicalJsonWithDigest } from "../../state-ops/canonical-json.ts";
+import { sampleControlText } from "../samples/control-file.ts";
 
 /** Stands in for slipway: says what preinit gave it, and switches the machine off. */
 const probe = `
@@ -49,22 +49,7 @@ test.before(async () => {
   await compile({ entry: `${scratch}/probe.ts`, output: `${scratch}/slipway`, assets: [], version: "0", buildUnixMs: 0 });
   writeFileSync(
     `${scratch}/control.json`,
-    canonicalJsonWithDigest({
-      schema: 1,
-      system: "test",
-      slots: [{ name: "a", device: "PARTLABEL=root-a" }],
-      disk: null,
-      data: null,
-      bootRecord: { store: "record", device: "PARTLABEL=boot-record" },
-      chooser: "slipway",
-      tries: { trial: 3, committed: 10 },
-      trialDeadline: 600,
-      deviceTimeout: 30,
-      watchdog: null,
-      commandLine: "open",
-      trust: { mode: "unsigned" },
-      operators: [],
-    }),
+    sampleControlText({ system: "test", slots: [{ name: "a", device: "PARTLABEL=root-a" }], data: null }),
   );
   await buildInitrd({
     control: `${scratch}/control.json`,

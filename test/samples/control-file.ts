@@ -1,0 +1,32 @@
+/** A control file for tests: what system.yaml says without any of its optional keys, and nothing declared. */
+import { canonicalJsonWithDigest } from "../../state-ops/canonical-json.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
+
+/** The control file without its digest, with `change` instead of what is usual. */
+export function sampleControl(change: Partial<ControlFile> = {}): Omit<ControlFile, "digest"> {
+  return {
+    schema: 1,
+    system: "acme-gateway",
+    slots: [
+      { name: "a", device: "PARTLABEL=root-a" },
+      { name: "b", device: "PARTLABEL=root-b" },
+    ],
+    disk: null,
+    data: { device: "PARTLABEL=sys-data", filesystem: "ext4" },
+    bootRecord: { store: "record", device: "PARTLABEL=boot-record" },
+    chooser: "slipway",
+    tries: { trial: 3, committed: 10 },
+    trialDeadline: 600,
+    deviceTimeout: 30,
+    watchdog: null,
+    commandLine: "open",
+    trust: { mode: "unsigned" },
+    operators: [],
+    ...change,
+  };
+}
+
+/** Its text, with the right digest. */
+export function sampleControlText(change: Partial<ControlFile> = {}): string {
+  return canonicalJsonWithDigest(sampleControl(change));
+}
