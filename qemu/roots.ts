@@ -1,7 +1,4 @@
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type Filesystem, type ImageOptions, makeImage } from "./images.ts";
+import { chmodSync, copyFileSync, mkdirSync, symlinkSync } from "node:fs";
 import { dist } from "./places.ts";
 import { runProgram } from "./program.ts";
 import { addLibraries, addSlipway, type TreeFiles, writeFiles } from "./tree.ts";
@@ -101,23 +98,5 @@ export async function smallRootTree(tree: string, root: SmallRoot): Promise<void
   if (root.slipway) {
     await addSlipway(tree);
     await addLibraries(tree, `${dist}/slipway`);
-  }
-}
-
-/** Makes an image of a small root in `file`. `adjust` may change the tree before it is packed. */
-export async function smallRootImage(
-  file: string,
-  filesystem: Filesystem,
-  root: SmallRoot,
-  options: ImageOptions & { adjust?: (tree: string) => void | Promise<void> } = {},
-): Promise<void> {
-  const tree = mkdtempSync(join(tmpdir(), "slipway-root-"));
-  try {
-    chmodSync(tree, 0o755);
-    await smallRootTree(tree, root);
-    await options.adjust?.(tree);
-    await makeImage(tree, file, filesystem, options);
-  } finally {
-    rmSync(tree, { recursive: true, force: true });
   }
 }

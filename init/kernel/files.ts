@@ -67,12 +67,12 @@ export function writeVolatile(kernel: Kernel, path: Path, text: string, mode = 0
   withOpen(kernel, path, O.WRONLY | O.CREAT | O.TRUNC, (fd) => kernel.write(fd, new TextEncoder().encode(text), null), { mode });
 }
 
-/** Makes a directory and those above it; ones that exist are left as they are. */
+/** Makes a directory with `mode` and those above it with 0755; ones that exist are left as they are. */
 export function makeDirectories(kernel: Kernel, path: string, mode = 0o755): void {
   const parts = path.split("/").filter((part) => part !== "");
   for (let count = 1; count <= parts.length; count++) {
     try {
-      kernel.makeDirectory(`/${parts.slice(0, count).join("/")}`, mode);
+      kernel.makeDirectory(`/${parts.slice(0, count).join("/")}`, count === parts.length ? mode : 0o755);
     } catch (error) {
       if (!(error instanceof KernelError) || error.code !== "EEXIST") throw error;
     }

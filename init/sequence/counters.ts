@@ -111,7 +111,7 @@ export class Counters {
   /** Takes note of the image found in the slot that was counted. Throws where an uncounted boot would try a new image. */
   identify(slot: SlotName, imageId: ImageId): void {
     const identified = identifyImage(this.#record, slot, imageId, this.#policy);
-    const changed = identified.record !== this.#record && JSON.stringify(identified.record) !== JSON.stringify(this.#record);
+    const changed = JSON.stringify(identified.record) !== JSON.stringify(this.#record);
     this.#record = identified.record;
     if (identified.note !== null) this.#launch.warn(identified.note);
     if (changed) this.#write();

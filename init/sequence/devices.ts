@@ -18,7 +18,6 @@ export const SHORTEST_WAIT = 2;
 /** The machine's devices during a boot. */
 export class Devices {
   readonly #boot: Launch;
-  #modules: ModuleLoader | null = null;
   /** The disk that labels are resolved on; from the first find on it does not change in a boot. */
   #disk: DeviceReference | null;
   /** Until when devices are waited for, milliseconds since kernel start; null until the first wait. */
@@ -37,7 +36,6 @@ export class Devices {
     const index = readTextIfThere(this.#boot.kernel, MODULES.index);
     if (index === null) return;
     const modules = new ModuleLoader(this.#boot.kernel, readModuleIndex(index), () => this.#boot.chores());
-    this.#modules = modules;
     this.#boot.modules = modules;
     modules.loadListed();
     modules.loadForHardware();
@@ -96,7 +94,7 @@ export class Devices {
       {
         timeoutSeconds,
         readRecordCondition: (device) => this.#condition(device),
-        modules: this.#modules,
+        modules: this.#boot.modules,
         onIdle: () => this.#boot.breathe(),
       },
     );

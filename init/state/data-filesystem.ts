@@ -12,8 +12,9 @@ import {
   parsePointerTarget,
 } from "../../state-ops/layout.ts";
 import { MNT, MS, O } from "../kernel/constants.ts";
+import { makeDirectories } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError, type Path } from "../kernel/kernel.ts";
-import { exists, isCode, readText, replaceFile, withDirectory } from "./beneath.ts";
+import { exists, readText, replaceFile, withDirectory } from "./beneath.ts";
 
 const topDirectories = [LAYOUT.generations, LAYOUT.slots, LAYOUT.shared, LAYOUT.work, LAYOUT.trash];
 /** No file that PID 1 reads here is longer, in bytes. */
@@ -26,7 +27,7 @@ const textLimit = 64 * 1024;
  * access times as programs expect (relatime). Programs may be run from state, so not noexec.
  */
 export function mountDataFilesystem(kernel: Kernel, device: Path, filesystem: DataFilesystem, place: string): Descriptor {
-  makePlace(kernel, place);
+  makeDirectories(kernel, place, 0o700);
   kernel.mount(device, place, filesystem, MS.NOSUID | MS.NODEV | MS.NOATIME, "");
   try {
     return kernel.open(place, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
@@ -115,18 +116,6 @@ function readGeneration(kernel: Kernel, directory: Descriptor, name: string, num
   } catch (error) {
     if (error instanceof KernelError) return incomplete;
     throw error;
-  }
-}
-
-function makePlace(kernel: Kernel, place: string): void {
-  const names = place.split("/").slice(1);
-  for (const [index] of names.entries()) {
-    const last = index === names.length - 1;
-    try {
-      kernel.makeDirectory(`/${names.slice(0, index + 1).join("/")}`, last ? 0o700 : 0o755);
-    } catch (error) {
-      if (!isCode(error, "EEXIST")) throw error;
-    }
   }
 }
 

@@ -1,7 +1,7 @@
 import type { StateStep } from "../../state-ops/state-plan.ts";
 import { O } from "../kernel/constants.ts";
 import type { Descriptor, Kernel } from "../kernel/kernel.ts";
-import { isCode, openThroughMounts, procPath, splitPath, withDescriptor } from "./beneath.ts";
+import { isCode, openThroughMounts, splitPath, withDescriptor } from "./beneath.ts";
 import { copyMetadata, type Place } from "./clone-metadata.ts";
 
 /** Opens (O_PATH) what is at `path` below `root`, mounts included; ENOTDIR where it is of another kind. */
@@ -74,9 +74,4 @@ function inParent(kernel: Kernel, root: Descriptor, parent: string, use: (fd: De
 
 function openAndUse(kernel: Kernel, at: Descriptor, path: string, use: (fd: Descriptor) => void): void {
   withDescriptor(kernel, () => openThroughMounts(kernel, at, path, O.RDONLY | O.DIRECTORY), use);
-}
-
-/** Mounts by descriptor: `source` on what `target` stands for. */
-export function bindOn(kernel: Kernel, source: Descriptor, target: Descriptor, flags: number): void {
-  kernel.mount(procPath(source), procPath(target), "", flags, "");
 }

@@ -4,6 +4,7 @@ import * as assert from "uvu/assert";
 import { demoDisk, demoImage } from "../../qemu/demo-machine.ts";
 import { throwAwayCopy } from "../../qemu/disks.ts";
 import { initrdFor } from "../../qemu/product.ts";
+import { randomNumbers } from "../samples/random.ts";
 import { committed, type Debian, powerOff, startDebian, statusOf } from "./support/debian.ts";
 import { checkData, inspectData, recordOn } from "./support/disk-file.ts";
 
@@ -30,17 +31,6 @@ const v2 = await demoImage({
   },
 });
 const initrd = await initrdFor(v1.control);
-
-/** Numbers from 0 to 1, the same for the same seed (mulberry32). */
-function randomNumbers(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 /** Moments of a trial's life: from a mark on the console, up to so many milliseconds later. */
 const phases: { name: string; reach(debian: Debian): Promise<unknown>; span: number }[] = [

@@ -5,6 +5,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { raised, slotOf, withSlot } from "../../boot/selection/slots.ts";
+import { randomNumbers } from "../samples/random.ts";
 import { recordOn } from "./support/disk-file.ts";
 import { changeRecord, commitOn, twoSlots, validRecord } from "./support/record-on-disk.ts";
 import { part, smallMachine, startSmall, toEnd } from "./support/small-machine.ts";
@@ -14,17 +15,7 @@ const cuts = long ? 20 : 3;
 const seed = Number(process.env.SLIPWAY_SEED ?? Date.now() % 1_000_000);
 console.log(`seed ${seed}; SLIPWAY_SEED=${seed} cuts at the same moments`);
 
-/** Numbers from 0 to 1: mulberry32. */
-function randomFrom(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-const random = randomFrom(seed);
+const random = randomNumbers(seed);
 
 const script = `report home cat /home/log
 report etc cat /etc/log
