@@ -20,6 +20,10 @@ export interface BootReport {
   record: { condition: "valid" | "empty" | "unreadable"; writable: boolean; device: string | null };
   /** Number of the generation that holds the persistent state, "000017"; null without one. */
   generation: string | null;
+  /** The data filesystem that was used; null where none was. `uuid` is "unknown" where its superblock has none. */
+  data: { device: string; filesystem: string; uuid: string } | null;
+  /** What became of the state that is not as in an ordinary boot: lost, carried over, reset, merged. One sentence each. */
+  stateNotes: string[];
   /** Operators that got a tmpfs instead of their store. */
   degraded: { path: string; reason: string }[];
   /** Everything else that was not as declared: unknown words on the command line, `rw` ignored, drift. */

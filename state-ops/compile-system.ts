@@ -9,11 +9,13 @@ import { parseDuration } from "./schema/words.ts";
 /** Longest time that a control file may ask for, in seconds. */
 const day = 86_400;
 
+type SystemPart = Omit<ControlFile, "accounts" | "operators" | "digest">;
+
 /** The control file's part that system.yaml rules, with every default filled in. */
 export function compileSystem(
   definition: SystemDefinition,
   document: SourceDocument,
-): { system: Omit<ControlFile, "operators" | "digest">; problems: Problem[]; warnings: Problem[] } {
+): { system: SystemPart; problems: Problem[]; warnings: Problem[] } {
   const problems: Problem[] = [];
   const seconds = (path: string[], value: string | number): number => {
     const result = parseDuration(value);
@@ -44,12 +46,12 @@ export function compileSystem(
     );
   }
   const { watchdog, data, tries } = definition;
-  const system: Omit<ControlFile, "operators" | "digest"> = {
+  const system: SystemPart = {
     schema: 1,
     system: definition.system,
     slots,
     disk: definition.disk ?? null,
-    data: data ?? null,
+    data: data === undefined ? null : { ...data, whenReplaced: "refuse" },
     bootRecord: definition["boot-record"],
     chooser: definition.chooser ?? "slipway",
     tries: { trial: tries?.trial ?? 3, committed: tries?.committed ?? 10 },
@@ -66,7 +68,7 @@ export function compileSystem(
   return { system, problems, warnings };
 }
 
-function deviceProblems(system: Omit<ControlFile, "operators" | "digest">, document: SourceDocument): Problem[] {
+function deviceProblems(system: SystemPart, document: SourceDocument): Problem[] {
   const uses = [
     ...system.slots.map(({ name, device }) => ({ path: ["slots", name, "device"], device, shared: true })),
     { path: ["boot-record", "device"], device: system.bootRecord.device, shared: true },

@@ -52,15 +52,14 @@ export function compile(input: CompileInput): Compiled {
   if (system === null || problems.length > 0) {
     throw new CompileError(problems);
   }
-  const text = canonicalJsonWithDigest({ ...system.system, operators: operatorsOf(declared) });
+  const names = namesOf(input.image);
+  const accounts = { users: Object.fromEntries(names.users), groups: Object.fromEntries(names.groups) };
+  const text = canonicalJsonWithDigest({ ...system.system, accounts, operators: operatorsOf(declared) });
   return { control: readControl(text), text, warnings: warnings.map(formatProblem) };
 }
 
 function compileFragments({ fragments, image }: CompileInput): { declared: Declared[]; problems: Problem[] } {
-  const names: Names = {
-    users: readNames(image.text("/etc/passwd") ?? ""),
-    groups: readNames(image.text("/etc/group") ?? ""),
-  };
+  const names = namesOf(image);
   const declared: Declared[] = [];
   const problems: Problem[] = [];
   for (const document of fragments) {
@@ -75,6 +74,10 @@ function compileFragments({ fragments, image }: CompileInput): { declared: Decla
     }
   }
   return { declared: declared.sort(byPathThenOrigin), problems };
+}
+
+function namesOf(image: ImageTree): Names {
+  return { users: readNames(image.text("/etc/passwd") ?? ""), groups: readNames(image.text("/etc/group") ?? "") };
 }
 
 /** A path's parents sort before it; what is the same on one path sorts by origin, whatever the order of files. */

@@ -7,8 +7,18 @@
 /** How long a write is kept: until reboot; with the slot's generation; with the machine; for ever. */
 export type StateClass = "ephemeral" | "persistent" | "shared" | "identity";
 
-/** How the rule is done. */
-export type Via = "overlay" | "bind" | "tmpfs";
+/**
+ * How the rule is done. `overlay`: an upper layer over the image's directory. `bind`: a store. `tmpfs`: memory.
+ * `symlink`: a link to `target`. `mask`: nothing can be read or written. `readonly`: the image's own content, inside an
+ * operator that may be written.
+ */
+export type Via = "overlay" | "bind" | "tmpfs" | "symlink" | "mask" | "readonly";
+
+/** A flag of the mount (mount(8)). */
+export type MountFlag = "nodev" | "nosuid" | "noexec" | "nosymfollow";
+
+/** Who wins where image and device both changed one path. `keyed` is `local` for everything but the files that are merged by line. */
+export type MergeRule = "local" | "image" | "keyed" | "fail";
 
 /** One declared path. */
 export interface Operator {
@@ -17,20 +27,40 @@ export interface Operator {
   /** Absolute and canonical, bytes of UTF-8. */
   path: string;
   kind: "directory" | "file";
-  state: StateClass;
+  /** Null: what `via: mask` and `via: readonly` make immutable. */
+  state: StateClass | null;
   via: Via;
-  /** What a new store starts with. */
-  seed: "image" | "none";
+  /** What a new store starts with; `literal`: a file with the text `literal`. */
+  seed: "image" | "none" | "literal";
+  literal: string | null;
   /** Permission bits of the store's root; null keeps the image's. */
   mode: number | null;
   owner: number | null;
   group: number | null;
+  /** SELinux label (security.selinux) of the store's root: "system_u:object_r:var_t:s0"; null sets none. */
+  context: string | null;
+  /** All flags of the mount, sorted; `nodev` and `nosuid` unless declared away. */
+  flags: MountFlag[];
   /** Limit of a tmpfs in bytes; null for the kernel's default of half the memory. */
   size: number | null;
+  /** Limit of a tmpfs in files; null for the kernel's default. */
+  inodes: number | null;
+  /** What a `symlink` points to: an absolute path; null for anything else. */
+  target: string | null;
+  merge: MergeRule;
   /** `required`: the slot fails. `degraded`: a tmpfs instead, and a trial cannot be committed. */
   onFailure: "required" | "degraded";
-  /** Made once, on the device, where the store has no such file. */
-  generate: "machine-id" | null;
+  /** Kept with the generation, but not cloned: a new generation begins with what `seed` says. */
+  cache: boolean;
+  /** Globs (globs.ts) of paths in the store that are not cloned. */
+  exclude: string[];
+  /**
+   * Made once, on the device, where the store has no such file. `uuid`: a random one and a newline. `random`: 32 random
+   * bytes as 64 hex digits and a newline.
+   */
+  generate: "machine-id" | "uuid" | "random" | null;
+  /** Id that the store had in earlier images. */
+  renamedFrom: string | null;
   /** Why the path does not roll back; always there for `shared`. */
   reason: string | null;
   /** `package/file:line` of the fragment. */
@@ -56,7 +86,11 @@ export interface ControlFile {
   slots: SlotDefinition[];
   /** Device reference of the whole disk; null: the disk that holds a valid boot record. */
   disk: string | null;
-  data: { device: string; filesystem: DataFilesystem } | null;
+  /**
+   * `whenReplaced`: what to do with a data filesystem that is not the one that the boot record knows. `refuse`: no state is
+   * laid on it. `adopt`: it is used, and said.
+   */
+  data: { device: string; filesystem: DataFilesystem; whenReplaced: "refuse" | "adopt" } | null;
   bootRecord: { store: "record"; device: string };
   chooser: "slipway";
   tries: { trial: number; committed: number };
@@ -69,6 +103,8 @@ export interface ControlFile {
   /** `locked`: `init=` and debugging words on the kernel command line are refused. */
   commandLine: "open" | "locked";
   trust: { mode: "unsigned" };
+  /** The image's users and groups and their numbers, so that the next image's compiler sees a number that changed. */
+  accounts: { users: Record<string, number>; groups: Record<string, number> };
   /** Mounts come parent first. */
   operators: Operator[];
   /** "sha256:" and hex, over the canonical JSON without this key. */

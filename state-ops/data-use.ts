@@ -7,7 +7,7 @@ const KEPT = new Set(["persistent", "shared", "identity"]);
 
 /** Whether any operator keeps what is written beyond the boot. */
 export function keepsState(operators: readonly Operator[]): boolean {
-  return operators.some((operator) => KEPT.has(operator.state));
+  return operators.some((operator) => operator.state !== null && KEPT.has(operator.state));
 }
 
 /** Throws Error unless `device`, on which the filesystem `type` was seen, is the declared data filesystem. */

@@ -43,7 +43,7 @@ export class Fields {
       : this.fail(key, `a whole number from ${least} to ${most}`);
   }
 
-  oneOf<const Word extends string | number>(key: string, words: readonly Word[]): Word {
+  oneOf<const Word extends string | number | boolean>(key: string, words: readonly Word[]): Word {
     const value = this.value(key);
     return words.find((word) => word === value) ?? this.fail(key, words.map((word) => JSON.stringify(word)).join(" or "));
   }

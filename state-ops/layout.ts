@@ -7,9 +7,13 @@
  *   gens/000017/COMPLETE          written last: digests of the files beside it
  *   gens/000017/tree/ID           a bind's store
  *   gens/000017/ovl/ID/upper      an overlay's upper layer
+ *   gens/000017/baseline.json     what the image had at the stores' places (state-ops/merge/baseline.ts)
+ *   gens/000017/aside/            what lost in a merge
+ *   gens/000017/PINNED            why it is never collected unasked; not vouched for by COMPLETE
  *   gens/.tmp-000019-TAG          a generation that is being built
  *   shared/ID                     stores that no rollback touches
  *   work/SLOT/ID                  overlay work directories, made empty at every boot
+ *   updater/requests.json         what the running system asks the next boot to do (requests.ts)
  *   trash/                        what is to be deleted is renamed to here
  */
 import { canonicalJson, canonicalJsonWithDigest, digestOf, sha256 } from "./canonical-json.ts";
@@ -25,7 +29,15 @@ export const LAYOUT = {
 } as const;
 
 /** Names inside a generation. */
-export const GENERATION = { meta: "meta.json", complete: "COMPLETE", tree: "tree", overlays: "ovl" } as const;
+export const GENERATION = {
+  meta: "meta.json",
+  complete: "COMPLETE",
+  baseline: "baseline.json",
+  pinned: "PINNED",
+  tree: "tree",
+  overlays: "ovl",
+  aside: "aside",
+} as const;
 
 /** What a generation belongs to. */
 export interface GenerationMeta {
@@ -102,21 +114,9 @@ export function formatComplete(files: Record<string, string>): string {
   return canonicalJsonWithDigest({ schema: 1, files: digests });
 }
 
-/** The names that a COMPLETE vouches for; null when it is not one. */
-export function filesOfComplete(complete: string): string[] | null {
-  const digests = completeDigests(complete);
-  return digests === null ? null : [...digests.keys()];
-}
-
-/** Whether `complete` is whole and vouches for exactly these texts, meta.json among them. */
-export function completeMatches(complete: string, files: Record<string, string>): boolean {
-  const digests = completeDigests(complete);
-  const names = Object.keys(files);
-  return (
-    digests?.has(GENERATION.meta) === true &&
-    digests.size === names.length &&
-    Object.entries(files).every(([name, text]) => digests.get(name) === sha256(text))
-  );
+/** Whether `complete` is whole and vouches for the file `name` with this text. */
+export function vouchesFor(complete: string, name: string, text: string): boolean {
+  return completeDigests(complete)?.get(name) === sha256(text);
 }
 
 /** Reads meta.json; null where it is anything but what {@link formatMeta} writes. */

@@ -1,5 +1,5 @@
 import { canonicalJson, sha256 } from "./canonical-json.ts";
-import { type ControlFile, MOST_SLOTS, type Operator, type SlotDefinition } from "./control.ts";
+import { type ControlFile, MOST_SLOTS, type MountFlag, type Operator, type SlotDefinition } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
 import { Fields } from "./fields.ts";
 import { combinationFault, idFault, nestingFault, parentOf, pathFault, slotNameFault, targetFault } from "./operator-rules.ts";
@@ -23,6 +23,7 @@ const controlKeys = [
   "watchdog",
   "commandLine",
   "trust",
+  "accounts",
   "operators",
   "digest",
 ];
@@ -33,12 +34,21 @@ const operatorKeys = [
   "state",
   "via",
   "seed",
+  "literal",
   "mode",
   "owner",
   "group",
+  "context",
+  "flags",
   "size",
+  "inodes",
+  "target",
+  "merge",
   "onFailure",
+  "cache",
+  "exclude",
   "generate",
+  "renamedFrom",
   "reason",
   "origin",
 ];
@@ -67,7 +77,7 @@ function read(text: string): ControlFile {
     system: fields.text("system"),
     slots: slots(fields),
     disk: fields.nullable("disk", () => device(fields, "disk")),
-    data: fields.nullable("data", () => data(fields.object("data", ["device", "filesystem"]))),
+    data: fields.nullable("data", () => data(fields.object("data", ["device", "filesystem", "whenReplaced"]))),
     bootRecord: bootRecord(fields.object("bootRecord", ["store", "device"])),
     chooser: fields.oneOf("chooser", ["slipway"]),
     tries: tries(fields.object("tries", ["trial", "committed"])),
@@ -76,6 +86,7 @@ function read(text: string): ControlFile {
     watchdog: fields.nullable("watchdog", () => watchdog(fields.object("watchdog", ["timeout", "after"]))),
     commandLine: fields.oneOf("commandLine", ["open", "locked"]),
     trust: { mode: fields.object("trust", ["mode"]).oneOf("mode", ["unsigned"]) },
+    accounts: accounts(fields.object("accounts", ["users", "groups"])),
     operators: fields.list("operators").map((entry, index) => operator(entry, `operators[${index}]`)),
     digest: fields.text("digest"),
   };
@@ -112,7 +123,27 @@ function slots(fields: Fields): SlotDefinition[] {
 }
 
 function data(fields: Fields): NonNullable<ControlFile["data"]> {
-  return { device: device(fields, "device"), filesystem: fields.oneOf("filesystem", ["ext4", "xfs", "btrfs"]) };
+  return {
+    device: device(fields, "device"),
+    filesystem: fields.oneOf("filesystem", ["ext4", "xfs", "btrfs"]),
+    whenReplaced: fields.oneOf("whenReplaced", ["refuse", "adopt"]),
+  };
+}
+
+function accounts(fields: Fields): ControlFile["accounts"] {
+  return { users: numbers(fields, "users"), groups: numbers(fields, "groups") };
+}
+
+/** Names and their numbers. */
+function numbers(fields: Fields, key: string): Record<string, number> {
+  const value = fields.value(key);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return fields.fail(key, "an object");
+  return Object.fromEntries(
+    Object.entries(value).map(([name, number]): [string, number] => {
+      const whole = typeof number === "number" && Number.isInteger(number) && number >= 0 && number <= greatestId;
+      return [name, whole ? number : fields.fail(key, "an object of names and whole numbers")];
+    }),
+  );
 }
 
 function bootRecord(fields: Fields): ControlFile["bootRecord"] {
@@ -133,15 +164,24 @@ function operator(value: unknown, where: string): Operator {
     id: fields.sound("id", fields.text("id"), idFault),
     path: fields.sound("path", fields.text("path"), pathFault),
     kind: fields.oneOf("kind", ["directory", "file"]),
-    state: fields.oneOf("state", ["ephemeral", "persistent", "shared", "identity"]),
-    via: fields.oneOf("via", ["overlay", "bind", "tmpfs"]),
-    seed: fields.oneOf("seed", ["image", "none"]),
+    state: fields.nullable("state", () => fields.oneOf("state", ["ephemeral", "persistent", "shared", "identity"])),
+    via: fields.oneOf("via", ["overlay", "bind", "tmpfs", "symlink", "mask", "readonly"]),
+    seed: fields.oneOf("seed", ["image", "none", "literal"]),
+    literal: fields.nullable("literal", () => anyText(fields, "literal")),
     mode: fields.nullable("mode", () => fields.integer("mode", 0, 0o7777)),
     owner: fields.nullable("owner", () => fields.integer("owner", 0, greatestId)),
     group: fields.nullable("group", () => fields.integer("group", 0, greatestId)),
+    context: fields.nullable("context", () => fields.text("context")),
+    flags: texts(fields, "flags").map((_, index, all) => flagAt(fields, all, index)),
     size: fields.nullable("size", () => fields.integer("size", 4096, Number.MAX_SAFE_INTEGER)),
+    inodes: fields.nullable("inodes", () => fields.integer("inodes", 2, Number.MAX_SAFE_INTEGER)),
+    target: fields.nullable("target", () => fields.sound("target", fields.text("target"), pathFault)),
+    merge: fields.oneOf("merge", ["local", "image", "keyed", "fail"]),
     onFailure: fields.oneOf("onFailure", ["required", "degraded"]),
-    generate: fields.nullable("generate", () => fields.oneOf("generate", ["machine-id"])),
+    cache: fields.oneOf("cache", [true, false]),
+    exclude: texts(fields, "exclude"),
+    generate: fields.nullable("generate", () => fields.oneOf("generate", ["machine-id", "uuid", "random"])),
+    renamedFrom: fields.nullable("renamedFrom", () => fields.sound("renamedFrom", fields.text("renamedFrom"), idFault)),
     reason: fields.nullable("reason", () => fields.text("reason")),
     origin: fields.text("origin"),
   };
@@ -150,6 +190,27 @@ function operator(value: unknown, where: string): Operator {
     throw new BadInput(`${where} (${read.origin}): ${wrong}`);
   }
   return read;
+}
+
+const mountFlags: readonly MountFlag[] = ["nodev", "noexec", "nosuid", "nosymfollow"];
+
+/** One flag of a list that is sorted and has none twice. */
+function flagAt(fields: Fields, all: readonly string[], index: number): MountFlag {
+  const flag = mountFlags.find((known) => known === all[index]);
+  const before = all[index - 1];
+  const inOrder = before === undefined || before < (all[index] ?? "");
+  return flag !== undefined && inOrder ? flag : fields.fail("flags", `a sorted list of ${mountFlags.join(", ")}`);
+}
+
+function anyText(fields: Fields, key: string): string {
+  const value = fields.value(key);
+  return typeof value === "string" && value.isWellFormed() ? value : fields.fail(key, "a text in valid UTF-8");
+}
+
+function texts(fields: Fields, key: string): string[] {
+  return fields
+    .list(key)
+    .map((value) => (typeof value === "string" && value !== "" ? value : fields.fail(key, "a list of texts")));
 }
 
 function checkDigest(control: ControlFile, text: string): void {

@@ -1,4 +1,4 @@
-import type { Operator } from "./control.ts";
+import type { MountFlag, Operator } from "./control.ts";
 import { GENERATION, LAYOUT } from "./layout.ts";
 import { Refusal } from "./outcome.ts";
 
@@ -13,14 +13,12 @@ interface StepBase {
   owner: number | null;
   group: number | null;
   generate: Operator["generate"];
-  /** Mount flags, applied besides those of the kind. */
+  /** All flags of the mount. */
   flags: MountFlag[];
   onFailure: Operator["onFailure"];
   /** `package/file:line` */
   origin: string;
 }
-
-export type MountFlag = "nodev" | "nosuid";
 
 /** Memory: a fresh tmpfs. For `kind: "file"` (only after {@link degrade}) a file in memory, bound on the path. */
 export interface TmpfsStep extends StepBase {
@@ -103,6 +101,6 @@ function planOperator(operator: Operator, context: StateContext): StateStep {
 }
 
 function stepBase(operator: Operator): StepBase {
-  const { id, kind, mode, owner, group, generate, onFailure, origin } = operator;
-  return { path: operator.path.slice(1), id, kind, mode, owner, group, generate, flags: ["nodev", "nosuid"], onFailure, origin };
+  const { id, kind, mode, owner, group, generate, flags, onFailure, origin } = operator;
+  return { path: operator.path.slice(1), id, kind, mode, owner, group, generate, flags, onFailure, origin };
 }

@@ -91,6 +91,11 @@ export function readReport(text: string): BootReport {
         device: record.nullable("device", () => record.text("device")),
       },
       generation: report.nullable("generation", () => report.text("generation")),
+      data: report.nullable("data", () => {
+        const data = report.object("data");
+        return { device: data.text("device"), filesystem: data.text("filesystem"), uuid: data.text("uuid") };
+      }),
+      stateNotes: report.texts("stateNotes"),
       degraded: report.list("degraded", (entry) => ({ path: entry.text("path"), reason: entry.text("reason") })),
       warnings: report.texts("warnings"),
       timeline: report.list("timeline", (part) => ({

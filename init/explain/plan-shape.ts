@@ -92,9 +92,8 @@ export interface SlotPlan {
 }
 
 export interface StatePlan {
-  /** Device of the data filesystem; null where none is used. */
-  data: string | null;
-  dataFilesystem: string | null;
+  /** The data filesystem; null where none is used. */
+  data: BootReport["data"];
   /** Null where there is none, or it is unknown. */
   generation: GenerationPlan | null;
   /** One sentence about the state as a whole. */

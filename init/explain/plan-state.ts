@@ -1,12 +1,13 @@
 import type { Resolution } from "../../boot/devices/resolve.ts";
+import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { checkDataFilesystem, keepsState, otherDataFilesystem, planStateWithout } from "../../state-ops/data-use.ts";
 import { type GenerationFacts, type GenerationPlan, planGeneration } from "../../state-ops/generation-plan.ts";
 import { generationName, generationPath, LAYOUT, slotPointer, temporaryGeneration } from "../../state-ops/layout.ts";
 import type { BindStep, OverlayStep, StateStep, TmpfsStep } from "../../state-ops/state-plan.ts";
 import { MNT, MS } from "../kernel/constants.ts";
+import { DATA_PLACE } from "../sequence/data.ts";
 import { NEW_ROOT } from "../sequence/image.ts";
-import { DATA_PLACE } from "../sequence/state.ts";
 import { checkLayout } from "../state/data-filesystem.ts";
 import { flagsOf, memoryFiles, overlayOptions } from "../state/lay-step.ts";
 import type { DataFacts } from "./facts.ts";
@@ -54,8 +55,7 @@ export function planSlotState(order: PlannedState): StatePlan {
   for (const { path, reason } of degraded) warnings.push(`${path} is degraded to memory: ${reason}`);
   const why = kept ? (generation?.why ?? `no data filesystem: ${missing}`) : "the image keeps nothing beyond a boot";
   return {
-    data: found?.device ?? null,
-    dataFilesystem: found?.facts.uuid ?? null,
+    data: found?.data ?? null,
     generation: generation?.plan ?? null,
     why,
     steps,
@@ -64,11 +64,11 @@ export function planSlotState(order: PlannedState): StatePlan {
 }
 
 function stateless(why: string): StatePlan {
-  return { data: null, dataFilesystem: null, generation: null, why, steps: [], degraded: [] };
+  return { data: null, generation: null, why, steps: [], degraded: [] };
 }
 
 interface FoundData {
-  device: string;
+  data: NonNullable<BootReport["data"]>;
   facts: DataFacts;
 }
 
@@ -105,7 +105,7 @@ function mountData(order: PlannedState, data: NonNullable<ControlFile["data"]>):
     order.effects.push(unmountData);
     throw error;
   }
-  return { device: path, facts: { ...facts, uuid } };
+  return { data: { device: path, filesystem: data.filesystem, uuid }, facts };
 }
 
 /** The slot's generation: where it is, and what is made durable of it. */

@@ -146,13 +146,15 @@ function planHandover(planning: Planning, plan: SlotPlan, selection: Selection, 
     rollback: rollbackOf(record.record, plan.slot, skipped),
     record: { condition: record.condition, writable: record.writable, device: record.device },
     generation: generationLabel(plan.state?.generation ?? null),
+    data: plan.state?.data ?? null,
+    stateNotes: [],
     degraded: plan.state?.degraded ?? [],
     warnings: [...new Set(warnings)],
     timeline: [],
   };
   const watchdogRuns = control.watchdog !== null && facts.machine.watchdog;
   const files = systemFiles(report, { text: facts.control, values: control }, watchdogRuns);
-  record.handOver(plan.state?.dataFilesystem ?? null);
+  record.handOver(plan.state?.data?.uuid ?? null);
   const effects: Effect[] = [
     ...(plan.state === null || plan.state.data === null ? [] : [unmountData]),
     ...files.map(({ path, text }): Effect => ({ do: "write", path, text })),

@@ -115,7 +115,7 @@ function stateLines(state: StatePlan): string[] {
       .trimEnd(),
   );
   return [
-    ...(state.data === null ? [] : [`data filesystem ${state.data}`]),
+    ...(state.data === null ? [] : [`data filesystem ${state.data.device}`]),
     generation,
     ...(reason === null ? [] : [reason]),
     ...table,

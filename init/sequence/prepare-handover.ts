@@ -24,7 +24,7 @@ export function prepareHandover(
     // A full /run is no reason to leave a slot that boots.
     boot.warn(`the system is not told how it was booted: ${error instanceof Error ? error.message : error}`);
   }
-  counters.handOver(ready.state.dataFilesystem);
+  counters.handOver(ready.state.data?.uuid ?? null);
   boot.log.notice(`handing over to ${ready.init} in slot ${ready.slot} (${selection.why}), attempt ${counters.attempt}`);
   boot.log.restoreLimit();
   boot.watchdog?.handOver(boot.control.watchdog?.after ?? "keep");
@@ -46,6 +46,8 @@ function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, why:
     rollback: counters.rollbackFor(ready.slot, skipped),
     record: { condition: counters.condition, writable: counters.writable, device: counters.device },
     generation: ready.state.generation,
+    data: ready.state.data,
+    stateNotes: ready.state.notes,
     degraded: ready.state.degraded,
     warnings: boot.warnings,
     timeline: boot.timeline,

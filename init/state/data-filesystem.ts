@@ -4,12 +4,13 @@ import { canonicalJson } from "../../state-ops/canonical-json.ts";
 import type { DataFilesystem } from "../../state-ops/control.ts";
 import type { GenerationFact, GenerationFacts } from "../../state-ops/generation-plan.ts";
 import {
-  completeMatches,
   GENERATION,
+  type GenerationMeta,
   LAYOUT,
   parseGenerationName,
   parseMeta,
   parsePointerTarget,
+  vouchesFor,
 } from "../../state-ops/layout.ts";
 import { MNT, MS, O } from "../kernel/constants.ts";
 import { makeDirectories } from "../kernel/files.ts";
@@ -111,12 +112,18 @@ function readGeneration(kernel: Kernel, directory: Descriptor, name: string, num
       const complete = readText(kernel, generation, GENERATION.complete, textLimit);
       const meta = readText(kernel, generation, GENERATION.meta, textLimit);
       if (complete === null || meta === null) return incomplete;
-      return { number, complete: completeMatches(complete, { [GENERATION.meta]: meta }), meta: parseMeta(meta) };
+      return { number, complete: vouchesFor(complete, GENERATION.meta, meta), meta: parseMeta(meta) };
     });
   } catch (error) {
     if (error instanceof KernelError) return incomplete;
     throw error;
   }
+}
+
+/** What the generation in the open directory belongs to; null where meta.json is anything else. */
+export function readMeta(kernel: Kernel, generation: Descriptor): GenerationMeta | null {
+  const text = readText(kernel, generation, GENERATION.meta, textLimit);
+  return text === null ? null : parseMeta(text);
 }
 
 /** True where it was made. What is there must be a directory, not a link to one: opening it says so. */

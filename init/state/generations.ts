@@ -4,6 +4,7 @@
  * points at its old generation.
  */
 
+import type { Operator } from "../../state-ops/control.ts";
 import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
 import {
   formatComplete,
@@ -20,7 +21,8 @@ import {
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { exists, type OnProgress, splitPath, withDirectory, writeNewFile } from "./beneath.ts";
 import { cloneTree } from "./clone-tree.ts";
-import { readPointer } from "./data-filesystem.ts";
+import { readMeta, readPointer } from "./data-filesystem.ts";
+import type { Adapted, BuiltGeneration } from "./merge/adapt.ts";
 import { emptyTrash, moveToTrash, removeTree } from "./remove-tree.ts";
 
 export interface GenerationOrder {
@@ -31,6 +33,12 @@ export interface GenerationOrder {
   controlDigest: string;
   /** Number of the attempt that boots. */
   attempt: number;
+  /** The image's. */
+  operators: readonly Operator[];
+  /** Root of the image, over which nothing is laid yet. */
+  newRoot: Descriptor;
+  /** Makes a new generation's stores fit the image, before it is sealed. */
+  adapt(kernel: Kernel, built: BuiltGeneration, onProgress: OnProgress): Adapted;
 }
 
 export interface PreparedGeneration {
@@ -39,6 +47,8 @@ export interface PreparedGeneration {
   path: string;
   /** What could not be tidied up. */
   warnings: string[];
+  /** What became of the state; see {@link Adapted}. */
+  notes: string[];
 }
 
 /**
@@ -55,12 +65,13 @@ export function prepareGeneration(
   const { plan, slot } = order;
   const number = plan.do === "continue" ? plan.generation : plan.to;
   const warnings: string[] = [];
+  const notes: string[] = [];
   if (plan.do !== "continue") {
     warnings.push(...deleteUnfinished(kernel, data, onProgress));
-    build(kernel, data, order, number, onProgress);
+    notes.push(...build(kernel, data, order, number, onProgress));
   }
   setPointer(kernel, data, slot, number);
-  return { number, path: generationPath(number), warnings };
+  return { number, path: generationPath(number), warnings, notes };
 }
 
 /** Deletes generations whose building was interrupted, and what else lies in trash/. Returns warnings. */
@@ -74,27 +85,43 @@ export function deleteUnfinished(kernel: Kernel, data: Descriptor, onProgress: O
   return emptyTrash(kernel, data, onProgress);
 }
 
-function build(kernel: Kernel, data: Descriptor, order: GenerationOrder, number: number, onProgress: OnProgress): void {
+/** Returns notes. */
+function build(kernel: Kernel, data: Descriptor, order: GenerationOrder, number: number, onProgress: OnProgress): string[] {
   const aside = splitPath(temporaryGeneration(number, `attempt-${order.attempt}`))[1];
-  withDirectory(kernel, data, LAYOUT.generations, (generations) => {
+  return withDirectory(kernel, data, LAYOUT.generations, (generations) => {
     kernel.makeDirectory(aside, 0o700, generations);
     try {
-      withDirectory(kernel, generations, aside, (target) => {
-        const { plan } = order;
-        for (const name of [GENERATION.tree, GENERATION.overlays]) kernel.makeDirectory(name, 0o700, target);
-        if (plan.do === "clone") {
-          withDirectory(kernel, generations, generationName(plan.from), (source) =>
-            cloneStores(kernel, source, target, onProgress),
-          );
-        }
-        seal(kernel, data, target, metaOf(order, number));
+      const notes = withDirectory(kernel, generations, aside, (directory) => {
+        for (const name of [GENERATION.tree, GENERATION.overlays]) kernel.makeDirectory(name, 0o700, directory);
+        const { files, notes } = fill(kernel, generations, directory, order, number, onProgress);
+        seal(kernel, data, directory, { ...files, [GENERATION.meta]: formatMeta(metaOf(order, number)) });
+        return notes;
       });
       kernel.rename(aside, generationName(number), { at: generations, exclusive: true });
       kernel.sync(generations);
+      return notes;
     } catch (error) {
       giveSpaceBack(kernel, data, generations, aside, onProgress);
       throw error;
     }
+  });
+}
+
+function fill(
+  kernel: Kernel,
+  generations: Descriptor,
+  directory: Descriptor,
+  order: GenerationOrder,
+  number: number,
+  onProgress: OnProgress,
+): Adapted {
+  const { plan, imageId, operators, newRoot } = order;
+  const built = { directory, number, imageId, operators, newRoot };
+  if (plan.do !== "clone") return order.adapt(kernel, { ...built, parent: null }, onProgress);
+  return withDirectory(kernel, generations, generationName(plan.from), (source) => {
+    cloneStores(kernel, source, directory, onProgress);
+    const meta = readMeta(kernel, source);
+    return order.adapt(kernel, { ...built, parent: meta === null ? null : { directory: source, meta } }, onProgress);
   });
 }
 
@@ -152,12 +179,11 @@ function accumulated(onProgress: OnProgress): { report: OnProgress; add: OnProgr
   };
 }
 
-/** Everything below is on disk before COMPLETE vouches for it. */
-function seal(kernel: Kernel, data: Descriptor, generation: Descriptor, meta: GenerationMeta): void {
-  const text = formatMeta(meta);
-  writeNewFile(kernel, generation, GENERATION.meta, text, 0o600);
+/** Everything below is on disk before COMPLETE vouches for it. `files` are texts by name. */
+function seal(kernel: Kernel, data: Descriptor, generation: Descriptor, files: Record<string, string>): void {
+  for (const [name, text] of Object.entries(files)) writeNewFile(kernel, generation, name, text, 0o600);
   kernel.syncFilesystem(data);
-  writeNewFile(kernel, generation, GENERATION.complete, formatComplete({ [GENERATION.meta]: text }), 0o600);
+  writeNewFile(kernel, generation, GENERATION.complete, formatComplete(files), 0o600);
   kernel.sync(generation);
 }
 

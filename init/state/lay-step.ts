@@ -1,5 +1,6 @@
+import type { MountFlag } from "../../state-ops/control.ts";
 import { LAYOUT } from "../../state-ops/layout.ts";
-import type { BindStep, MountFlag, OverlayStep, StateStep, TmpfsStep } from "../../state-ops/state-plan.ts";
+import type { BindStep, OverlayStep, StateStep, TmpfsStep } from "../../state-ops/state-plan.ts";
 import { MNT, MS, O } from "../kernel/constants.ts";
 import type { Descriptor, Kernel } from "../kernel/kernel.ts";
 import {
@@ -31,7 +32,12 @@ export interface LayContext {
 
 /** Files in memory that stand for stores of files, on /run's tmpfs. */
 export const memoryFiles = "slipway/memory";
-const mountFlags: Record<MountFlag, number> = { nodev: MS.NODEV, nosuid: MS.NOSUID };
+const mountFlags: Record<MountFlag, number> = {
+  nodev: MS.NODEV,
+  nosuid: MS.NOSUID,
+  noexec: MS.NOEXEC,
+  nosymfollow: MS.NOSYMFOLLOW,
+};
 /** Under any other setting an upper layer is bound to one lower layer, and every update brings another. */
 export const overlayOptions = "index=off,metacopy=off,redirect_dir=off,xino=off";
 

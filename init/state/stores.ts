@@ -1,3 +1,4 @@
+import type { Operator } from "../../state-ops/control.ts";
 import { seedTemporary } from "../../state-ops/layout.ts";
 import { O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
@@ -22,8 +23,8 @@ export interface StoreOrder {
   path: string;
   kind: "directory" | "file";
   /** `image`: starts with what the image has at the place; `none`: starts empty. */
-  seed: "image" | "none";
-  generate: "machine-id" | null;
+  seed: Operator["seed"];
+  generate: Operator["generate"];
   /** Applied at every boot; null: what the image's directory has when the store is made, else 0755 (files 0644) and root. */
   mode: number | null;
   owner: number | null;

@@ -1,8 +1,6 @@
 /** One path's decision: the table of what follows from who changed it. Directories' children are not looked at here. */
+import type { MergeRule } from "../control.ts";
 import { type Entry, sameContent, sameEntry, sameMetadata } from "./tree.ts";
-
-/** Who wins where both sides changed one path. `keyed` is `local` for everything but the files that are merged by line. */
-export type MergeRule = "local" | "image" | "keyed" | "fail";
 
 /** Where an entry's mode, owner, group and attributes come from. */
 export type MetadataFrom = "image" | "state";

@@ -1,7 +1,7 @@
 /** What a merge did, or would do: for /run/slipway/merge.json, the boot journal and people. */
 import { canonicalJson } from "../canonical-json.ts";
+import type { MergeRule } from "../control.ts";
 import type { AccountNote } from "./account-numbers.ts";
-import type { MergeRule } from "./decide.ts";
 import { byPath, printable } from "./path-text.ts";
 import type { MergePlan } from "./three-way.ts";
 

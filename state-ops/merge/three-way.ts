@@ -1,11 +1,11 @@
 /** The merge of a store's state with a new image, by the baseline they both come from (DESIGN section 5, "Merging"). */
+import type { MergeRule } from "../control.ts";
 import {
   contest,
   contestDeleted,
   type Decision,
   decideDirectory,
   decideLeaf,
-  type MergeRule,
   type MetadataFrom,
   metadataOfMerged,
 } from "./decide.ts";

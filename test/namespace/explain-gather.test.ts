@@ -11,6 +11,7 @@ import { ReadOnlyMounts } from "../../init/explain/read-only-mounts.ts";
 import { MS } from "../../init/kernel/constants.ts";
 import { detachDataFilesystem, layOut, mountDataFilesystem } from "../../init/state/data-filesystem.ts";
 import { prepareGeneration } from "../../init/state/generations.ts";
+import { plainOrder } from "../samples/generation-order.ts";
 import { attach, cleanUp, detach, filesystems, kernel, makeFilesystem, scratch } from "./state-machine.ts";
 
 const imageId = "a".repeat(64);
@@ -37,7 +38,7 @@ for (const type of filesystems) {
     const data = mountDataFilesystem(kernel, device, type, place);
     layOut(kernel, data, "0000");
     const plan = { do: "create", to: 1, why: "", reason: null } as const;
-    prepareGeneration(kernel, data, { plan, slot: "a", imageId, controlDigest: "sha256:0", attempt: 1 }, () => {});
+    prepareGeneration(kernel, data, { plan, slot: "a", imageId, controlDigest: "sha256:0", attempt: 1, ...plainOrder }, () => {});
     kernel.close(data);
     kernel.unmount(place, 0);
 

@@ -18,6 +18,7 @@ import { detachDataFilesystem, layOut } from "../../init/state/data-filesystem.t
 import { StateFailure } from "../../init/state/state-failure.ts";
 import type { DataFilesystem, Operator } from "../../state-ops/control.ts";
 import { planState } from "../../state-ops/state-plan.ts";
+import { sampleOperator } from "../samples/operator.ts";
 import {
   attach,
   cleanUp,
@@ -59,12 +60,7 @@ const images = { v1: `${scratch}/v1.erofs`, v2: `${scratch}/v2.erofs` };
 makeImage(images.v1, "v1");
 makeImage(images.v2, "v2");
 
-function operator(path: string, words: Partial<Operator> = {}): Operator {
-  const id = path.slice(1).replaceAll("/", "-");
-  const base = { id, path, kind: "directory", state: "persistent", via: "bind", seed: "image" } as const;
-  const rest = { mode: null, owner: null, group: null, size: null, onFailure: "required", generate: null, reason: null } as const;
-  return { ...base, ...rest, origin: "test/state.yaml:1", ...words };
-}
+const operator = (path: string, words: Partial<Operator> = {}) => sampleOperator(path, { origin: "test/state.yaml:1", ...words });
 
 const machineId = operator("/etc/machine-id", { kind: "file", state: "identity", seed: "none", generate: "machine-id" });
 

@@ -18,6 +18,7 @@ import { type GenerationOrder, prepareGeneration } from "../../init/state/genera
 import type { DataFilesystem } from "../../state-ops/control.ts";
 import { type GenerationFacts, planGeneration } from "../../state-ops/generation-plan.ts";
 import { parseMeta } from "../../state-ops/layout.ts";
+import { plainOrder } from "../samples/generation-order.ts";
 import {
   cleanUp,
   failingKernel,
@@ -46,7 +47,7 @@ function prepare(on: Kernel, data: Descriptor, slot: "a" | "b", attempt: number,
     previousEnd: "clean",
     committed: committed === null ? null : { slot: committed, imageId: images[committed] },
   };
-  const order: GenerationOrder = { plan: planGeneration(facts), ...who, attempt };
+  const order: GenerationOrder = { plan: planGeneration(facts), ...who, attempt, ...plainOrder };
   return prepareGeneration(on, data, order, nothing).number;
 }
 
@@ -251,7 +252,7 @@ test("what cannot be deleted is reported, and does not keep the machine from boo
     program("chattr", "+i", `${stubborn}/file`);
     const who = { slot: "a", imageId: images.a, controlDigest: "sha256:control" };
     const plan = { do: "create" as const, to: 1, why: "test", reason: null };
-    const { warnings, path } = prepareGeneration(kernel, disk.data, { plan, ...who, attempt: 1 }, nothing);
+    const { warnings, path } = prepareGeneration(kernel, disk.data, { plan, ...who, attempt: 1, ...plainOrder }, nothing);
     assert.is(path, "gens/000001");
     assert.is(warnings.length, 1);
     assert.match(warnings[0] ?? "", /trash\/tmp-000004-attempt-1 .* could not be deleted: .*EPERM/);

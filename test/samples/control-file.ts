@@ -12,7 +12,7 @@ export function sampleControl(change: Partial<ControlFile> = {}): Omit<ControlFi
       { name: "b", device: "PARTLABEL=root-b" },
     ],
     disk: null,
-    data: { device: "PARTLABEL=sys-data", filesystem: "ext4" },
+    data: { device: "PARTLABEL=sys-data", filesystem: "ext4", whenReplaced: "refuse" },
     bootRecord: { store: "record", device: "PARTLABEL=boot-record" },
     chooser: "slipway",
     tries: { trial: 3, committed: 10 },
@@ -21,6 +21,7 @@ export function sampleControl(change: Partial<ControlFile> = {}): Omit<ControlFi
     watchdog: null,
     commandLine: "open",
     trust: { mode: "unsigned" },
+    accounts: { users: {}, groups: {} },
     operators: [],
     ...change,
   };

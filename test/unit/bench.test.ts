@@ -10,6 +10,7 @@ import { jsonOf, type Measured, tableOf } from "../../scripts/bench/table.ts";
 import { timelineOf } from "../../scripts/bench/timeline.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
 import { sampleControl } from "../samples/control-file.ts";
+import { sampleOperator } from "../samples/operator.ts";
 
 const report = {
   trial: false,
@@ -82,23 +83,8 @@ test("medians of odd and even numbers of runs", () => {
   assert.throws(() => spreadOf([]), /at least one/);
 });
 
-const operator = (path: string, more: Partial<Operator>): Operator => ({
-  id: path.slice(1).replaceAll("/", "-"),
-  path,
-  kind: "directory",
-  state: "persistent",
-  via: "bind",
-  seed: "none",
-  mode: null,
-  owner: null,
-  group: null,
-  size: null,
-  onFailure: "required",
-  generate: null,
-  reason: null,
-  origin: "test/test.yaml:1",
-  ...more,
-});
+const operator = (path: string, more: Partial<Operator>) =>
+  sampleOperator(path, { seed: "none", origin: "test/test.yaml:1", ...more });
 
 const control: ControlFile = {
   ...sampleControl({

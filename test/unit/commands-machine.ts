@@ -53,6 +53,8 @@ export function report(change: Partial<BootReport> = {}): BootReport {
     rollback: null,
     record: { condition: "valid", writable: true, device: "/dev/vda1" },
     generation: "000004",
+    data: { device: "/dev/vda4", filesystem: "ext4", uuid: "5d6f" },
+    stateNotes: [],
     degraded: [],
     warnings: [],
     timeline: [{ name: "devices", startMs: 900, lengthMs: 40 }],

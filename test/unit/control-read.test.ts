@@ -6,24 +6,10 @@ import type { ControlFile, Operator } from "../../state-ops/control.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 import { readControl } from "../../state-ops/read-control.ts";
 import { sampleControl } from "../samples/control-file.ts";
+import { sampleOperator } from "../samples/operator.ts";
 
 function operator(path: string, changes: Partial<Operator> = {}): Operator {
-  const id = path.slice(1).replaceAll("/", "-");
-  const base: Omit<Operator, "id" | "path"> = {
-    kind: "directory",
-    state: "persistent",
-    via: "bind",
-    seed: "image",
-    mode: 0o755,
-    owner: null,
-    group: 0,
-    size: null,
-    onFailure: "required",
-    generate: null,
-    reason: null,
-    origin: `app/x.yaml:${path.length}`,
-  };
-  return { id, path, ...base, ...changes };
+  return sampleOperator(path, { mode: 0o755, group: 0, origin: `app/x.yaml:${path.length}`, ...changes });
 }
 
 const etc = operator("/etc", { via: "overlay" });
@@ -36,7 +22,7 @@ const control: Omit<ControlFile, "digest"> = sampleControl({
     { name: "a", device: "PARTLABEL=root-a" },
     { name: "b", device: "/dev/vda3" },
   ],
-  data: { device: "UUID=1234", filesystem: "xfs" },
+  data: { device: "UUID=1234", filesystem: "xfs", whenReplaced: "refuse" },
   watchdog: { timeout: 30, after: "systemd" },
   commandLine: "locked",
   operators: [etc, machineId, tmp],

@@ -4,6 +4,7 @@ import { link, file as memoryFile, type Tree } from "../../init/kernel/recording
 import { canonicalJsonWithDigest } from "../../state-ops/canonical-json.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
 import { sampleControl } from "../samples/control-file.ts";
+import { sampleOperator } from "../samples/operator.ts";
 
 export const MiB = 1024 * 1024;
 
@@ -57,22 +58,7 @@ export function program(interpreter: string | null): Uint8Array {
   return bytes;
 }
 
-const plainOperator: Operator = {
-  id: "",
-  path: "",
-  kind: "directory",
-  state: "persistent",
-  via: "bind",
-  seed: "image",
-  mode: null,
-  owner: null,
-  group: null,
-  size: null,
-  onFailure: "required",
-  generate: null,
-  reason: null,
-  origin: "machine/state.yaml:1",
-};
+const plainOperator = sampleOperator("", { origin: "machine/state.yaml:1" });
 
 /** One of each kind that the state's first part knows. */
 export const operators: Operator[] = [

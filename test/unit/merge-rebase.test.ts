@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { MergeRule } from "../../state-ops/merge/decide.ts";
+import type { MergeRule } from "../../state-ops/control.ts";
 import { overlayView, type UpperEntry, type UpperTree } from "../../state-ops/merge/overlay-view.ts";
 import { parentPath } from "../../state-ops/merge/path-text.ts";
 import { type RebaseAction, rebaseLine, rebaseUpper } from "../../state-ops/merge/rebase.ts";

@@ -1,7 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { MergeRule } from "../../state-ops/control.ts";
 import type { AccountNote } from "../../state-ops/merge/account-numbers.ts";
-import type { MergeRule } from "../../state-ops/merge/decide.ts";
 import {
   asidePath,
   formatMergeReport,

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { MergeRule } from "../../state-ops/merge/decide.ts";
+import type { MergeRule } from "../../state-ops/control.ts";
 import { parentPath } from "../../state-ops/merge/path-text.ts";
 import { actionLine, mergeTree } from "../../state-ops/merge/three-way.ts";
 import { sameContent, sameEntry, type Tree } from "../../state-ops/merge/tree.ts";

@@ -13,6 +13,8 @@ import type { Operator } from "../../state-ops/control.ts";
 import { planGeneration } from "../../state-ops/generation-plan.ts";
 import { planState } from "../../state-ops/state-plan.ts";
 import { matchesGolden } from "../golden.ts";
+import { plainOrder } from "../samples/generation-order.ts";
+import { sampleOperator } from "../samples/operator.ts";
 
 const place = "/run/slipway/data";
 
@@ -45,12 +47,7 @@ function machine(disk = newDisk()): RecordingKernel {
   return kernel;
 }
 
-function operator(path: string, words: Partial<Operator> = {}): Operator {
-  const id = path.slice(1).replaceAll("/", "-");
-  const base = { id, path, kind: "directory", state: "persistent", via: "bind", seed: "image" } as const;
-  const rest = { mode: null, owner: null, group: null, size: null, onFailure: "required", generate: null, reason: null } as const;
-  return { ...base, ...rest, origin: "app/state.yaml:3", ...words };
-}
+const operator = sampleOperator;
 
 const operators = [
   operator("/etc", { via: "overlay" }),
@@ -73,7 +70,7 @@ function layState(kernel: RecordingKernel, laid: readonly Operator[], attempt = 
     previousEnd: "none",
     committed: null,
   } as const;
-  const { path } = prepareGeneration(kernel, data, { plan: planGeneration(facts), ...who, attempt }, () => {});
+  const { path } = prepareGeneration(kernel, data, { plan: planGeneration(facts), ...who, attempt, ...plainOrder }, () => {});
   const steps = planState(laid, { generation: path, slot: "a" });
   try {
     return applyState(kernel, { steps, newRoot, data, onProgress: () => {} });

@@ -3,8 +3,6 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { Operator } from "../../state-ops/control.ts";
 import {
-  completeMatches,
-  filesOfComplete,
   formatComplete,
   formatMeta,
   type GenerationMeta,
@@ -17,26 +15,13 @@ import {
   seedTemporary,
   slotPointer,
   temporaryGeneration,
+  vouchesFor,
 } from "../../state-ops/layout.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { degrade, planState } from "../../state-ops/state-plan.ts";
+import { sampleOperator } from "../samples/operator.ts";
 
-const base: Operator = {
-  id: "x",
-  path: "/x",
-  kind: "directory",
-  state: "persistent",
-  via: "bind",
-  seed: "image",
-  mode: null,
-  owner: null,
-  group: null,
-  size: null,
-  onFailure: "required",
-  generate: null,
-  reason: null,
-  origin: "app/x.yaml:3",
-};
+const base = sampleOperator("/x", { origin: "app/x.yaml:3" });
 const common = {
   mode: null,
   owner: null,
@@ -202,13 +187,12 @@ test("meta.json and COMPLETE vouch for each other, and any change shows", () => 
   assert.equal(parseMeta(text), meta);
   const files = { "meta.json": text, "baseline.json": "{}\n" };
   const complete = formatComplete(files);
-  assert.ok(completeMatches(complete, files));
-  assert.equal(filesOfComplete(complete), ["baseline.json", "meta.json"]);
-  assert.not(completeMatches(complete, { "meta.json": text }));
-  assert.not(completeMatches(complete, { ...files, "meta.json": formatMeta({ ...meta, imageId: "ac" }) }));
-  assert.not(completeMatches(formatComplete({}), {}));
+  for (const [name, content] of Object.entries(files)) assert.ok(vouchesFor(complete, name, content));
+  assert.not(vouchesFor(complete, "other.json", text));
+  assert.not(vouchesFor(complete, "meta.json", formatMeta({ ...meta, imageId: "ac" })));
+  assert.not(vouchesFor(formatComplete({}), "meta.json", text));
   for (let cut = 0; cut < complete.length; cut++) {
-    assert.not(completeMatches(complete.slice(0, cut), files), `cut at ${cut}`);
+    assert.not(vouchesFor(complete.slice(0, cut), "meta.json", text), `cut at ${cut}`);
   }
   for (const wrong of [
     "",
