@@ -1,0 +1,111 @@
+/** The data filesystem and the image as the commands reach them: mounted where nobody else sees them, for one look or change. */
+import { readSuperblock, SUPERBLOCK_BYTES, type Superblock } from "../../boot/devices/superblock.ts";
+import { type BootReport, RUN } from "../../boot/report.ts";
+import { imageMount } from "../../boot/slot-image.ts";
+import type { DataFilesystem } from "../../state-ops/control.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
+import { MNT, MS, O } from "../kernel/constants.ts";
+import { makeDirectories, withOpen } from "../kernel/files.ts";
+import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
+import { detachDataFilesystem, mountDataFilesystem } from "../state/data-filesystem.ts";
+import type { Machine } from "./machine.ts";
+
+const DATA_FILESYSTEMS: readonly DataFilesystem[] = ["ext4", "xfs", "btrfs"];
+
+/**
+ * Mounts the data filesystem of this boot as PID 1 did, hands its root to `use`, and takes the mount away, whatever happens.
+ * Where the filesystem has become read-only (its own answer to an error of the disk), the mount is read-only too. Throws
+ * Refusal where this boot has no data filesystem, or another one is in its place now.
+ */
+export function withDataFilesystem<Result>(kernel: Kernel, machine: Machine, use: (data: Descriptor) => Result): Result {
+  const { device, filesystem } = sameData(kernel, machine.report);
+  const mount = (place: string): Descriptor => {
+    try {
+      return mountDataFilesystem(kernel, device, filesystem, place);
+    } catch (error) {
+      if (!(error instanceof KernelError) || error.code !== "EBUSY") throw error;
+      return mountReadOnly(kernel, device, place, filesystem, "");
+    }
+  };
+  return withOwnMount(kernel, "data", `the data filesystem on ${device} cannot be mounted`, mount, use);
+}
+
+/**
+ * Mounts the running slot's image once more, so that what it has below the mounts upon it can be seen: read-only, and without
+ * a journal's replay. As {@link withDataFilesystem} otherwise. Throws Refusal where its device cannot be mounted any more.
+ */
+export function withImage<Result>(kernel: Kernel, machine: Machine, use: (root: Descriptor) => Result): Result {
+  const { slotDevice } = machine.report;
+  const { type, options } = imageMount(slotDevice, superblockOf(kernel, slotDevice)?.type ?? null);
+  const mount = (place: string) => mountReadOnly(kernel, slotDevice, place, type, options);
+  return withOwnMount(kernel, "image", `the image on ${slotDevice} cannot be mounted`, mount, use);
+}
+
+function sameData(kernel: Kernel, report: BootReport): { device: string; filesystem: DataFilesystem } {
+  const { data } = report;
+  if (data === null) {
+    const why = report.warnings.find((warning) => warning.startsWith("no data filesystem"));
+    throw new Refusal(
+      `this boot has no data filesystem, so no state is kept (${why ?? "no operator of the image needs one"}); see slipway status`,
+    );
+  }
+  const filesystem = DATA_FILESYSTEMS.find((type) => type === data.filesystem);
+  const uuid = superblockOf(kernel, data.device)?.uuid ?? "unknown";
+  if (filesystem !== undefined && uuid === data.uuid) return { device: data.device, filesystem };
+  throw new Refusal(
+    `${data.device} holds the filesystem ${uuid} now, this boot began with ${data.filesystem} ${data.uuid}; reboot, so that state is laid again`,
+  );
+}
+
+function superblockOf(kernel: Kernel, device: string): Superblock | null {
+  const read = () => withOpen(kernel, device, O.RDONLY, (fd) => readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n)));
+  return refuseErrors(`${device} cannot be read`, read);
+}
+
+/** Mounts at a place that nobody else has, and sees. */
+function withOwnMount<Result>(
+  kernel: Kernel,
+  what: "data" | "image",
+  failed: string,
+  mount: (place: string) => Descriptor,
+  use: (root: Descriptor) => Result,
+): Result {
+  // Two commands at once must not take away each other's directory.
+  const place = `${RUN.directory}/${what}-${kernel.processId()}`;
+  refuseErrors("no mount namespace of its own", () => kernel.privateMounts());
+  const root = refuseErrors(failed, () => {
+    makeDirectories(kernel, place, 0o700);
+    try {
+      return mount(place);
+    } catch (error) {
+      kernel.remove(place, { directory: true });
+      throw error;
+    }
+  });
+  try {
+    return use(root);
+  } finally {
+    kernel.close(root);
+    detachDataFilesystem(kernel, place);
+  }
+}
+
+function mountReadOnly(kernel: Kernel, device: string, place: string, type: string, options: string): Descriptor {
+  kernel.mount(device, place, type, MS.RDONLY | MS.NOSUID | MS.NODEV | MS.NOATIME, options);
+  try {
+    return kernel.open(place, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+  } catch (error) {
+    kernel.unmount(place, MNT.DETACH);
+    throw error;
+  }
+}
+
+function refuseErrors<Result>(what: string, run: () => Result): Result {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    const remedy = error.code === "EPERM" || error.code === "EACCES" ? "run this as root" : "is the disk still there and sound?";
+    throw new Refusal(`${what} (${error.code}); ${remedy}`);
+  }
+}
