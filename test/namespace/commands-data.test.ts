@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { withDataFilesystem, withImage } from "../../init/commands/data-access.ts";
 import type { Machine } from "../../init/commands/machine.ts";
-import { MNT, MS, O } from "../../init/kernel/constants.ts";
+import { MS, O } from "../../init/kernel/constants.ts";
 import { readText, withDirectory, writeNewFile } from "../../init/state/beneath.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { report } from "../unit/commands-machine.ts";
@@ -26,10 +26,7 @@ test.before(() => {
   mountTmpfs("/run");
   mkdirSync("/run/slipway");
 });
-test.after(() => {
-  kernel.unmount("/run", MNT.DETACH);
-  cleanUp();
-});
+test.after(cleanUp);
 
 function refuses(run: () => unknown, words: RegExp): void {
   assert.throws(run, (error: unknown) => error instanceof Refusal && words.test(error.message));
