@@ -1,4 +1,4 @@
-import { type GenerationMeta, generationName } from "./layout.ts";
+import { type GenerationMeta, generationName, type Pin } from "./layout.ts";
 
 /** A directory in gens/ with a number for a name. */
 export interface GenerationFact {
@@ -6,6 +6,8 @@ export interface GenerationFact {
   /** COMPLETE is there and vouches for the files beside it. */
   complete: boolean;
   meta: GenerationMeta | null;
+  /** Set where PINNED is there: a committed slot left it. */
+  pinned: Pin | null;
 }
 
 /** What was found before the slot's state is laid. */

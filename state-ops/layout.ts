@@ -72,6 +72,26 @@ export function generationPath(number: number): string {
   return `${LAYOUT.generations}/${generationName(number)}`;
 }
 
+/** Why a generation is never collected unasked, and the attempt whose boot left it. */
+export interface Pin {
+  reason: string;
+  attempt: number;
+}
+
+/** The text of PINNED. */
+export function formatPin(pin: Pin): string {
+  return canonicalJson({ schema: 1, reason: pin.reason, attempt: pin.attempt });
+}
+
+/** Reads PINNED. Whatever is in its place pins: a damaged mark must not cost the state that it protects. */
+export function parsePin(text: string | null): Pin {
+  const value = text === null ? null : parseObject(text);
+  if (value === null || typeof value.reason !== "string" || typeof value.attempt !== "number") {
+    return { reason: `${GENERATION.pinned} is there, but cannot be read`, attempt: 0 };
+  }
+  return { reason: value.reason.slice(0, 500), attempt: value.attempt };
+}
+
 /** "gens/.tmp-000019-TAG": where a generation is built. `tag` makes it new: letters, digits, "-". */
 export function temporaryGeneration(number: number, tag: string): string {
   return `${LAYOUT.generations}/.tmp-${generationName(number)}-${tag}`;

@@ -166,18 +166,23 @@ function meta(fields: Fields): GenerationMeta {
 }
 
 function generation(value: unknown, where: string): GenerationFact {
-  const fields = new Fields(value, where, ["number", "complete", "meta"]);
+  const fields = new Fields(value, where, ["number", "complete", "meta", "pinned"]);
   return {
     number: fields.integer("number", 1, MOST),
     complete: flagOf(fields, "complete"),
     meta: fields.nullable("meta", () => meta(fields)),
+    pinned: fields.nullable("pinned", () => {
+      const pin = fields.object("pinned", ["reason", "attempt"]);
+      return { reason: pin.text("reason"), attempt: countOf(pin, "attempt") };
+    }),
   };
 }
 
 function dataContent(fields: Fields): DataContent {
-  const content = fields.object("content", ["layout", "pointers", "generations"]);
+  const content = fields.object("content", ["layout", "requests", "pointers", "generations"]);
   return {
     layout: textOrNull(content, "layout"),
+    requests: textOrNull(content, "requests"),
     pointers: byName(content, "pointers", (entry, slot) =>
       entry === null || (typeof entry === "number" && Number.isSafeInteger(entry) && entry >= 1)
         ? entry

@@ -89,6 +89,8 @@ export interface DataFacts {
 export interface DataContent {
   /** Text of the file LAYOUT; null where it is not there. */
   layout: string | null;
+  /** Text of updater/requests.json; null where it is not there. */
+  requests: string | null;
   /** By slot: the number of the generation it points at. */
   pointers: Record<SlotName, number | null>;
   generations: readonly GenerationFact[];

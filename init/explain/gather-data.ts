@@ -2,10 +2,11 @@ import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import { readOnlyOptions } from "../../boot/slot-image.ts";
 import { LAYOUT } from "../../state-ops/layout.ts";
+import { REQUESTS } from "../../state-ops/requests.ts";
 import { O } from "../kernel/constants.ts";
 import { withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
-import { exists, readText } from "../state/beneath.ts";
+import { exists, readText, withDirectory } from "../state/beneath.ts";
 import { readGenerations } from "../state/data-filesystem.ts";
 import type { DataContent, DataFacts } from "./facts.ts";
 import type { ReadOnlyMounts } from "./read-only-mounts.ts";
@@ -16,7 +17,16 @@ function readContent(kernel: Kernel, root: Descriptor, slots: readonly string[])
   const laidOut = exists(kernel, root, LAYOUT.slots) && exists(kernel, root, LAYOUT.generations);
   const empty = { pointers: Object.fromEntries(slots.map((slot) => [slot, null])), generations: [] };
   const layout = exists(kernel, root, LAYOUT.file) ? (readText(kernel, root, LAYOUT.file, TEXT_LIMIT) ?? "") : null;
-  return { layout, ...(laidOut ? readGenerations(kernel, root, slots) : empty) };
+  return { layout, requests: readRequests(kernel, root), ...(laidOut ? readGenerations(kernel, root, slots) : empty) };
+}
+
+function readRequests(kernel: Kernel, root: Descriptor): string | null {
+  try {
+    return withDirectory(kernel, root, REQUESTS.directory, (updater) => readText(kernel, updater, REQUESTS.file, TEXT_LIMIT));
+  } catch (error) {
+    if (error instanceof KernelError) return null;
+    throw error;
+  }
 }
 
 /** What the data partition holds. What cannot be looked at is said, never thrown. */

@@ -9,6 +9,7 @@ import {
   LAYOUT,
   parseGenerationName,
   parseMeta,
+  parsePin,
   parsePointerTarget,
   vouchesFor,
 } from "../../state-ops/layout.ts";
@@ -106,13 +107,15 @@ export function readPointer(kernel: Kernel, directory: Descriptor, slot: string)
 }
 
 function readGeneration(kernel: Kernel, directory: Descriptor, name: string, number: number): GenerationFact {
-  const incomplete = { number, complete: false, meta: null };
+  const incomplete = { number, complete: false, meta: null, pinned: null };
   try {
     return withDirectory(kernel, directory, name, (generation) => {
+      const isPinned = exists(kernel, generation, GENERATION.pinned);
+      const pinned = isPinned ? parsePin(readText(kernel, generation, GENERATION.pinned, textLimit)) : null;
       const complete = readText(kernel, generation, GENERATION.complete, textLimit);
       const meta = readText(kernel, generation, GENERATION.meta, textLimit);
-      if (complete === null || meta === null) return incomplete;
-      return { number, complete: vouchesFor(complete, GENERATION.meta, meta), meta: parseMeta(meta) };
+      if (complete === null || meta === null) return { ...incomplete, pinned };
+      return { number, complete: vouchesFor(complete, GENERATION.meta, meta), meta: parseMeta(meta), pinned };
     });
   } catch (error) {
     if (error instanceof KernelError) return incomplete;

@@ -11,7 +11,8 @@ import {
 const control = "sha256:control";
 
 function generation(number: number, slot: string, imageId: string, parent: number | null = null): GenerationFact {
-  return { number, complete: true, meta: { schema: 1, number, parent, imageId, slot, controlDigest: control, attempt: number } };
+  const meta = { schema: 1 as const, number, parent, imageId, slot, controlDigest: control, attempt: number };
+  return { number, complete: true, meta, pinned: null };
 }
 
 function incomplete(fact: GenerationFact): GenerationFact {
@@ -248,7 +249,7 @@ const arbitraryFacts: fc.Arbitrary<GenerationFacts> = fc.record({
       const number = index + 1;
       const made = generation(number, entry.slot, entry.imageId, entry.parent);
       const meta = made.meta !== null && entry.lies ? { ...made.meta, number: number + 1 } : made.meta;
-      return { number, complete: entry.complete, meta };
+      return { number, complete: entry.complete, meta, pinned: null };
     }),
   ),
   committed: fc.option(fc.record({ slot: fc.constantFrom(...slots), imageId: fc.constantFrom(...images) })),
