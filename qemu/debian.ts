@@ -17,6 +17,11 @@ const hooks = [
   'rm -rf "$1"/var/cache/debconf/*-old "$1"/var/log/*.log "$1"/var/log/apt "$1"/var/cache/ldconfig/aux-cache',
 ];
 
+/** The same for packages that not every Debian has. */
+const packageHooks: Record<string, string[]> = {
+  "openssh-server": ['rm -f "$1"/etc/ssh/ssh_host_*'],
+};
+
 /** The host's own apt sources, of both formats. */
 function aptSources(): string[] {
   const parts = "/etc/apt/sources.list.d";
@@ -37,18 +42,21 @@ function hostCodename(): string {
 /**
  * A tar file with a small Debian that has systemd: made with mmdebstrap from the host's own apt sources, about half a
  * minute the first time, and kept in .cache/debian under a hash of what it is made from. Needs root.
+ * @param more packages beside those that every one of these Debians has
  */
-export async function debianTar(): Promise<string> {
+export async function debianTar(more: readonly string[] = []): Promise<string> {
   const sources = aptSources();
   const suite = hostCodename();
-  const inputs = [packages, leftOut, hooks, suite, sources.map((path) => readFileSync(path, "utf8"))];
+  const included = [...packages, ...more];
+  const made = [...hooks, ...more.flatMap((name) => packageHooks[name] ?? [])];
+  const inputs = [included, leftOut, made, suite, sources.map((path) => readFileSync(path, "utf8"))];
   const hash = createHash("sha256").update(JSON.stringify(inputs)).digest("hex").slice(0, 16);
   return makeOnce(
     `${cache}/debian/${hash}.tar`,
     async (aside) => {
-      const words = ["--variant=minbase", `--include=${packages.join(",")}`, "--quiet"];
+      const words = ["--variant=minbase", `--include=${included.join(",")}`, "--quiet"];
       words.push(...leftOut.map((path) => `--dpkgopt=path-exclude=${path}`));
-      words.push(...hooks.map((hook) => `--customize-hook=${hook}`));
+      words.push(...made.map((hook) => `--customize-hook=${hook}`));
       await runProgram("mmdebstrap", [...words, suite, `${aside}/root.tar`, ...sources], { timeoutMs: 1_200_000 });
     },
     "root.tar",
@@ -60,6 +68,8 @@ export interface DebianRoot {
   version: string;
   /** root is logged in on the console. Default false: then nobody can log in, root's password is locked. */
   autologin?: boolean;
+  /** Packages beside those that every one of these Debians has. */
+  packages?: readonly string[];
   files?: TreeFiles;
 }
 
@@ -70,7 +80,7 @@ ExecStart=-/sbin/agetty --autologin root --noclear --keep-baud 115200,57600,3840
 
 /** Fills the empty directory `tree` with a Debian. slipway itself is put in with `addSlipway`, modules with `addModules`. */
 export async function debianTree(tree: string, root: DebianRoot): Promise<void> {
-  const tar = await debianTar();
+  const tar = await debianTar(root.packages);
   await runProgram("tar", ["--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--directory", tree, "--file", tar]);
   chmodSync(tree, 0o755);
   for (const name of ["proc", "sys", "dev", "run", "tmp"]) mkdirSync(`${tree}/${name}`, { recursive: true });

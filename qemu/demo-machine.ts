@@ -4,7 +4,7 @@ import { debianTar, debianTree } from "./debian.ts";
 import { makeImage } from "./images.ts";
 import { guestKernel } from "./kernel.ts";
 import { compileControl, initrdFor, madeOf, slipway } from "./product.ts";
-import { addModules, addSlipway, type TreeFiles, writeFiles } from "./tree.ts";
+import { addModules, addSlipway, type TreeFiles, takeFragments, writeFiles } from "./tree.ts";
 
 /** The demo's product: two slots and an ext4 for state. */
 export const demoSystem = `system: slipway-demo
@@ -31,7 +31,13 @@ export interface DemoImageOptions {
   version: string;
   /** root is logged in on the console. Default true. */
   autologin?: boolean;
+  /** Debian packages beside the demo's. */
+  packages?: string[];
   files?: TreeFiles;
+  /** Empty directories, as mount points. */
+  directories?: string[];
+  /** Names of optional fragments (usr/share/slipway/fragments) that the image takes. Default none. */
+  library?: string[];
   /** Text of system.yaml; default {@link demoSystem}. */
   system?: string;
   /** More fragments, by file name. */
@@ -49,14 +55,17 @@ function uuidOf(value: unknown): string {
 
 /** An image of a Debian with systemd and slipway in it. Takes about ten seconds, and none where it was made before. */
 export async function demoImage(options: DemoImageOptions): Promise<DemoImage> {
-  const [{ modules }, tar] = await Promise.all([guestKernel(), debianTar()]);
+  const [{ modules }, tar] = await Promise.all([guestKernel(), debianTar(options.packages)]);
   const directory = await madeOf("debian", [options, modules, tar], async (aside) => {
     const tree = `${aside}/tree`;
     mkdirSync(tree);
-    await debianTree(tree, { version: options.version, autologin: options.autologin ?? true });
+    const { version, autologin = true, packages } = options;
+    await debianTree(tree, { version, autologin, ...(packages === undefined ? {} : { packages }) });
     await addSlipway(tree);
+    takeFragments(tree, options.library ?? []);
     await addModules(tree, modules);
     if (options.files) writeFiles(tree, options.files);
+    for (const directory of options.directories ?? []) mkdirSync(`${tree}${directory}`, { recursive: true });
     await compileControl(options.system ?? demoSystem, tree, `${aside}/control.json`, options.fragments);
     mkdirSync(`${tree}/usr/lib/slipway`, { recursive: true });
     cpSync(`${aside}/control.json`, `${tree}/usr/lib/slipway/control.json`);

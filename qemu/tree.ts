@@ -22,6 +22,12 @@ export async function addSlipway(tree: string): Promise<void> {
   await runProgram("tar", ["--extract", "--keep-directory-symlink", "--directory", tree, "--file", `${dist}/rootfs.tar`]);
 }
 
+/** Takes optional fragments of the library into `tree`, which has slipway already, as an integrator does. */
+export function takeFragments(tree: string, names: readonly string[]): void {
+  const share = `${tree}/usr/share/slipway`;
+  for (const name of names) cpSync(`${share}/fragments/${name}.yaml`, `${share}/state.d/${name}.yaml`);
+}
+
 /** Copies the libraries that the host's dynamic loader finds for `program` into `tree`, at the paths at which it finds them. */
 export async function addLibraries(tree: string, program: string): Promise<void> {
   for (const [, path] of (await runProgram("ldd", [program])).matchAll(/(\/\S+\.so\S*) \(0x/g)) {

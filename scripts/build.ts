@@ -86,8 +86,10 @@ async function buildRootfs(seconds: number): Promise<string> {
     for (const [from, to] of [
       ["init/units", "usr/lib/systemd/system"],
       ["state-ops/fragments", "usr/share/slipway/state.d"],
+      ["state-ops/fragments/optional", "usr/share/slipway/fragments"],
     ] as const) {
-      const names = existsSync(`${project}/${from}`) ? readdirSync(`${project}/${from}`) : [];
+      const found = existsSync(`${project}/${from}`) ? readdirSync(`${project}/${from}`) : [];
+      const names = found.filter((name) => name !== "optional");
       mkdirSync(`${tree}/${to}`, { recursive: true });
       for (const name of names) {
         cpSync(`${project}/${from}/${name}`, `${tree}/${to}/${name}`, { recursive: true, verbatimSymlinks: true });
