@@ -26,7 +26,7 @@ export class KernelError extends Error {
 
 export type FileKind = "file" | "directory" | "symlink" | "block" | "character" | "fifo" | "socket";
 
-/** What stat(2) tells. Times are nanoseconds since the epoch, `size` is bytes. */
+/** What stat(2) tells. Times are nanoseconds since the epoch, sizes are bytes. */
 export interface FileStatus {
   kind: FileKind;
   /** Permission bits with setuid, setgid and sticky, without the kind: 0o0000 to 0o7777. */
@@ -34,6 +34,8 @@ export interface FileStatus {
   owner: number;
   group: number;
   size: bigint;
+  /** What it takes on the disk (st_blocks). */
+  allocated: bigint;
   /** Device the file lies on (st_dev). */
   device: DeviceNumber;
   /** Device the node stands for (st_rdev); 0:0 unless block or character. */

@@ -28,6 +28,7 @@ export function fileStatus(bytes: Uint8Array<ArrayBuffer>): FileStatus {
     group: view.getUint32(0x18, true),
     inode: view.getBigUint64(0x20, true),
     size: view.getBigUint64(0x28, true),
+    allocated: view.getBigUint64(0x30, true) * 512n,
     accessed: time(0x40),
     modified: time(0x70),
     node: { major: view.getUint32(0x80, true), minor: view.getUint32(0x84, true) },

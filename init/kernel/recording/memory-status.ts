@@ -14,6 +14,7 @@ export function statusOf(place: Place): FileStatus {
     owner: node.owner,
     group: node.group,
     size: BigInt(node.size),
+    allocated: BigInt(node.size),
     device: node.filesystem.number,
     node: node.device,
     inode: BigInt(node.number),
