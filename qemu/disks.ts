@@ -13,7 +13,10 @@ export interface MachineDisk {
   /** Default "raw". */
   format?: "raw" | "qcow2";
   serial?: string;
-  /** A file that gets every write and flush in the format of dm-log-writes, 512-byte sectors. It must exist; it is overwritten. */
+  /**
+   * A file that gets every write and flush in the format of dm-log-writes, 512-byte sectors (write-log.ts reads it). It must
+   * be there and be empty.
+   */
   blklogwrites?: string;
 }
 
@@ -50,11 +53,13 @@ export function diskWords(disks: MachineDisk[]): string[] {
       );
       top = node("logged");
     }
+    // Its log of zeros written while other writes are under way is not to be relied on: the guest writes them itself.
+    const zeros = disk.blklogwrites === undefined ? "" : ",write-zeroes=off";
     const drive = `drive=${top}`;
     const serial = `serial=${value(disk.serial ?? `slipway${index}`)}`;
     if (disk.interface === "nvme") words.push("-device", `nvme,${drive},${serial}`);
     else if (disk.interface === "virtio-scsi") words.push("-device", `scsi-hd,bus=scsi.0,${drive},${serial},write-cache=on`);
-    else words.push("-device", `virtio-blk-pci,${drive},${serial},write-cache=on`);
+    else words.push("-device", `virtio-blk-pci,${drive},${serial},write-cache=on${zeros}`);
   });
   return words;
 }

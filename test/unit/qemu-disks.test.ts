@@ -31,7 +31,7 @@ test("a comma in a file's name does not end it", () => {
 test("a log of writes lies between the disk and its device", () => {
   const words = diskWords([{ file: "/a", blklogwrites: "/log" }]);
   assert.ok(backends(words).includes("driver=blklogwrites,node-name=logged0,file=disk0,log=log0,log-sector-size=512"));
-  assert.equal(devices(words), ["virtio-blk-pci,drive=logged0,serial=slipway0,write-cache=on"]);
+  assert.equal(devices(words), ["virtio-blk-pci,drive=logged0,serial=slipway0,write-cache=on,write-zeroes=off"]);
 });
 
 test("a throw-away copy can be written, and the original stays", () => {
