@@ -18,6 +18,8 @@ export interface Places {
   systemctl: string;
   watchdogs: string;
   osRelease: string;
+  /** The control file of the running image. */
+  imageControl: string;
 }
 
 export const PLACES: Places = {
@@ -28,6 +30,7 @@ export const PLACES: Places = {
   systemctl: "systemctl",
   watchdogs: "/sys/class/watchdog",
   osRelease: "/usr/lib/os-release",
+  imageControl: "/usr/lib/slipway/control.json",
 };
 
 /** A machine that slipway booted: what PID 1 did, and what was declared. */

@@ -44,6 +44,12 @@ export const table: Entry[] = [
     load: () => import("./activate.ts"),
   },
   {
+    name: "state explain",
+    summary: "who may write a path, and what becomes of what is written there",
+    group: "running system",
+    load: () => import("./state/explain.ts"),
+  },
+  {
     name: "boot",
     summary: "with --explain: print what PID 1 would do on this machine, and why",
     group: "boot",

@@ -1,0 +1,54 @@
+/** The operators of one image as a tree by path: who rules a path, what lies in whom, and where their stores are. */
+import type { Operator } from "./control.ts";
+import { GENERATION, LAYOUT } from "./layout.ts";
+
+/** Whether `path` is `above` or lies below it. Both absolute and canonical. */
+export function isAtOrBelow(path: string, above: string): boolean {
+  return path === above || path.startsWith(above === "/" ? "/" : `${above}/`);
+}
+
+/** The operator that rules `path`: the nearest at it or above. Null: the image alone, and nothing can be written. */
+export function rulingOperator(operators: readonly Operator[], path: string): Operator | null {
+  const above = operators.filter((operator) => isAtOrBelow(path, operator.path));
+  return above.reduce<Operator | null>((nearest, operator) => longer(nearest, operator), null);
+}
+
+/** The operator in whose store `operator`'s mount point lies; null where it lies in the image. */
+export function outerOperator(operators: readonly Operator[], operator: Operator): Operator | null {
+  return rulingOperator(
+    operators.filter(({ path }) => path !== operator.path),
+    operator.path,
+  );
+}
+
+/** All operators below `operator`, however deep, by path. */
+export function operatorsBelow(operators: readonly Operator[], operator: Operator): Operator[] {
+  return byPath(operators.filter(({ path }) => path !== operator.path && isAtOrBelow(path, operator.path)));
+}
+
+/** Parents before children. */
+export function byPath(operators: readonly Operator[]): Operator[] {
+  return [...operators].sort((left, right) => (left.path < right.path ? -1 : 1));
+}
+
+/** Whether what is written at the path is kept on the data filesystem, in a store of the operator's own. */
+export function hasStore({ state, via }: Pick<Operator, "state" | "via">): boolean {
+  return state !== null && state !== "ephemeral" && (via === "bind" || via === "overlay");
+}
+
+/**
+ * Where an operator's store is on the data filesystem, relative to its root: the first of these that is there, else it will
+ * be made at the first. `generation` is "gens/000017", null without one. Empty where there is no store.
+ */
+export function storePaths(operator: Operator, generation: string | null): string[] {
+  const { id, state, via, renamedFrom } = operator;
+  if (!hasStore(operator)) return [];
+  if (state !== "persistent")
+    return [id, ...(renamedFrom === null ? [] : [renamedFrom])].map((name) => `${LAYOUT.shared}/${name}`);
+  if (generation === null) return [];
+  return [via === "overlay" ? `${generation}/${GENERATION.overlays}/${id}/upper` : `${generation}/${GENERATION.tree}/${id}`];
+}
+
+function longer(left: Operator | null, right: Operator): Operator {
+  return left === null || right.path.length > left.path.length ? right : left;
+}
