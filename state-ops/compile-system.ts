@@ -51,7 +51,10 @@ export function compileSystem(
     system: definition.system,
     slots,
     disk: definition.disk ?? null,
-    data: data === undefined ? null : { ...data, whenReplaced: "refuse" },
+    data:
+      data === undefined
+        ? null
+        : { device: data.device, filesystem: data.filesystem, whenReplaced: data["when-replaced"] ?? "refuse" },
     bootRecord: definition["boot-record"],
     chooser: definition.chooser ?? "slipway",
     tries: { trial: tries?.trial ?? 3, committed: tries?.committed ?? 10 },

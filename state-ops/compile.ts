@@ -1,15 +1,17 @@
 import { canonicalJsonWithDigest } from "./canonical-json.ts";
-import { compileOperator, type Declared, type Names } from "./compile-operator.ts";
+import { compileOperator, type Declared, type Entry, type Names } from "./compile-operator.ts";
 import { compileSystem } from "./compile-system.ts";
 import { findConflicts } from "./conflicts.ts";
 import type { ControlFile, Operator } from "./control.ts";
 import { type ImageTree, readNames } from "./image-tree.ts";
+import { hasStore } from "./operator-combinations.ts";
+import { applyOverrides } from "./overrides.ts";
 import { compareWithPrevious } from "./previous.ts";
 import { CompileError, compareText, formatProblem, problemAt } from "./problems.ts";
 import { readControl } from "./read-control.ts";
 import { checkSchema } from "./schema/check.ts";
 import type { Problem, SourceDocument } from "./schema/document.ts";
-import { fragmentSchema } from "./schema/fragment.ts";
+import { type FragmentInPart, fragmentInPartSchema, fragmentSchema } from "./schema/fragment.ts";
 import { systemSchema } from "./schema/system.ts";
 
 export interface CompileInput {
@@ -60,20 +62,35 @@ export function compile(input: CompileInput): Compiled {
 
 function compileFragments({ fragments, image }: CompileInput): { declared: Declared[]; problems: Problem[] } {
   const names = namesOf(image);
-  const declared: Declared[] = [];
+  const entries: Entry[] = [];
   const problems: Problem[] = [];
   for (const document of fragments) {
     const checked = checkSchema(document, fragmentSchema);
     problems.push(...checked.problems);
-    for (const [index, entry] of (checked.value?.operators ?? []).entries()) {
-      const at = ["operators", index];
-      const origin = `${checked.value?.package}/${document.origin}:${document.position(at).line}`;
-      const compiled = compileOperator(entry, document, at, origin, image, names);
-      declared.push(compiled.declared);
-      problems.push(...compiled.problems);
-    }
+    entries.push(...(checked.value === null ? soundEntries(document) : entriesOf(checked.value, document)));
   }
-  return { declared: declared.sort(byPathThenOrigin), problems };
+  const kept = applyOverrides(entries.sort(byPathThenOrigin));
+  problems.push(...kept.problems);
+  const declared = kept.entries.flatMap((entry) => {
+    const compiled = compileOperator(entry, image, names);
+    problems.push(...compiled.problems);
+    return compiled.declared ?? [];
+  });
+  return { declared, problems };
+}
+
+function entriesOf({ package: name, operators }: FragmentInPart, document: SourceDocument): Entry[] {
+  return operators.flatMap((said, index) => {
+    const at = ["operators", index];
+    const origin = `${name}/${document.origin}:${document.position(at).line}`;
+    return said === null ? [] : { said, package: name, document, at, origin };
+  });
+}
+
+/** What can be read of a fragment that has a mistake elsewhere, so that all mistakes are told at once. */
+function soundEntries(document: SourceDocument): Entry[] {
+  const sound = fragmentInPartSchema.safeParse(document.value);
+  return sound.success ? entriesOf(sound.data, document) : [];
 }
 
 function namesOf(image: ImageTree): Names {
@@ -81,10 +98,10 @@ function namesOf(image: ImageTree): Names {
 }
 
 /** A path's parents sort before it; what is the same on one path sorts by origin, whatever the order of files. */
-function byPathThenOrigin(left: Declared, right: Declared): number {
+function byPathThenOrigin(left: Entry, right: Entry): number {
   return (
-    compareText(left.operator.path, right.operator.path) ||
-    compareText(left.operator.origin, right.operator.origin) ||
+    compareText(left.said.path, right.said.path) ||
+    compareText(left.origin, right.origin) ||
     compareText(left.document.file, right.document.file)
   );
 }
@@ -101,7 +118,7 @@ function withoutTwins(declared: readonly Declared[]): Declared[] {
 
 function withoutData(declared: readonly Declared[], file: string): Problem[] {
   return declared
-    .filter(({ operator }) => operator.state !== "ephemeral")
+    .filter(({ operator }) => hasStore(operator))
     .map(({ operator, document, at }) => {
       const text = `${operator.path} is ${operator.state}, and ${file} declares no "data:" to keep it on; add it there`;
       return problemAt(document, [...at, "state"], text);

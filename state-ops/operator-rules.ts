@@ -27,6 +27,9 @@ export function pathFault(path: string): string | null {
 
 /** Rule for where an operator may be laid. */
 export function targetFault(path: string, state: Operator["state"]): string | null {
+  if (path === "/run/slipway" || path.startsWith("/run/slipway/")) {
+    return `${path} cannot be an operator's path: /run/slipway is slipway's own, with the data filesystem in it`;
+  }
   if (path === "/" || path === "/run") {
     return `${path} itself cannot be an operator's path; name the directories below it`;
   }
@@ -56,33 +59,18 @@ export function slotNameFault(name: string): string | null {
   return null;
 }
 
-/** Rules for the words of one operator that belong together. */
-export function combinationFault(operator: Omit<Operator, "id" | "origin">): string | null {
-  const { path, kind, state, via, seed } = operator;
-  if ((state === "ephemeral") !== (via === "tmpfs")) {
-    return state === "ephemeral"
-      ? `${path}: "via: ${via}" is not built for ephemeral state in this version; leave via away (tmpfs)`
-      : `${path}: "via: tmpfs" would lose ${state} state at every reboot; say "state: ephemeral", or "via: bind"`;
-  }
-  if (via === "overlay" && state !== "persistent") {
-    return `${path}: "via: overlay" is built for persistent state only in this version; use "via: bind" for ${state} state`;
-  }
-  if (kind === "file" && via !== "bind") {
-    return `${path} is a file, and "via: ${via}" needs a directory; name its directory, or say "via: bind" for a write-once file`;
-  }
-  if (operator.generate !== null && (kind !== "file" || seed !== "none")) {
-    return `${path}: "generate: ${operator.generate}" makes a file, with "seed: none"; seen: ${kind}, "seed: ${seed}"`;
-  }
-  if (via === "overlay" && seed !== "image") {
-    return `${path}: an overlay always shows the image; leave seed away, or use "via: bind" with "seed: ${seed}"`;
-  }
-  if (operator.size !== null && via !== "tmpfs") {
-    return `${path}: "size" limits a tmpfs, and this is "via: ${via}"; leave size away`;
-  }
-  if (state === "shared" && (operator.reason === null || operator.reason.trim() === "")) {
-    return `${path}: shared state does not come back at a rollback; say why in "reason:"`;
-  }
-  return null;
+/** Rule for a SELinux label: `user:role:type`, with a level or without. */
+export function contextFault(context: string): string | null {
+  return /^[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+(:[A-Za-z0-9_.,:-]+)?$/.test(context) && context.length <= 1024
+    ? null
+    : `the context ${JSON.stringify(context)} is no SELinux label; write user:role:type or user:role:type:level, "system_u:object_r:var_lib_t:s0"`;
+}
+
+/** Rule for the limit of a tmpfs in bytes. */
+export function sizeFault(size: number): string | null {
+  return size >= 4096 && Number.isSafeInteger(size)
+    ? null
+    : `a size of ${size} bytes is no limit for a tmpfs; from 4096 bytes (4K) on`;
 }
 
 /** The nearest operator above `path` among `byPath`, or null. */
@@ -96,10 +84,49 @@ export function parentOf<T>(path: string, byPath: ReadonlyMap<string, T>): T | n
   return null;
 }
 
-/** Rule for an operator inside another: `inner` lies below `outer`. */
-export function nestingFault(outer: Pick<Operator, "path" | "state">, inner: Pick<Operator, "path" | "state">): string | null {
+/** Rule for an operator inside another: `inner` lies below `outer`, and no operator between them. */
+export function nestingFault(outer: Nesting, inner: Nesting): string | null {
+  const within = `${inner.path} is inside ${outer.path}, which is`;
+  if (outer.via === "mask") {
+    return `${within} masked, so that nothing in it can be reached; take one away`;
+  }
+  if (outer.via === "symlink") {
+    return `${within} a symlink; name the path that it leads to`;
+  }
+  if (outer.kind === "file") {
+    return `${within} a file; take one away`;
+  }
   if (inner.state === "persistent" && (outer.state === "shared" || outer.state === "identity")) {
     return `${inner.path} is persistent below ${outer.path}, which is ${outer.state}: a rollback would revert one and not the other; make them one, or move it`;
+  }
+  return null;
+}
+
+type Nesting = Pick<Operator, "path" | "kind" | "state" | "via">;
+
+/** Rule for `via: readonly`, `outer` being the nearest operator above it. */
+export function readonlyFault(operator: Nesting, outer: Nesting | null): string | null {
+  if (
+    operator.via !== "readonly" ||
+    (outer !== null && (outer.via === "overlay" || outer.via === "bind" || outer.via === "tmpfs"))
+  ) {
+    return null;
+  }
+  return `${operator.path} is read-only without "via: readonly", which makes a hole in an operator that can be written; leave it away`;
+}
+
+/** Rule for what a `via: symlink` points to: some place that is kept as long as it says. `holder`: the operator at or above the target. */
+export function symlinkTargetFault(
+  operator: Pick<Operator, "path" | "state" | "via" | "target">,
+  holder: Nesting | null,
+): string | null {
+  const { path, state, via, target } = operator;
+  if (via !== "symlink" || state === "ephemeral" || target === null) {
+    return null;
+  }
+  if (holder === null || holder.state !== state || holder.via === "symlink") {
+    const seen = holder === null ? "no operator" : `${holder.path}, which is ${holder.state ?? `via ${holder.via}`}`;
+    return `${path} is a symlink to ${target}, where ${seen} says how long a write is kept; declare ${target} with "state: ${state}"`;
   }
   return null;
 }

@@ -25,6 +25,12 @@ export function problemAt(document: SourceDocument, path: NodePath, text: string
   return { file: document.file, ...document.position(path, part), text };
 }
 
+/** "at FILE:LINE:COLUMN (package/file:line)": where the other end of a conflict was declared. */
+export function placeOf(declared: { document: SourceDocument; at: NodePath; origin: string }, key = "path"): string {
+  const { line, column } = declared.document.position([...declared.at, key]);
+  return `at ${declared.document.file}:${line}:${column} (${declared.origin})`;
+}
+
 /** Order by UTF-16 code units, the same on every machine. */
 export function compareText(left: string, right: string): number {
   return left < right ? -1 : left > right ? 1 : 0;

@@ -1,13 +1,15 @@
 import { canonicalJson, sha256 } from "./canonical-json.ts";
-import { type ControlFile, MOST_SLOTS, type MountFlag, type Operator, type SlotDefinition } from "./control.ts";
+import { type ControlFile, MOST_SLOTS, type Operator, type SlotDefinition } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
 import { Fields } from "./fields.ts";
-import { combinationFault, idFault, nestingFault, parentOf, pathFault, slotNameFault, targetFault } from "./operator-rules.ts";
+import { components } from "./image-tree.ts";
+import { slotNameFault } from "./operator-rules.ts";
+import { togetherFaults } from "./operators-together.ts";
 import { BadInput } from "./outcome.ts";
+import { greatestId, readOperator } from "./read-operator.ts";
 
 /** Longest wait that a control file may ask for, in seconds. */
 const day = 86_400;
-const greatestId = 0xff_ff_ff_fe;
 
 const controlKeys = [
   "schema",
@@ -26,31 +28,6 @@ const controlKeys = [
   "accounts",
   "operators",
   "digest",
-];
-const operatorKeys = [
-  "id",
-  "path",
-  "kind",
-  "state",
-  "via",
-  "seed",
-  "literal",
-  "mode",
-  "owner",
-  "group",
-  "context",
-  "flags",
-  "size",
-  "inodes",
-  "target",
-  "merge",
-  "onFailure",
-  "cache",
-  "exclude",
-  "generate",
-  "renamedFrom",
-  "reason",
-  "origin",
 ];
 
 /**
@@ -87,7 +64,7 @@ function read(text: string): ControlFile {
     commandLine: fields.oneOf("commandLine", ["open", "locked"]),
     trust: { mode: fields.object("trust", ["mode"]).oneOf("mode", ["unsigned"]) },
     accounts: accounts(fields.object("accounts", ["users", "groups"])),
-    operators: fields.list("operators").map((entry, index) => operator(entry, `operators[${index}]`)),
+    operators: fields.list("operators").map((entry, index) => readOperator(entry, `operators[${index}]`)),
     digest: fields.text("digest"),
   };
   checkDigest(control, text);
@@ -158,61 +135,6 @@ function watchdog(fields: Fields): NonNullable<ControlFile["watchdog"]> {
   return { timeout: fields.integer("timeout", 1, day), after: fields.oneOf("after", ["systemd", "keep", "stop"]) };
 }
 
-function operator(value: unknown, where: string): Operator {
-  const fields = new Fields(value, where, operatorKeys);
-  const read: Operator = {
-    id: fields.sound("id", fields.text("id"), idFault),
-    path: fields.sound("path", fields.text("path"), pathFault),
-    kind: fields.oneOf("kind", ["directory", "file"]),
-    state: fields.nullable("state", () => fields.oneOf("state", ["ephemeral", "persistent", "shared", "identity"])),
-    via: fields.oneOf("via", ["overlay", "bind", "tmpfs", "symlink", "mask", "readonly"]),
-    seed: fields.oneOf("seed", ["image", "none", "literal"]),
-    literal: fields.nullable("literal", () => anyText(fields, "literal")),
-    mode: fields.nullable("mode", () => fields.integer("mode", 0, 0o7777)),
-    owner: fields.nullable("owner", () => fields.integer("owner", 0, greatestId)),
-    group: fields.nullable("group", () => fields.integer("group", 0, greatestId)),
-    context: fields.nullable("context", () => fields.text("context")),
-    flags: texts(fields, "flags").map((_, index, all) => flagAt(fields, all, index)),
-    size: fields.nullable("size", () => fields.integer("size", 4096, Number.MAX_SAFE_INTEGER)),
-    inodes: fields.nullable("inodes", () => fields.integer("inodes", 2, Number.MAX_SAFE_INTEGER)),
-    target: fields.nullable("target", () => fields.sound("target", fields.text("target"), pathFault)),
-    merge: fields.oneOf("merge", ["local", "image", "keyed", "fail"]),
-    onFailure: fields.oneOf("onFailure", ["required", "degraded"]),
-    cache: fields.oneOf("cache", [true, false]),
-    exclude: texts(fields, "exclude"),
-    generate: fields.nullable("generate", () => fields.oneOf("generate", ["machine-id", "uuid", "random"])),
-    renamedFrom: fields.nullable("renamedFrom", () => fields.sound("renamedFrom", fields.text("renamedFrom"), idFault)),
-    reason: fields.nullable("reason", () => fields.text("reason")),
-    origin: fields.text("origin"),
-  };
-  const wrong = targetFault(read.path, read.state) ?? combinationFault(read);
-  if (wrong !== null) {
-    throw new BadInput(`${where} (${read.origin}): ${wrong}`);
-  }
-  return read;
-}
-
-const mountFlags: readonly MountFlag[] = ["nodev", "noexec", "nosuid", "nosymfollow"];
-
-/** One flag of a list that is sorted and has none twice. */
-function flagAt(fields: Fields, all: readonly string[], index: number): MountFlag {
-  const flag = mountFlags.find((known) => known === all[index]);
-  const before = all[index - 1];
-  const inOrder = before === undefined || before < (all[index] ?? "");
-  return flag !== undefined && inOrder ? flag : fields.fail("flags", `a sorted list of ${mountFlags.join(", ")}`);
-}
-
-function anyText(fields: Fields, key: string): string {
-  const value = fields.value(key);
-  return typeof value === "string" && value.isWellFormed() ? value : fields.fail(key, "a text in valid UTF-8");
-}
-
-function texts(fields: Fields, key: string): string[] {
-  return fields
-    .list(key)
-    .map((value) => (typeof value === "string" && value !== "" ? value : fields.fail(key, "a list of texts")));
-}
-
 function checkDigest(control: ControlFile, text: string): void {
   if (canonicalJson(control) !== text) {
     throw new BadInput("not in canonical form (RFC 8785 and a newline); write it with slipway state compile");
@@ -225,29 +147,20 @@ function checkDigest(control: ControlFile, text: string): void {
 }
 
 function checkTogether(operators: Operator[]): void {
-  const before = new Map<string, Operator>();
-  const ids = new Map<string, Operator>();
   const later = new Set(operators.map((entry) => entry.path));
-  for (const entry of operators) {
-    const same = before.get(entry.path) ?? ids.get(entry.id);
-    if (same !== undefined) {
-      const what = same.path === entry.path ? `path ${entry.path}` : `id "${entry.id}"`;
-      throw new BadInput(`two operators have the ${what}: ${same.origin} and ${entry.origin}`);
+  for (const { path } of operators) {
+    later.delete(path);
+    const hidden = componentsAbove(path).find((above) => later.has(above));
+    if (hidden !== undefined) {
+      throw new BadInput(`operator ${path} comes before ${hidden}, which would hide it; parents come first`);
     }
-    later.delete(entry.path);
-    for (let end = entry.path.lastIndexOf("/"); end > 0; end = entry.path.lastIndexOf("/", end - 1)) {
-      if (later.has(entry.path.slice(0, end))) {
-        throw new BadInput(
-          `operator ${entry.path} comes before ${entry.path.slice(0, end)}, which would hide it; parents come first`,
-        );
-      }
-    }
-    const outer = parentOf(entry.path, before);
-    const wrong = outer === null ? null : nestingFault(outer, entry);
-    if (outer !== null && wrong !== null) {
-      throw new BadInput(`${wrong} (${outer.origin} and ${entry.origin})`);
-    }
-    before.set(entry.path, entry);
-    ids.set(entry.id, entry);
   }
+  const [fault] = togetherFaults(operators);
+  if (fault !== undefined) {
+    throw new BadInput(`${fault.text(`at ${fault.other?.origin ?? ""}`)} (${fault.operator.origin})`);
+  }
+}
+
+function componentsAbove(path: string): string[] {
+  return components(path).slice(0, -1);
 }

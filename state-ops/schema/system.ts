@@ -15,17 +15,25 @@ export const systemSchema = map({
     .describe("The places that hold a system image, in the order they are tried in without a boot record."),
   data: map({
     device: device.describe("Partition that holds all state."),
-    filesystem: oneOf(["ext4", "xfs", "btrfs"]),
+    filesystem: oneOf(["ext4", "xfs", "btrfs"]).describe("The type that it is formatted with."),
+    "when-replaced": oneOf(["refuse", "adopt"])
+      .optional()
+      .describe(
+        "A data filesystem that is not the one the boot record knows is not used (refuse), or used and reported (adopt).",
+      ),
   })
     .optional()
     .describe("The data filesystem. Without one only ephemeral state can be declared."),
   "boot-record": map({
     store: oneOf(["record"]).describe("Slipway's own small partition."),
-    device,
+    device: device.describe("The partition that holds it: PARTLABEL=boot-record"),
   }).describe("Where slots' priorities and tries are kept."),
   disk: device.optional().describe("The disk on which labels are resolved; the one that holds a valid boot record if absent."),
   chooser: oneOf(["slipway"]).optional().describe("Who picks the slot and counts tries."),
-  tries: map({ trial: count.optional(), committed: count.optional() })
+  tries: map({
+    trial: count.optional().describe("Boots of an image that was not committed yet: 3."),
+    committed: count.optional().describe("Boots of a committed image without a good one: 10."),
+  })
     .optional()
     .describe("Boots that a slot gets before it is left: on trial (3) and once committed (10)."),
   "trial-deadline": duration.optional().describe("A trial that was not committed by then is rebooted: 10min."),
@@ -33,7 +41,9 @@ export const systemSchema = map({
   watchdog: map({
     timeout: duration.describe("The hardware restarts the machine when it was not fed for so long."),
     after: oneOf(["systemd", "keep", "stop"]).optional().describe("What becomes of it at the handover: systemd feeds it on."),
-  }).optional(),
+  })
+    .optional()
+    .describe("The hardware watchdog. None is used if absent."),
   "command-line": oneOf(["open", "locked"]).optional().describe("locked: init= and debugging words are refused."),
   trust: oneOf(["unsigned"]).optional().describe("Images are not proven. Absent means the same, with a warning."),
 });
