@@ -1,5 +1,6 @@
 import type { LastBoot } from "./last-boots.ts";
 import type { SlotFacts, Status } from "./status-shape.ts";
+import { table, timeText } from "./text.ts";
 
 type Paint = (text: string, colour: "bold" | "green" | "yellow" | "red" | "dim") => string;
 
@@ -7,21 +8,6 @@ const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33 };
 
 /** How many of the 32 attempts are shown unless all are asked for. */
 const SHOWN = 8;
-
-/** Wall clocks before the year 2000 are those of machines that have none. */
-const CLOCK_WORKS = Date.UTC(2000, 0, 1);
-
-/** Lines of columns that are as wide as their widest cell; `paint` colours a cell by its column without moving the next. */
-function table(rows: string[][], paint: (text: string, row: number, column: number) => string): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
-  return rows.map((cells, row) => {
-    const padded = cells.map((cell, column) => {
-      const gap = column === cells.length - 1 ? "" : " ".repeat((widths[column] ?? 0) - cell.length + 2);
-      return paint(cell, row, column) + gap;
-    });
-    return padded.join("").trimEnd();
-  });
-}
 
 function remarks(slot: SlotFacts): string {
   // The state says the rest.
@@ -48,15 +34,10 @@ function slotTable(status: Status, paint: Paint): string[] {
   });
 }
 
-function started({ startedUnixMs }: LastBoot): string {
-  if (startedUnixMs < CLOCK_WORKS) return "time unknown";
-  return `${new Date(startedUnixMs).toISOString().slice(0, 19).replace("T", " ")}Z`;
-}
-
 function bootTable(boots: LastBoot[], paint: Paint): string[] {
   const rows = boots.map((boot) => [
     `  ${boot.attempt}`,
-    started(boot),
+    timeText(boot.startedUnixMs),
     boot.slot,
     boot.trial ? "trial" : "committed",
     boot.ended,

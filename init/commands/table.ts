@@ -50,6 +50,12 @@ export const table: Entry[] = [
     load: () => import("./state/explain.ts"),
   },
   {
+    name: "state list",
+    summary: "the declared state as a tree, with sizes, and the generations",
+    group: "running system",
+    load: () => import("./state/list.ts"),
+  },
+  {
     name: "boot",
     summary: "with --explain: print what PID 1 would do on this machine, and why",
     group: "boot",
