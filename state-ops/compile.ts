@@ -1,3 +1,5 @@
+import { accountDrift } from "./account-drift.ts";
+import { adviceOn } from "./advice.ts";
 import { canonicalJsonWithDigest } from "./canonical-json.ts";
 import { compileOperator, type Declared, type Entry, type Names } from "./compile-operator.ts";
 import { compileSystem } from "./compile-system.ts";
@@ -6,7 +8,7 @@ import type { ControlFile, Operator } from "./control.ts";
 import { type ImageTree, readNames } from "./image-tree.ts";
 import { hasStore } from "./operator-combinations.ts";
 import { applyOverrides } from "./overrides.ts";
-import { compareWithPrevious } from "./previous.ts";
+import { abandonedStores, compareWithPrevious } from "./previous.ts";
 import { CompileError, compareText, formatProblem, problemAt } from "./problems.ts";
 import { readControl } from "./read-control.ts";
 import { checkSchema } from "./schema/check.ts";
@@ -39,16 +41,22 @@ export function compile(input: CompileInput): Compiled {
   const problems = [...checked.problems, ...(system?.problems ?? []), ...fragments.problems];
   const warnings = [...(system?.warnings ?? [])];
   const declared = withoutTwins(fragments.declared);
-  if (problems.length === 0) {
-    problems.push(...findConflicts(declared, input.image));
-  }
+  problems.push(...findConflicts(declared, input.image, problems.length === 0));
   if (system?.system.data === null) {
     problems.push(...withoutData(declared, input.system.file));
   }
-  for (const drift of input.previous === null ? [] : compareWithPrevious(operatorsOf(declared), input.previous)) {
-    const at = declared.find(({ operator }) => operator === drift.operator);
-    if (at !== undefined) {
-      (drift.severity === "error" ? problems : warnings).push(problemAt(at.document, [...at.at, "path"], drift.text));
+  const seen = [...adviceOn(operatorsOf(declared), input.image).map((advice) => ({ severity: "warning", ...advice }))];
+  if (input.previous !== null) {
+    const accounts = accountDrift(input.image, input.previous);
+    problems.push(...accounts.problems);
+    warnings.push(...accounts.warnings, ...abandoned(declared, input.previous, input.system));
+    seen.push(...compareWithPrevious(operatorsOf(declared), input.previous).map((drift) => ({ ...drift, key: "path" })));
+  }
+  const byOperator = new Map(declared.map((entry) => [entry.operator, entry]));
+  for (const { operator, severity, key, text } of seen) {
+    const entry = byOperator.get(operator);
+    if (entry !== undefined) {
+      (severity === "error" ? problems : warnings).push(problemAt(entry.document, [...entry.at, key], text));
     }
   }
   if (system === null || problems.length > 0) {
@@ -123,6 +131,13 @@ function withoutData(declared: readonly Declared[], file: string): Problem[] {
       const text = `${operator.path} is ${operator.state}, and ${file} declares no "data:" to keep it on; add it there`;
       return problemAt(document, [...at, "state"], text);
     });
+}
+
+function abandoned(declared: readonly Declared[], previous: ControlFile, system: SourceDocument): Problem[] {
+  return abandonedStores(operatorsOf(declared), previous).map((old) => {
+    const text = `${old.path} was ${old.state} in the previous control file (${old.origin}), and no operator has its store "${old.id}" now; if it moved, say "renamed-from: ${old.id}"`;
+    return problemAt(system, [], text);
+  });
 }
 
 function operatorsOf(declared: readonly Declared[]): Operator[] {

@@ -1,26 +1,52 @@
 import type { Declared } from "./compile-operator.ts";
 import type { Operator } from "./control.ts";
+import { imageMounts, mountOver } from "./image-mounts.ts";
 import { components, type ImageTree } from "./image-tree.ts";
 import { isWritableInside } from "./operator-combinations.ts";
 import { parentOf } from "./operator-rules.ts";
 import { togetherFaults } from "./operators-together.ts";
 import { placeOf, problemAt } from "./problems.ts";
 import type { Problem } from "./schema/document.ts";
+import { seedFaults } from "./seed-content.ts";
 
-/** What is wrong between operators, and between an operator and the image. `declared` is sorted, parents first. */
-export function findConflicts(declared: readonly Declared[], image: ImageTree): Problem[] {
+/** Keys whose faults do not come from an operator that is missing. */
+const surelyWrong = ["path", "id", "renamed-from"];
+
+/**
+ * What is wrong between operators, and between an operator and the image. `declared` is sorted, parents first; where it is
+ * not `whole`, since others have mistakes of their own, nothing is said that one of those might put right.
+ */
+export function findConflicts(declared: readonly Declared[], image: ImageTree, whole: boolean): Problem[] {
   const byOperator = new Map(declared.map((entry) => [entry.operator, entry]));
   const problems = togetherFaults(declared.map(({ operator }) => operator)).flatMap(({ operator, other, key, text }) => {
     const entry = byOperator.get(operator);
     const otherEntry = other === null ? undefined : byOperator.get(other);
     const place = otherEntry === undefined ? "" : placeOf({ ...otherEntry, origin: otherEntry.operator.origin });
-    return entry === undefined ? [] : problemAt(entry.document, [...entry.at, key], text(place));
+    return entry === undefined || (!whole && !surelyWrong.includes(key))
+      ? []
+      : problemAt(entry.document, [...entry.at, key], text(place));
   });
+  const mounts = imageMounts(image);
   const byPath = new Map(declared.map(({ operator }) => [operator.path, operator]));
   for (const { operator, document, at } of declared) {
-    const wrong = mountPointFault(operator, parentOf(operator.path, byPath), image);
+    const report = (key: string, text: string): void => {
+      problems.push(problemAt(document, [...at, key], text));
+    };
+    const outer = parentOf(operator.path, byPath);
+    const wrong = mountPointFault(operator, image, !whole || (outer !== null && isWritableInside(outer)));
     if (wrong !== null) {
-      problems.push(problemAt(document, [...at, "path"], wrong));
+      report("path", wrong);
+    }
+    const over = mountOver(operator.path, mounts);
+    if (over !== null) {
+      const remedy = "take that out of the image, or this away";
+      report(
+        "path",
+        `${operator.path} is hidden by the mount of ${over.path} that the image makes itself, ${over.by}; ${remedy}`,
+      );
+    }
+    for (const text of wrong === null ? seedFaults(operator, image) : []) {
+      report("seed", text);
     }
   }
   return problems;
@@ -30,9 +56,9 @@ export function findConflicts(declared: readonly Declared[], image: ImageTree): 
  * A mount point must be in the image, since nothing can be made on a read-only root. Inside an operator that can be
  * written, and below /run, it is made on the device.
  */
-function mountPointFault(operator: Operator, outer: Operator | null, image: ImageTree): string | null {
+function mountPointFault(operator: Operator, image: ImageTree, isInWritable: boolean): string | null {
   const { path, kind, via, target } = operator;
-  const canBeMade = path.startsWith("/run/") || (outer !== null && isWritableInside(outer));
+  const canBeMade = path.startsWith("/run/") || isInWritable;
   for (const part of components(path)) {
     const found = image.look(part);
     const isOwn = part === path;

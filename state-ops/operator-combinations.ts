@@ -63,7 +63,7 @@ const meanings: readonly MeaningRule[] = [
   {
     key: "on-failure",
     isSaid: (o) => o.onFailure !== "required",
-    means: hasRoot,
+    means: (o) => hasRoot(o) || o.via === "readonly",
     what: "says whether memory may stand in for a store or a tmpfs",
   },
   { key: "cache", isSaid: (o) => o.cache, means: isPersistentStore, what: "is for persistent state in a store" },
@@ -174,18 +174,14 @@ function generateFault({ path, kind, seed, generate }: Rules): CombinationFault 
   return { key: "generate", text: `${path}: "generate: ${generate}" makes a file of nothing, and here is ${seen}; keep one` };
 }
 
-/** Below /run a directory is made on its tmpfs; only what has a limit is a mount. */
-function belowRunFault(operator: Rules): CombinationFault | null {
-  const { path, kind, via, size, inodes } = operator;
-  if (!path.startsWith("/run/")) return null;
-  if (kind !== "directory" || via !== "tmpfs") {
-    return { key: "via", text: `${path}: below /run a directory is made, and nothing else; leave "via: ${via}" away` };
-  }
-  if (size === null && (inodes !== null || hasOwnFlags(operator))) {
-    const key = inodes === null ? "flags" : "inodes";
-    return { key, text: `${path}: "${key}" needs a mount of its own below /run; say "size:" too` };
-  }
-  return null;
+/** Below /run, which is memory already, things are made anew at every boot. */
+function belowRunFault({ path, via }: Rules): CombinationFault | null {
+  return path.startsWith("/run/") && (via === "overlay" || via === "symlink")
+    ? {
+        key: "via",
+        text: `${path}: below /run there is no image to lay over and nobody to keep a link; leave "via: ${via}" away`,
+      }
+    : null;
 }
 
 function symlinkFault({ path, via, state, target }: Rules): CombinationFault | null {

@@ -4,6 +4,9 @@
  */
 import type { Operator } from "./control.ts";
 
+/** The greatest number of a user or group; the one above means "no change" to the kernel. */
+export const GREATEST_ID = 0xff_ff_ff_fe;
+
 /** Nothing may be mounted on these or below them. */
 const closedTrees = ["/usr", "/proc", "/sys", "/dev"];
 

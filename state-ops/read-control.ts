@@ -3,10 +3,10 @@ import { type ControlFile, MOST_SLOTS, type Operator, type SlotDefinition } from
 import { deviceFault } from "./device-reference.ts";
 import { Fields } from "./fields.ts";
 import { components } from "./image-tree.ts";
-import { slotNameFault } from "./operator-rules.ts";
+import { GREATEST_ID, slotNameFault } from "./operator-rules.ts";
 import { togetherFaults } from "./operators-together.ts";
 import { BadInput } from "./outcome.ts";
-import { greatestId, readOperator } from "./read-operator.ts";
+import { readOperator } from "./read-operator.ts";
 
 /** Longest wait that a control file may ask for, in seconds. */
 const day = 86_400;
@@ -117,7 +117,7 @@ function numbers(fields: Fields, key: string): Record<string, number> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return fields.fail(key, "an object");
   return Object.fromEntries(
     Object.entries(value).map(([name, number]): [string, number] => {
-      const whole = typeof number === "number" && Number.isInteger(number) && number >= 0 && number <= greatestId;
+      const whole = typeof number === "number" && Number.isInteger(number) && number >= 0 && number <= GREATEST_ID;
       return [name, whole ? number : fields.fail(key, "an object of names and whole numbers")];
     }),
   );

@@ -1,11 +1,8 @@
 import type { MountFlag, Operator } from "./control.ts";
 import { Fields } from "./fields.ts";
 import { combinationFaults } from "./operator-combinations.ts";
-import { contextFault, idFault, pathFault, targetFault } from "./operator-rules.ts";
+import { contextFault, GREATEST_ID, idFault, pathFault, targetFault } from "./operator-rules.ts";
 import { BadInput } from "./outcome.ts";
-
-/** The greatest number of a user or group; the one above means "no change" to the kernel. */
-export const greatestId = 0xff_ff_ff_fe;
 
 const operatorKeys = [
   "id",
@@ -45,8 +42,8 @@ export function readOperator(value: unknown, where: string): Operator {
     seed: fields.oneOf("seed", ["image", "none", "literal"]),
     literal: fields.nullable("literal", () => anyText(fields, "literal")),
     mode: fields.nullable("mode", () => fields.integer("mode", 0, 0o7777)),
-    owner: fields.nullable("owner", () => fields.integer("owner", 0, greatestId)),
-    group: fields.nullable("group", () => fields.integer("group", 0, greatestId)),
+    owner: fields.nullable("owner", () => fields.integer("owner", 0, GREATEST_ID)),
+    group: fields.nullable("group", () => fields.integer("group", 0, GREATEST_ID)),
     context: fields.nullable("context", () => fields.sound("context", fields.text("context"), contextFault)),
     flags: texts(fields, "flags").map((_, index, all) => flagAt(fields, all, index)),
     size: fields.nullable("size", () => fields.integer("size", 4096, Number.MAX_SAFE_INTEGER)),

@@ -3,37 +3,24 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type Compiled, compile } from "../../state-ops/compile.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
-import { escapePath, type ImageEntry } from "../../state-ops/image-tree.ts";
+import { escapePath } from "../../state-ops/image-tree.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 import { CompileError } from "../../state-ops/problems.ts";
 import { parseYaml, type SourceDocument } from "../../state-ops/schema/document.ts";
+import { sampleImage } from "../samples/image.ts";
 
-const files = new Map([
-  ["/etc/passwd", "root:x:0:0:root:/root:/bin/sh\napp:x:101:102::/:/x\n"],
-  ["/etc/group", "root:x:0:\napp:x:102:\n"],
-  ["/etc/machine-id", "uninitialized\n"],
-  ["/etc/fstab", ""],
-  ["/var/lib/dpkg/status", "x"],
-  ["/srv/file", "content"],
-]);
-const directories = new Set("/etc /etc/ssh /var /var/lib /var/lib/dpkg /var/lib/empty /srv /tmp /home".split(" "));
-const links = new Map([["/var/run", "/run"]]);
-
-const image = {
-  look(path: string): ImageEntry | null {
-    const target = links.get(path);
-    if (target !== undefined) {
-      return { kind: "symlink", target, empty: false };
-    }
-    const text = files.get(path);
-    if (text !== undefined) {
-      return { kind: "file", target: null, empty: text === "" };
-    }
-    const empty = ![...directories, ...files.keys()].some((other) => other.startsWith(`${path}/`));
-    return directories.has(path) ? { kind: "directory", target: null, empty } : null;
+const image = sampleImage(
+  {
+    "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\napp:x:101:102::/:/x\n",
+    "/etc/group": "root:x:0:\napp:x:102:\n",
+    "/etc/machine-id": "uninitialized\n",
+    "/etc/fstab": "",
+    "/var/lib/dpkg/status": "x",
+    "/srv/file": "content",
+    "/var/run": { target: "/run" },
   },
-  text: (path: string): string | null => files.get(path) ?? null,
-};
+  ["/etc/ssh", "/var/lib/empty", "/tmp", "/home"],
+);
 
 const systemText = `system: acme
 slots:

@@ -1,6 +1,16 @@
-import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from "node:fs";
+import {
+  closeSync,
+  constants,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  type Stats,
+} from "node:fs";
 import { join } from "node:path";
-import { components, type ImageEntry, type ImageTree } from "../../../state-ops/image-tree.ts";
+import { components, type ImageEntry, type ImageFile, type ImageTree } from "../../../state-ops/image-tree.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { reasonOf } from "../input.ts";
 
@@ -21,6 +31,14 @@ export function imageDirectory(root: string): ImageTree {
     text(path) {
       return readable(root, path, () => (stats(path)?.isFile() === true ? readFileSync(join(root, path), "utf8") : null));
     },
+    *files(path) {
+      const found = readable(root, path, () => stats(path));
+      if (found?.isDirectory() === true) {
+        yield* below(root, path, Buffer.from(join(root, path)));
+      } else if (found !== null) {
+        yield describeFile(root, path, Buffer.from(join(root, path)), found);
+      }
+    },
   };
 }
 
@@ -32,12 +50,47 @@ function readable<Result>(root: string, path: string, work: () => Result): Resul
   }
 }
 
+/** Names are bytes: one that is no UTF-8 is found as well. */
+function* below(root: string, path: string, directory: Buffer): Iterable<ImageFile> {
+  const names = readable(root, path, () => readdirSync(directory, { encoding: "buffer" }).sort(Buffer.compare));
+  for (const name of names) {
+    const file = Buffer.concat([directory, Buffer.from("/"), name]);
+    const shown = `${path}/${name.toString("utf8")}`;
+    const stats = readable(root, shown, () => lstatSync(file));
+    yield describeFile(root, shown, file, stats);
+    if (stats.isDirectory()) {
+      yield* below(root, shown, file);
+    }
+  }
+}
+
+function describeFile(root: string, path: string, file: Buffer, stats: Stats): ImageFile {
+  return {
+    path,
+    kind: kindOf(stats),
+    isDevice: stats.isBlockDevice() || stats.isCharacterDevice(),
+    isPrivileged: (stats.mode & 0o6000) !== 0,
+    head: () => (stats.isFile() ? readable(root, path, () => readHead(file)) : ""),
+  };
+}
+
+function readHead(file: Buffer): string {
+  const opened = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const bytes = Buffer.alloc(4096);
+    return bytes.toString("latin1", 0, readSync(opened, bytes, 0, bytes.length, 0));
+  } finally {
+    closeSync(opened);
+  }
+}
+
+function kindOf(stats: Stats): ImageEntry["kind"] {
+  if (stats.isSymbolicLink()) return "symlink";
+  return stats.isDirectory() ? "directory" : stats.isFile() ? "file" : "other";
+}
+
 function describe(file: string, stats: Stats): ImageEntry {
-  if (stats.isSymbolicLink()) {
-    return { kind: "symlink", target: readlinkSync(file), empty: false };
-  }
-  if (stats.isDirectory()) {
-    return { kind: "directory", target: null, empty: readdirSync(file).length === 0 };
-  }
-  return stats.isFile() ? { kind: "file", target: null, empty: stats.size === 0 } : { kind: "other", target: null, empty: false };
+  const kind = kindOf(stats);
+  const empty = kind === "directory" ? readdirSync(file).length === 0 : kind === "file" && stats.size === 0;
+  return { kind, target: kind === "symlink" ? readlinkSync(file) : null, empty };
 }

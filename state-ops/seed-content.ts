@@ -1,0 +1,57 @@
+/** What must not be in a store that begins with the image's content. */
+import type { Operator } from "./control.ts";
+import type { ImageFile, ImageTree } from "./image-tree.ts";
+
+/** Everything that is wrong with what a new store of `operator` would begin with; nothing where it begins empty. */
+export function seedFaults(operator: Operator, image: ImageTree): string[] {
+  const { path, state, seed, via, literal } = operator;
+  if (literal !== null) {
+    return state === "identity" && isPrivateKey(literal) ? [keyFault(path, path)] : [];
+  }
+  // An overlay copies nothing; the image's own files show through.
+  if (seed !== "image" || (via !== "bind" && via !== "tmpfs")) return [];
+  const privileged: string[] = [];
+  const devices: string[] = [];
+  const keys: string[] = [];
+  const ids: string[] = [];
+  for (const file of image.files(path)) {
+    if (file.isPrivileged && file.kind === "file") privileged.push(file.path);
+    if (file.isDevice) devices.push(file.path);
+    if (state === "identity" && isKeyFile(file)) keys.push(file.path);
+    if (state === "identity" && isFilledMachineId(file)) ids.push(file.path);
+  }
+  const fault = (found: string[], text: (shown: string) => string): string[] => (found.length > 0 ? [text(some(found))] : []);
+  const into = `"seed: image" would copy it into ${state} state at ${path}`;
+  return [
+    ...fault(privileged, (shown) => `${shown} is setuid or setgid in the image, and ${into}; take it out of the image`),
+    ...fault(devices, (shown) => `${shown} is a device node in the image, and ${into}; take it out of the image`),
+    ...fault(keys, (shown) => keyFault(shown, path)),
+    ...fault(
+      ids,
+      (shown) => `${shown} is a machine id, which all devices with this image would share at ${path}; ship it as an empty file`,
+    ),
+  ];
+}
+
+function keyFault(shown: string, path: string): string {
+  return `${shown} is a private key, which all devices with this image would share at ${path}; have it made on the device`;
+}
+
+function some(paths: string[]): string {
+  const more = paths.length - 1;
+  return `${paths[0]}${more > 0 ? ` (and ${more} more)` : ""}`;
+}
+
+function isKeyFile(file: ImageFile): boolean {
+  if (file.kind !== "file") return false;
+  const head = file.head();
+  return (/\/ssh_host_[^/]*_key$/.test(file.path) && head.trim() !== "") || isPrivateKey(head);
+}
+
+function isPrivateKey(text: string): boolean {
+  return /^\s*-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----/.test(text);
+}
+
+function isFilledMachineId(file: ImageFile): boolean {
+  return file.kind === "file" && file.path.endsWith("/machine-id") && /^[0-9a-fA-F-]{32,36}\s*$/.test(file.head());
+}
