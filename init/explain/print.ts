@@ -2,6 +2,7 @@ import type { BootRecord } from "../../boot/record/record.ts";
 import { byPriority, slotOf } from "../../boot/selection/slots.ts";
 import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
 import { generationName } from "../../state-ops/layout.ts";
+import type { StateStep } from "../../state-ops/state-plan.ts";
 import { holdScreen } from "../sequence/hold.ts";
 import { effectLine } from "./effect-line.ts";
 import type { BootPlan, Effect, HandoverPlan, HoldPlan, RecordPlan, SlotPlan, StatePlan } from "./plan-shape.ts";
@@ -104,8 +105,7 @@ function stateLines(state: StatePlan): string[] {
   const generation = state.generation === null ? state.why : `${generationSentence(state.generation)}: ${state.why}`;
   const reason = state.generation?.reason ?? null;
   const steps = state.steps.map((step) => {
-    const kept = step.do === "tmpfs" ? "memory" : step.do === "overlay" ? step.upper : step.store;
-    return [`/${step.path}`, step.do, kept];
+    return [`/${step.path}`, step.do, contentOf(step)];
   });
   const widths = [0, 1].map((column) => Math.max(0, ...steps.map((row) => (row[column] ?? "").length)));
   const table = steps.map((row) =>
@@ -120,6 +120,24 @@ function stateLines(state: StatePlan): string[] {
     ...(reason === null ? [] : [reason]),
     ...table,
   ];
+}
+
+/** Where what is seen at a step's path is. */
+function contentOf(step: StateStep): string {
+  switch (step.do) {
+    case "bind":
+      return step.formerStore === null ? step.store : `${step.store}, or ${step.formerStore} where it is`;
+    case "overlay":
+      return step.upper;
+    case "symlink":
+      return `to ${step.target}`;
+    case "readonly":
+      return "the image's own";
+    case "mask":
+      return "nothing";
+    default:
+      return "memory";
+  }
 }
 
 function generationSentence(plan: GenerationPlan): string {

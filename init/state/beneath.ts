@@ -63,24 +63,13 @@ export function splitPath(path: string): [parent: string, name: string] {
   return [path.slice(0, Math.max(0, slash)), path.slice(slash + 1)];
 }
 
-/** Makes the directories of a relative path that are missing, with `mode`, and makes the names durable. */
-export function makeDirectories(kernel: Kernel, at: Descriptor, path: string, mode = 0o700): void {
-  const [parent, name] = splitPath(path);
-  if (parent !== "") makeDirectories(kernel, at, parent, mode);
-  withDirectory(kernel, at, parent, (directory) => {
-    if (exists(kernel, directory, name)) return;
-    kernel.makeDirectory(name, mode, directory);
-    kernel.sync(directory);
-  });
-}
-
 /** Text of a regular file of at most `limit` bytes; null where it is missing, another kind of file, longer, or unreadable. */
 export function readText(kernel: Kernel, directory: Descriptor, name: string, limit: number): string | null {
   try {
     const open = () => openBeneath(kernel, directory, name, O.RDONLY | O.NONBLOCK);
     return withDescriptor(kernel, open, (fd) => {
       const { kind, size } = kernel.status(fd);
-      return kind === "file" && size <= limit ? new TextDecoder().decode(kernel.read(fd, limit, 0n)) : null;
+      return kind === "file" && size <= limit ? new TextDecoder().decode(kernel.read(fd, Number(size), 0n)) : null;
     });
   } catch (error) {
     if (error instanceof KernelError) return null;
@@ -90,11 +79,23 @@ export function readText(kernel: Kernel, directory: Descriptor, name: string, li
 
 /** Makes a file that must not exist, and returns when its content is on disk. Its name is not yet. */
 export function writeNewFile(kernel: Kernel, directory: Descriptor, name: string, text: string, mode: number): void {
+  makeFile(kernel, directory, name, text, mode, (fd) => kernel.sync(fd));
+}
+
+/** Makes a file that must not exist. Nothing of it is on disk yet unless `then` sees to it. */
+export function makeFile(
+  kernel: Kernel,
+  directory: Descriptor,
+  name: string,
+  text: string,
+  mode: number,
+  then: (fd: Descriptor) => void = () => {},
+): void {
   const open = () => openBeneath(kernel, directory, name, O.WRONLY | O.CREAT | O.EXCL, mode);
   withDescriptor(kernel, open, (fd) => {
     kernel.changeMode(fd, mode);
-    kernel.write(fd, new TextEncoder().encode(text), null);
-    kernel.sync(fd);
+    if (text !== "") kernel.write(fd, new TextEncoder().encode(text), null);
+    then(fd);
   });
 }
 

@@ -27,9 +27,14 @@ export class ImagePlaces {
 
   /** Null where the image has nothing there. Throws what opening it threw: a link in the path, another kind of file. */
   of(step: StateStep): Place | null {
-    const failure = this.#failures.get(step);
-    if (failure !== undefined) throw failure;
+    const failure = this.failureOf(step);
+    if (failure !== null) throw failure;
     return this.#places.get(step) ?? null;
+  }
+
+  /** What {@link of} throws; null where it does not. */
+  failureOf(step: StateStep): KernelError | null {
+    return this.#failures.get(step) ?? null;
   }
 
   close(): void {
@@ -38,6 +43,8 @@ export class ImagePlaces {
   }
 
   #open(newRoot: Descriptor, step: StateStep): void {
+    // A link has no content, and nothing below /run is the image's.
+    if (step.do === "symlink" || step.onRun) return;
     const [parent, name] = step.kind === "directory" ? [step.path, "."] : splitPath(step.path);
     try {
       const at = openThroughMounts(this.kernel, newRoot, parent === "" ? "." : parent, O.RDONLY | O.DIRECTORY);

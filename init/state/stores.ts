@@ -1,144 +1,196 @@
-import type { Operator } from "../../state-ops/control.ts";
 import { seedTemporary } from "../../state-ops/layout.ts";
 import { O } from "../kernel/constants.ts";
-import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
-import {
-  exists,
-  makeDirectories,
-  type OnProgress,
-  openBeneath,
-  splitPath,
-  withDescriptor,
-  withDirectory,
-  writeNewFile,
-} from "./beneath.ts";
-import { copyMetadata, type Place } from "./clone-metadata.ts";
-import { type CloneResult, cloneTree } from "./clone-tree.ts";
-import { newMachineId, validMachineId } from "./machine-id.ts";
+import { type Descriptor, type FileStatus, type Kernel, KernelError } from "../kernel/kernel.ts";
+import { exists, type OnProgress, openBeneath, splitPath, withDescriptor, writeNewFile } from "./beneath.ts";
+import type { Place } from "./clone-metadata.ts";
+import { keepsContent, newContent } from "./generated.ts";
+import { fileMode, makeStore, type StoreOrder } from "./make-store.ts";
+import { OpenDirectories } from "./open-directories.ts";
 import { removeTree } from "./remove-tree.ts";
+import { applyRoot } from "./root-properties.ts";
 
-/** A store as a mount step declares it. */
-export interface StoreOrder {
-  /** Relative to the data filesystem's root: "shared/etc-machine-id". */
-  path: string;
-  kind: "directory" | "file";
-  /** `image`: starts with what the image has at the place; `none`: starts empty. */
-  seed: Operator["seed"];
-  generate: Operator["generate"];
-  /** Applied at every boot; null: what the image's directory has when the store is made, else 0755 (files 0644) and root. */
-  mode: number | null;
-  owner: number | null;
-  group: number | null;
-  /** The same place in the image; null where the image has nothing there. */
-  image: Place | null;
+/** Bytes of new stores that may wait in memory: one sync of all at the end could outlast the watchdog. */
+const mostUnsynced = 32 * 1024 * 1024;
+
+interface Built {
+  order: StoreOrder;
+  directory: Descriptor;
+  aside: string;
+  name: string;
 }
 
 /**
- * Opens a store (O_PATH), made before where it does not exist yet: what is there under its name is always finished.
- * Returns warnings too. Throws KernelError (ELOOP or ENOTDIR: a link or another kind of file is in its place).
+ * The stores on one filesystem. What is there under a store's name is always finished: new ones are built aside, made
+ * durable all at once, and renamed. The caller closes.
  */
-export function openStore(
-  kernel: Kernel,
-  data: Descriptor,
-  order: StoreOrder,
-  onProgress: OnProgress,
-): { store: Descriptor; warnings: string[] } {
-  const [parent, name] = splitPath(order.path);
-  makeDirectories(kernel, data, parent);
-  return withDirectory(kernel, data, parent, (directory) => {
-    const place = { at: directory, name };
-    const warnings = exists(kernel, directory, name) ? [] : makeStore(kernel, data, directory, order, onProgress);
-    if (order.generate === "machine-id") keepMachineId(kernel, place, order);
-    const store = openBeneath(kernel, directory, name, order.kind === "directory" ? O.PATH | O.DIRECTORY : O.PATH);
+export class Stores {
+  readonly directories: OpenDirectories;
+  readonly #failures = new Map<StoreOrder, unknown>();
+  readonly #warnings = new Map<StoreOrder, string[]>();
+  #unsynced = 0;
+
+  constructor(
+    readonly kernel: Kernel,
+    readonly root: Descriptor,
+    readonly onProgress: OnProgress,
+    /** False on a filesystem that no reboot survives. */
+    readonly durable: boolean,
+  ) {
+    this.directories = new OpenDirectories(kernel, root);
+  }
+
+  /** Makes those of `orders` that do not exist. Never throws: what failed is thrown by {@link open}. */
+  make(orders: readonly StoreOrder[]): void {
+    const built = orders.flatMap((order) => {
+      try {
+        return this.#build(order) ?? [];
+      } catch (error) {
+        this.#failures.set(order, error);
+        return [];
+      }
+    });
+    if (built.length > 0) this.#publish(built);
+  }
+
+  /**
+   * Opens a store (O_PATH), its root as the operator says. Throws what making it threw; KernelError (ELOOP or ENOTDIR: a
+   * link or another kind of file is in its place).
+   */
+  open(order: StoreOrder): { store: Descriptor; warnings: string[] } {
+    if (this.#failures.has(order)) throw this.#failures.get(order);
+    const place = this.#placeOf(order);
+    let { store, status } = this.#openAt(place, order);
     try {
-      applyRoot(kernel, place, store, order);
+      if (order.generate !== null && this.#renew(place, order, order.generate)) {
+        this.kernel.close(store);
+        ({ store, status } = this.#openAt(place, order));
+      }
+      const warnings = applyRoot(this.kernel, place, status, order).map((text) => `${order.path} ${text}`);
+      return { store, warnings: [...(this.#warnings.get(order) ?? []), ...warnings] };
+    } catch (error) {
+      this.kernel.close(store);
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.directories.close();
+  }
+
+  /** Builds the store aside; null where it exists. */
+  #build(order: StoreOrder): Built | null {
+    const { kernel, onProgress } = this;
+    const [parent, name] = splitPath(order.path);
+    const directory = this.directories.at(parent);
+    if (exists(kernel, directory, name) || this.#hasFormer(order)) return null;
+    const aside = seedTemporary(name);
+    try {
+      removeTree(kernel, directory, aside, onProgress);
+      const { bytes, lostAttributes } = makeStore(kernel, { at: directory, name: aside }, order, onProgress);
+      this.#wrote(bytes);
+      if (lostAttributes.length > 0) {
+        const lost = `${order.path} was seeded without the attributes ${lostAttributes.join(", ")}, which its filesystem does not know`;
+        this.#warnings.set(order, [lost]);
+      }
+    } catch (error) {
+      this.#discard(directory, aside);
+      throw error;
+    }
+    return { order, directory, aside, name };
+  }
+
+  #hasFormer({ formerPath }: StoreOrder): boolean {
+    if (formerPath === null) return false;
+    const [parent, name] = splitPath(formerPath);
+    return exists(this.kernel, this.directories.at(parent), name);
+  }
+
+  #wrote(bytes: number): void {
+    this.#unsynced += bytes;
+    if (!this.durable || this.#unsynced < mostUnsynced) return;
+    this.kernel.syncFilesystem(this.root);
+    this.#unsynced = 0;
+  }
+
+  /** Others need the space of what failed. What resists is left for the next boot. */
+  #discard(directory: Descriptor, aside: string): void {
+    try {
+      removeTree(this.kernel, directory, aside, this.onProgress);
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+    }
+  }
+
+  /** Two syncs of the filesystem, however many stores: their content before they get their names, then the names. */
+  #publish(built: readonly Built[]): void {
+    const all = (work: () => void): void => {
+      try {
+        work();
+      } catch (error) {
+        for (const { order } of built) this.#failures.set(order, error);
+      }
+    };
+    const sync = (): void => {
+      if (this.durable) this.kernel.syncFilesystem(this.root);
+    };
+    all(() => {
+      sync();
+      for (const { order, directory, aside, name } of built) {
+        try {
+          this.kernel.rename(aside, name, { at: directory, exclusive: true });
+        } catch (error) {
+          this.#failures.set(order, error);
+        }
+      }
+      sync();
+    });
+  }
+
+  #placeOf({ path, formerPath }: StoreOrder): Place & { name: string } {
+    const [parent, name] = splitPath(path);
+    const place = { at: this.directories.at(parent), name };
+    if (formerPath === null || exists(this.kernel, place.at, name)) return place;
+    const [formerParent, formerName] = splitPath(formerPath);
+    return { at: this.directories.at(formerParent), name: formerName };
+  }
+
+  #openAt(place: Place, order: StoreOrder): { store: Descriptor; status: FileStatus } {
+    const { kernel } = this;
+    const store = openBeneath(kernel, place.at, place.name, order.kind === "directory" ? O.PATH | O.DIRECTORY : O.PATH);
+    try {
+      const status = kernel.status(store);
+      requireOwn(status, order);
+      return { store, status };
     } catch (error) {
       kernel.close(store);
       throw error;
     }
-    return { store, warnings };
-  });
-}
-
-/** Builds the store aside, makes it durable, and renames it to its name. */
-function makeStore(kernel: Kernel, data: Descriptor, directory: Descriptor, order: StoreOrder, onProgress: OnProgress): string[] {
-  const name = splitPath(order.path)[1];
-  const aside = seedTemporary(name);
-  removeTree(kernel, directory, aside, onProgress);
-  const result = fill(kernel, { at: directory, name: aside }, order, onProgress);
-  kernel.syncFilesystem(data);
-  kernel.rename(aside, name, { at: directory, exclusive: true });
-  kernel.sync(directory);
-  const lost = result?.lostAttributes ?? [];
-  return lost.length > 0
-    ? [`${order.path} was seeded without the attributes ${lost.join(", ")}, which its filesystem does not know`]
-    : [];
-}
-
-function fill(kernel: Kernel, to: Place, order: StoreOrder, onProgress: OnProgress): CloneResult | null {
-  const { image, kind } = order;
-  const status = image === null ? null : kernel.statusAt(image.name, image.at);
-  if (image !== null && order.seed === "image" && status?.kind === kind) {
-    return cloneTree(kernel, image, to, { onProgress, dropOptionalAttributes: true });
   }
-  if (kind === "file") {
-    const text = order.generate === "machine-id" ? newMachineId() : "";
-    writeNewFile(kernel, to.at, String(to.name), text, order.mode ?? (order.generate === null ? 0o644 : 0o444));
-    return null;
+
+  /** Replaces what was to be made on the device and is not what it should be. True where it did. */
+  #renew(place: Place & { name: string }, order: StoreOrder, what: NonNullable<StoreOrder["generate"]>): boolean {
+    const { kernel } = this;
+    const open = () => openBeneath(kernel, place.at, place.name, O.RDONLY | O.NONBLOCK);
+    const text = withDescriptor(kernel, open, (fd) => new TextDecoder().decode(kernel.read(fd, 64, 0n)));
+    if (keepsContent(what, text)) return false;
+    const aside = seedTemporary(place.name);
+    removeTree(kernel, place.at, aside, () => {});
+    writeNewFile(kernel, place.at, aside, newContent(what), fileMode(order));
+    kernel.rename(aside, place.name, { at: place.at });
+    kernel.sync(place.at);
+    return true;
   }
-  kernel.makeDirectory(to.name, 0o755, to.at);
-  withDirectory(kernel, to.at, String(to.name), (made) => {
-    const mode = status?.kind === "directory" ? status.mode : 0o755;
-    const setMode = () => kernel.changeMode(made, mode);
-    if (image !== null && status?.kind === "directory") {
-      copyMetadata(kernel, image, status, { at: made, name: "." }, setMode, true);
-    } else {
-      setMode();
-    }
-  });
-  return null;
 }
 
-/** A machine id that is there and valid is for ever; anything else in a regular file's place is replaced. */
-function keepMachineId(kernel: Kernel, place: Place, order: StoreOrder): void {
-  const open = () => openBeneath(kernel, place.at, place.name, O.RDONLY | O.NONBLOCK);
-  const text = withDescriptor(kernel, open, (fd) => {
-    requireKind(kernel, fd, order);
-    return new TextDecoder().decode(kernel.read(fd, 64, 0n));
-  });
-  if (validMachineId(text)) return;
-  const aside = seedTemporary(String(place.name));
-  removeTree(kernel, place.at, aside, () => {});
-  writeNewFile(kernel, place.at, aside, newMachineId(), order.mode ?? 0o444);
-  kernel.rename(aside, place.name, { at: place.at });
-  kernel.sync(place.at);
-}
-
-function requireKind(kernel: Kernel, fd: Descriptor, order: StoreOrder): void {
-  const seen = kernel.status(fd).kind;
-  if (seen !== order.kind) {
-    throw new KernelError(
-      `open as ${order.kind}`,
-      `${order.path}, which is a ${seen}`,
-      order.kind === "directory" ? "ENOTDIR" : "EINVAL",
+/** A file with a second name is somebody else's too: what is written here would change it there. */
+function requireOwn({ kind, links }: FileStatus, order: StoreOrder): void {
+  if (kind !== order.kind) {
+    const code = order.kind === "directory" ? "ENOTDIR" : "EINVAL";
+    throw new KernelError(`open as ${order.kind}`, `${order.path}, which is a ${kind}`, code);
+  }
+  if (kind === "file" && links !== 1) {
+    throw new Error(
+      `${order.path} has ${links} names on the data filesystem; remove the others, or copy it to a file of its own`,
     );
   }
-}
-
-/** Owner and mode of the store's root, where the operator says so and they differ. */
-function applyRoot(kernel: Kernel, place: Place, store: Descriptor, order: StoreOrder): void {
-  requireKind(kernel, store, order);
-  const status = kernel.status(store);
-  const owner = order.owner ?? status.owner;
-  const group = order.group ?? status.group;
-  const mode = order.mode ?? status.mode;
-  const owned = owner === status.owner && group === status.group;
-  if (!owned) kernel.changeOwner(place.name, owner, group, place.at);
-  if (owned && mode === status.mode) return;
-  const flags = order.kind === "directory" ? O.RDONLY | O.DIRECTORY : O.RDONLY | O.NONBLOCK;
-  withDescriptor(
-    kernel,
-    () => openBeneath(kernel, place.at, place.name, flags),
-    (fd) => kernel.changeMode(fd, mode),
-  );
 }

@@ -15,12 +15,12 @@ function linesOf(step: StateStep): string[] {
   const flags = step.flags.join(",");
   switch (step.do) {
     case "tmpfs": {
-      if (step.makeTarget) return [`mkdir -p ${quoted(`/${step.path}`)}`];
+      if (step.onRun) return [`mkdir -p ${quoted(`/${step.path}`)}`];
       if (step.kind === "file") throw new Error(`/${step.path}: a file in memory is nothing that this script does`);
       const size = step.size === null ? "" : `,size=${step.size}`;
       const mode = (step.mode ?? 0o755).toString(8);
       const mount = (place: string) => `mount -t tmpfs -o ${flags},mode=${mode}${size} tmpfs ${place}`;
-      if (!step.seedFromImage) return [mount(target)];
+      if (step.seed !== "image") return [mount(target)];
       return [mount("/seed"), `cp -a ${target}/. /seed/`, `mount -o move /seed ${target}`];
     }
     case "bind":
@@ -32,6 +32,8 @@ function linesOf(step: StateStep): string[] {
       const layers = `lowerdir=${target},upperdir=${quoted(`/data/${step.upper}`)},workdir=${quoted(`/data/${step.work}`)}`;
       return [`mount -t overlay -o ${flags},${layers},${overlayOptions} overlay ${target}`];
     }
+    default:
+      throw new Error(`/${step.path}: "${step.do}" is nothing that this script does`);
   }
 }
 

@@ -328,7 +328,7 @@ test("a link in the place of an overlay's layers or of a file mounts nothing", (
   assert.is(readFileSync(`${secret}/key`, "utf8"), "secret", "the link was removed, not what it leads to");
   const file = makeFilesystem("ext4");
   const link = (data: string) => symlinkSync(`${secret}/key`, `${data}/shared/etc-machine-id`);
-  assert.throws(() => boot({ disk: file, operators: [machineId], prepare: link }, () => {}), /ELOOP/);
+  assert.throws(() => boot({ disk: file, operators: [machineId], prepare: link }, () => {}), /which is a symlink/);
   const fifo = (data: string) => {
     rmSync(`${data}/shared/etc-machine-id`, { force: true });
     program("mkfifo", `${data}/shared/etc-machine-id`);
