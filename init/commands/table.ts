@@ -56,6 +56,18 @@ export const table: Entry[] = [
     load: () => import("./state/list.ts"),
   },
   {
+    name: "state reset",
+    summary: "begin state anew at the next boot: a path's, or all (--factory)",
+    group: "running system",
+    load: () => import("./state/reset.ts"),
+  },
+  {
+    name: "state gc",
+    summary: "delete the generations that nobody needs",
+    group: "running system",
+    load: () => import("./state/gc.ts"),
+  },
+  {
     name: "boot",
     summary: "with --explain: print what PID 1 would do on this machine, and why",
     group: "boot",

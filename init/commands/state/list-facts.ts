@@ -5,14 +5,14 @@ import { GENERATION, generationName, LAYOUT } from "../../../state-ops/layout.ts
 import { pathText } from "../../../state-ops/merge/path-text.ts";
 import { byPath, isAtOrBelow, storePaths } from "../../../state-ops/operator-tree.ts";
 import { Refusal } from "../../../state-ops/outcome.ts";
-import { type Descriptor, type Kernel, KernelError } from "../../kernel/kernel.ts";
+import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import { withDirectory } from "../../state/beneath.ts";
 import { withDataFilesystem } from "../data-access.ts";
 import { type Machine, openRecord, type Places, readMachine } from "../machine.ts";
 import { collection, madeUnixMs } from "./collection-facts.ts";
 import { readImageControl } from "./declared.ts";
 import { ownGeneration } from "./explain.ts";
-import { type Measure, measure } from "./walk.ts";
+import { type Measure, measureIfThere } from "./walk.ts";
 
 export interface ListedOperator extends Pick<Operator, "path" | "id" | "kind" | "state" | "via" | "origin"> {
   /** How many operators lie around it. */
@@ -92,7 +92,7 @@ function listOperators(
     const { path, id, kind, state, via, origin } = operator;
     const stores = storePaths(operator, generation).map((name) => ({
       name,
-      size: data === null ? null : sizeOf(kernel, data, name),
+      size: data === null ? null : measureIfThere(kernel, data, name),
     }));
     const store = stores.find(({ size }) => size !== null) ?? stores[0] ?? null;
     return {
@@ -103,16 +103,6 @@ function listOperators(
       degraded: machine.report.degraded.find((entry) => entry.path === path)?.reason ?? null,
     };
   });
-}
-
-/** Null where it is not there, or cannot be read. */
-function sizeOf(kernel: Kernel, data: Descriptor, path: string): Measure | null {
-  try {
-    return measure(kernel, data, path);
-  } catch (error) {
-    if (error instanceof KernelError) return null;
-    throw error;
-  }
 }
 
 /** Where the last commit was; a record that cannot be read makes every generation one to keep. */
@@ -151,7 +141,7 @@ function listGenerations(
       ...{ number: name, slot: meta?.slot ?? null, imageId: meta?.imageId ?? null, attempt: meta?.attempt ?? null },
       parent: meta?.parent == null ? null : generationName(meta.parent),
       madeUnixMs: madeUnixMs(kernel, data, name),
-      size: sizeOf(kernel, data, `${LAYOUT.generations}/${name}`),
+      size: measureIfThere(kernel, data, `${LAYOUT.generations}/${name}`),
       running: name === machine.report.generation,
       pinned: found?.pinned?.reason ?? null,
       ...{ fate, why },
@@ -164,5 +154,5 @@ function listUndeclared(kernel: Kernel, data: Descriptor, operators: readonly Op
   return withDirectory(kernel, data, LAYOUT.shared, (shared) => kernel.readDirectory(shared))
     .map(({ name }) => ({ text: pathText(name), path: `${LAYOUT.shared}/${new TextDecoder().decode(name)}` }))
     .filter(({ path, text }) => !declared.has(path) && !text.startsWith("."))
-    .map(({ path, text }) => ({ store: `${LAYOUT.shared}/${text}`, size: sizeOf(kernel, data, path) }));
+    .map(({ path, text }) => ({ store: `${LAYOUT.shared}/${text}`, size: measureIfThere(kernel, data, path) }));
 }

@@ -118,3 +118,13 @@ export function measure(kernel: Kernel, at: Descriptor, path: string, most: numb
   );
   return found;
 }
+
+/** As {@link measure}; null where it is not there, or cannot be read. */
+export function measureIfThere(kernel: Kernel, at: Descriptor, path: string): Measure | null {
+  try {
+    return measure(kernel, at, path);
+  } catch (error) {
+    if (error instanceof KernelError) return null;
+    throw error;
+  }
+}
