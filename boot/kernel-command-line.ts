@@ -15,6 +15,8 @@ export interface CommandLine {
   shell: boolean;
   /** Which slot is asked for. `slipway.slot=` wins over `rauc.slot=`. */
   slot: { name: string; from: "slipway.slot" | "rauc.slot" } | null;
+  /** `slipway.data=adopt`: another data filesystem than the boot record knows is used, and known from then on. */
+  adoptData: boolean;
   /** What the kernel would have passed to the next init: run levels, and every word after `--`. */
   initArguments: string[];
   /** Everything that was ignored or read in a way somebody may not expect, one sentence each. */
@@ -74,7 +76,7 @@ const runLevels = new Set(["single", "emergency", "rescue", "s", "S", "1", "2", 
 const rootWords = new Set(["root", "rootflags", "rootfstype", "rootwait", "rootdelay", "roothash"]);
 
 /** Words that PID 1 obeys and that are said once. */
-const single = new Set(["init", "rd.break", "rd.shell", "slipway.slot", "rauc.slot"]);
+const single = new Set(["init", "rd.break", "rd.shell", "slipway.slot", "slipway.data", "rauc.slot"]);
 
 /** Reads `text`, what /proc/cmdline holds. Never fails: what cannot be obeyed is in `warnings`. */
 export function parseCommandLine(text: string): CommandLine {
@@ -87,6 +89,7 @@ export function parseCommandLine(text: string): CommandLine {
     breakAt: null,
     shell: false,
     slot: null,
+    adoptData: false,
     initArguments: [],
     warnings: [],
   };
@@ -133,6 +136,9 @@ function readSingleWord(line: CommandLine, word: Word): void {
   } else if (name === "init") {
     if (value.startsWith("/")) line.init = value;
     else ignore("init= takes an absolute path in the new root");
+  } else if (name === "slipway.data") {
+    if (value === "adopt") line.adoptData = true;
+    else ignore("write slipway.data=adopt");
   } else if (name === "slipway.slot") {
     if (line.slot && line.slot.name !== value) line.warnings.push(`${print(word)} overrules rauc.slot=${line.slot.name}`);
     line.slot = { name: value, from: "slipway.slot" };
@@ -144,7 +150,7 @@ function readSingleWord(line: CommandLine, word: Word): void {
 
 /**
  * The words that are left where the control file says `command-line: locked`: whoever can edit the command line chooses no
- * program and no shell. Each word that is refused is in `warnings`.
+ * program, no shell and no state. Each word that is refused is in `warnings`.
  */
 export function applyLock(line: CommandLine, locked: boolean): CommandLine {
   if (!locked) return line;
@@ -152,8 +158,10 @@ export function applyLock(line: CommandLine, locked: boolean): CommandLine {
     ...(line.init === null ? [] : [`init=${line.init}`]),
     ...(line.breakAt === null ? [] : [`rd.break=${line.breakAt}`]),
     ...(line.shell ? ["rd.shell"] : []),
+    ...(line.adoptData ? ["slipway.data=adopt"] : []),
     ...line.initArguments,
   ];
   const warnings = refused.map((word) => `${JSON.stringify(word)} is refused: the control file says command-line: locked`);
-  return { ...line, init: null, breakAt: null, shell: false, initArguments: [], warnings: [...line.warnings, ...warnings] };
+  const nothing = { init: null, breakAt: null, shell: false, adoptData: false, initArguments: [] };
+  return { ...line, ...nothing, warnings: [...line.warnings, ...warnings] };
 }

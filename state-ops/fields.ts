@@ -4,19 +4,23 @@ import { BadInput } from "./outcome.ts";
 export class Fields {
   readonly #values: ReadonlyMap<string, unknown>;
 
-  /** `where` names the object in messages: "operators[3]". Every one of `keys` must be there, and no other. */
+  /**
+   * `where` names the object in messages: "operators[3]". Every one of `keys` must be there; `optional` ones may, and no other.
+   */
   constructor(
     value: unknown,
     readonly where: string,
     keys: readonly string[],
+    optional: readonly string[] = [],
   ) {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
       throw new BadInput(`${where} must be an object, is ${shown(value)}`);
     }
     this.#values = new Map(Object.entries(value));
     for (const key of this.#values.keys()) {
-      if (!keys.includes(key)) {
-        throw new BadInput(`${this.#at(key)} is not known to this version of slipway; known are: ${keys.join(", ")}`);
+      if (!keys.includes(key) && !optional.includes(key)) {
+        const known = [...keys, ...optional].join(", ");
+        throw new BadInput(`${this.#at(key)} is not known to this version of slipway; known are: ${known}`);
       }
     }
     for (const key of keys) {
@@ -24,6 +28,10 @@ export class Fields {
         throw new BadInput(`${this.#at(key)} is missing`);
       }
     }
+  }
+
+  has(key: string): boolean {
+    return this.#values.has(key);
   }
 
   value(key: string): unknown {

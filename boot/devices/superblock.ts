@@ -58,6 +58,15 @@ function readExt(bytes: Uint8Array, view: DataView): Superblock | null {
   };
 }
 
+/**
+ * Whether an ext4 superblock says that errors were found on the filesystem (s_state, EXT4_ERROR_FS), which only its checker takes
+ * back. `bytes` as {@link readSuperblock} wants them, of an ext4.
+ */
+export function extErrors(bytes: Uint8Array): boolean {
+  const state = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint16(1024 + 0x3a, true);
+  return (state & 0x02) !== 0;
+}
+
 /** Linux, fs/xfs/libxfs/xfs_format.h, struct xfs_dsb: big-endian. */
 function readXfs(bytes: Uint8Array, view: DataView): Superblock | null {
   if (bytes.length < 512 || asciiAt(bytes, 0, 4) !== "XFSB") return null;

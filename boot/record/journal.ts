@@ -1,7 +1,7 @@
 import { canonicalJson } from "../../state-ops/canonical-json.ts";
 import { Fields } from "../../state-ops/fields.ts";
 import { decodeFrame, encodeFrame } from "./frame.ts";
-import { cutReason } from "./reason.ts";
+import { cutReason, REASON_LENGTH } from "./reason.ts";
 import type { ImageId, SlotName, Stage } from "./record.ts";
 import { countOf, flagOf, imageIdOf, nameOf, reasonOf, stageOf } from "./shape.ts";
 import { RECORD_LAYOUT } from "./store.ts";
@@ -22,9 +22,16 @@ export interface JournalEntry {
   reason: string | null;
   /** Wall clock at its start, milliseconds since the epoch. */
   startedUnixMs: number;
+  /**
+   * What became of its state, where that was not as in an ordinary boot: degraded, repaired, lost, merged. Cut at 160 characters
+   * each, five at most. Left out where there is nothing to tell, as versions did that knew no notes: those read either.
+   */
+  notes?: string[];
 }
 
 const OUTCOMES: readonly Outcome[] = ["running", "good", "clean", "unclean", "failed"];
+/** Five notes and a reason of the longest kind still fit into a frame. */
+const MOST_NOTES = 5;
 const PAIRS = RECORD_LAYOUT.journalSize / RECORD_LAYOUT.journalEntrySize / 2;
 
 interface Found {
@@ -35,7 +42,7 @@ interface Found {
 /** The entry that `value` is; `where` names it in messages. Throws BadInput naming the key that is missing, unknown or wrong. */
 export function journalEntry(value: unknown, where: string): JournalEntry {
   const keys = ["attempt", "slot", "imageId", "trial", "stage", "outcome", "reason", "startedUnixMs"];
-  const fields = new Fields(value, where, keys);
+  const fields = new Fields(value, where, keys, ["notes"]);
   return {
     attempt: fields.integer("attempt", 1, Number.MAX_SAFE_INTEGER),
     slot: nameOf(fields, "slot"),
@@ -45,7 +52,22 @@ export function journalEntry(value: unknown, where: string): JournalEntry {
     outcome: fields.oneOf("outcome", OUTCOMES),
     reason: fields.nullable("reason", () => reasonOf(fields, "reason")),
     startedUnixMs: countOf(fields, "startedUnixMs"),
+    ...(fields.has("notes") ? { notes: notesOf(fields) } : {}),
   };
+}
+
+function notesOf(fields: Fields): string[] {
+  const wanted = `a list of at most ${MOST_NOTES} texts of at most ${REASON_LENGTH} characters`;
+  const list = fields.list("notes");
+  if (list.length > MOST_NOTES) fields.fail("notes", wanted);
+  return list.map((note) => (typeof note === "string" && note.length <= REASON_LENGTH ? note : fields.fail("notes", wanted)));
+}
+
+/** Notes as an entry can hold them. What is too much is said to be so. */
+function cutNotes(notes: readonly string[]): string[] {
+  const shown = notes.length <= MOST_NOTES ? notes : notes.slice(0, MOST_NOTES - 1);
+  const more = notes.length - shown.length;
+  return [...shown.map(cutReason), ...(more > 0 ? [`and ${more} more notes, which /run/slipway/boot.json held`] : [])];
 }
 
 function decodeEntry(payload: Uint8Array): JournalEntry | null {
@@ -97,7 +119,9 @@ export function placeJournalEntry(bytes: Uint8Array, entry: JournalEntry): { off
   const index = 2 * pair + (newest !== null && newest === first ? 1 : 0);
   // One sequence for all frames: it orders the entries even after attempt numbers began anew with a lost record.
   const sequence = (found(bytes)[0]?.sequence ?? 0) + 1;
-  const kept = { ...entry, reason: entry.reason === null ? null : cutReason(entry.reason) };
+  const { notes, ...rest } = entry;
+  const told = notes === undefined || notes.length === 0 ? {} : { notes: cutNotes(notes) };
+  const kept = { ...rest, reason: entry.reason === null ? null : cutReason(entry.reason), ...told };
   const frame = encodeFrame("journal", sequence, new TextEncoder().encode(canonicalJson(kept)));
   const padded = new Uint8Array(size);
   padded.set(frame);

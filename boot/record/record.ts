@@ -48,6 +48,11 @@ export interface Attempt {
    * `counted`: PID 1 itself ended the attempt, or a later boot has counted its end; nothing waits for it.
    */
   cleanEnd: boolean;
+  /**
+   * Its system ran with memory in the place of some of its state. Left out where it did not, and in records of versions that
+   * did not tell: those read either.
+   */
+  degraded?: true;
 }
 
 export interface Quarantine {

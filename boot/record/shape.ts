@@ -63,7 +63,7 @@ function slotRecords(fields: Fields): BootRecord["slots"] {
 }
 
 function attempt(value: unknown): Attempt {
-  const fields = new Fields(value, "attempt", ["number", "slot", "imageId", "trial", "stage", "cleanEnd"]);
+  const fields = new Fields(value, "attempt", ["number", "slot", "imageId", "trial", "stage", "cleanEnd"], ["degraded"]);
   return {
     number: fields.integer("number", 1, MOST),
     slot: nameOf(fields, "slot"),
@@ -71,6 +71,7 @@ function attempt(value: unknown): Attempt {
     trial: flagOf(fields, "trial"),
     stage: stageOf(fields, "stage"),
     cleanEnd: flagOf(fields, "cleanEnd"),
+    ...(fields.has("degraded") ? { degraded: fields.oneOf("degraded", [true]) } : {}),
   };
 }
 

@@ -71,7 +71,8 @@ export function failAttempt(record: BootRecord, failure: Failure): BootRecord {
   return failure.kind === "proof" ? withSlot(ended, attempt.slot, { damaged: reason }) : giveReason(ended, reason);
 }
 
-/** The record of the attempt that now hands over to the slot's system. */
-export function reachHandover(record: BootRecord): BootRecord {
-  return record.attempt === null ? record : { ...record, attempt: { ...record.attempt, stage: "handover" } };
+/** The record of the attempt that now hands over to the slot's system, which may have to do without some of its state. */
+export function reachHandover(record: BootRecord, degraded = false): BootRecord {
+  if (record.attempt === null) return record;
+  return { ...record, attempt: { ...record.attempt, stage: "handover", ...(degraded ? { degraded } : {}) } };
 }

@@ -40,7 +40,8 @@ function quarantine(record: BootRecord, entry: Quarantine): BootRecord {
 
 /**
  * The record with a reason where the last attempt used up its slot's tries. A trial that reached the handover has its
- * image quarantined: it proved itself and failed for another cause than device, space or state.
+ * image quarantined: it proved itself and failed for another cause than device, space or state. One that ran with degraded
+ * state could not be committed, whatever the image is worth.
  */
 export function giveReason(record: BootRecord, last: string | null): BootRecord {
   const attempt = record.attempt;
@@ -49,9 +50,11 @@ export function giveReason(record: BootRecord, last: string | null): BootRecord 
   const usedUp = slot.tries <= 0 && slot.reason === null && slot.imageId === attempt.imageId && attempt.stage !== "good";
   if (!usedUp) return record;
   const used = slot.state === "committed" ? "tries used up without a good boot" : "trial used up without a commit";
-  const reason = cutReason(last === null ? used : `${used}; last: ${last}`);
+  const degraded = attempt.degraded === true && attempt.stage === "handover";
+  const cause = last ?? (degraded ? "it ran with degraded state" : null);
+  const reason = cutReason(cause === null ? used : `${used}; last: ${cause}`);
   const given = withSlot(record, attempt.slot, { reason });
-  if (slot.state !== "trial" || attempt.imageId === null || attempt.stage !== "handover") return given;
+  if (slot.state !== "trial" || attempt.imageId === null || attempt.stage !== "handover" || degraded) return given;
   return quarantine(given, { imageId: attempt.imageId, reason, attempt: attempt.number });
 }
 

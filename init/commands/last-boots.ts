@@ -14,6 +14,11 @@ const WHERE: Record<Stage, string> = {
 };
 
 function ended(entry: JournalEntry, current: boolean): string {
+  const { notes = [] } = entry;
+  return [endedSo(entry, current), ...notes].join("; ");
+}
+
+function endedSo(entry: JournalEntry, current: boolean): string {
   const { outcome, reason, trial, stage } = entry;
   const because = reason === null ? "" : `: ${reason}`;
   if (current && outcome === "good") return `runs now; good${trial ? ", its trial is over" : ""}`;

@@ -194,12 +194,13 @@ function dataContent(fields: Fields): DataContent {
 
 /** data/NAME.json */
 export function dataFacts(value: unknown): DataFacts {
-  const fields = new Fields(value, "", ["schema", "fault", "filesystem", "uuid", "content", "unknown"]);
+  const fields = new Fields(value, "", ["schema", "fault", "filesystem", "uuid", "content", "unknown"], ["errors"]);
   fields.integer("schema", 1, 1);
   return {
     fault: textOrNull(fields, "fault"),
     filesystem: filesystemOrNull(fields, "filesystem"),
     uuid: textOrNull(fields, "uuid"),
+    errors: fields.has("errors") && flagOf(fields, "errors"),
     content: fields.nullable("content", () => dataContent(fields)),
     unknown: textOrNull(fields, "unknown"),
   };

@@ -81,6 +81,8 @@ export interface DataFacts {
   fault: string | null;
   filesystem: FilesystemType | null;
   uuid: string | null;
+  /** The superblock says that errors were found on it and not repaired. */
+  errors: boolean;
   /** Null where nobody could look, for the reason in `unknown`. */
   content: DataContent | null;
   unknown: string | null;

@@ -1,6 +1,7 @@
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
-import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import { extErrors, readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import { readOnlyOptions } from "../../boot/slot-image.ts";
+import { mountFailure } from "../../state-ops/data-check.ts";
 import { LAYOUT } from "../../state-ops/layout.ts";
 import { REQUESTS } from "../../state-ops/requests.ts";
 import { O } from "../kernel/constants.ts";
@@ -31,18 +32,18 @@ function readRequests(kernel: Kernel, root: Descriptor): string | null {
 
 /** What the data partition holds. What cannot be looked at is said, never thrown. */
 export function gatherData(kernel: Kernel, mounts: ReadOnlyMounts, device: BlockDevice, slots: readonly string[]): DataFacts {
-  const nothing = { fault: null, filesystem: null, uuid: null, content: null, unknown: null };
+  const nothing = { fault: null, filesystem: null, uuid: null, errors: false, content: null, unknown: null };
   try {
-    const read = (fd: Descriptor) => readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n));
-    const superblock = withOpen(kernel, device.path, O.RDONLY, read);
+    const bytes = withOpen(kernel, device.path, O.RDONLY, (fd) => kernel.read(fd, SUPERBLOCK_BYTES, 0n));
+    const superblock = readSuperblock(bytes);
     if (superblock === null) return nothing;
     const { type, uuid } = superblock;
     const options = readOnlyOptions(type);
     if (options === null) return { ...nothing, filesystem: type, uuid };
     const { value, unknown } = mounts.look(device, type, options, (root) => readContent(kernel, root, slots));
-    return { fault: null, filesystem: type, uuid, content: value, unknown };
+    return { fault: null, filesystem: type, uuid, errors: type === "ext4" && extErrors(bytes), content: value, unknown };
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
-    return { ...nothing, fault: error.message };
+    return { ...nothing, fault: mountFailure(error.message, error.code) };
   }
 }

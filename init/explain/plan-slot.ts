@@ -23,6 +23,8 @@ export interface Planning {
   search: Search;
   record: PlannedRecord;
   warnings: string[];
+  /** As the sequence's Launch.stateNotes. */
+  stateNotes: string[];
   unknown: string[];
 }
 
@@ -157,10 +159,12 @@ function layState(planning: Planning, plan: SlotPlan, root: RootFacts | null): S
     previousEnd: endOfLastTry(previous, plan.slot, plan.imageId ?? ""),
     committed: record.lastCommitted,
     knownData: record.dataFilesystem,
+    adopt: planning.words.adoptData,
     findDevice: () => search.find("the data filesystem", control.data?.device ?? ""),
     dataOf: (name) => facts.data[name] ?? null,
     effects: plan.effects.state,
     warnings,
+    stateNotes: planning.stateNotes,
     unknown,
   });
 }

@@ -1,17 +1,16 @@
 import type { Resolution } from "../../boot/devices/resolve.ts";
 import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
-import { checkDataFilesystem, keepsState, otherDataFilesystem, planStateWithout } from "../../state-ops/data-use.ts";
+import { CHECKERS, missingChecker } from "../../state-ops/data-check.ts";
+import { judgeData, keepsState, lostState, planStateWithout, type SeenData } from "../../state-ops/data-use.ts";
 import { type GenerationFacts, type GenerationPlan, planGeneration } from "../../state-ops/generation-plan.ts";
 import { generationName, generationPath, LAYOUT, slotPointer, temporaryGeneration } from "../../state-ops/layout.ts";
-import type { BindStep, OverlayStep, StateStep, TmpfsStep } from "../../state-ops/state-plan.ts";
 import { MNT, MS } from "../kernel/constants.ts";
 import { DATA_PLACE } from "../sequence/data.ts";
-import { NEW_ROOT } from "../sequence/image.ts";
 import { checkLayout } from "../state/data-filesystem.ts";
-import { flagsOf, memoryFiles, overlayOptions } from "../state/lay-step.ts";
 import type { DataFacts } from "./facts.ts";
 import type { Effect, StatePlan } from "./plan-shape.ts";
+import { stateEffects } from "./state-effects.ts";
 
 /** Whose state is planned, and what the planned record knows of it. */
 export interface PlannedState extends Omit<GenerationFacts, "controlDigest" | "pointers" | "generations"> {
@@ -22,11 +21,15 @@ export interface PlannedState extends Omit<GenerationFacts, "controlDigest" | "p
   attempt: number;
   /** UUID that the record knows. */
   knownData: string | null;
+  /** The command line says to take another data filesystem. */
+  adopt: boolean;
   findDevice(): Resolution;
   /** What is known of a device, by its name; null where the facts do not speak of it. */
   dataOf(name: string): DataFacts | null;
   effects: Effect[];
   warnings: string[];
+  /** As the sequence's Launch.stateNotes. */
+  stateNotes: string[];
   unknown: string[];
 }
 
@@ -46,11 +49,11 @@ export function planSlotState(order: PlannedState): StatePlan {
   const { operators } = imageControl;
   const kept = keepsState(operators);
   const { found, missing } = kept ? openData(order) : { found: null, missing: null };
-  const generation = found === null ? null : generationOf(order, found.facts, imageControl.digest);
+  const generation = found === null ? null : generationOf(order, found, imageControl.digest);
   const steps = planStateWithout(operators, { generation: generation?.path ?? null, slot }, missing);
-  for (const step of steps) order.effects.push(...stepEffects(step));
+  order.effects.push(...stateEffects(steps));
   const degraded = steps.flatMap((step) =>
-    step.do === "tmpfs" && step.degraded ? [{ path: `/${step.path}`, reason: "there is no data filesystem to keep it on" }] : [],
+    step.do === "tmpfs" && step.degraded ? [{ path: `/${step.path}`, reason: missing ?? "it cannot be kept" }] : [],
   );
   for (const { path, reason } of degraded) warnings.push(`${path} is degraded to memory: ${reason}`);
   const why = kept ? (generation?.why ?? `no data filesystem: ${missing}`) : "the image keeps nothing beyond a boot";
@@ -88,14 +91,15 @@ function mountData(order: PlannedState, data: NonNullable<ControlFile["data"]>):
   if (!("found" in resolution)) {
     throw new Error("missing" in resolution ? resolution.missing : resolution.ambiguous);
   }
-  const { path, name } = resolution.found;
-  const unknown = `the facts do not speak of ${path}`;
-  const facts = order.dataOf(name) ?? { fault: null, filesystem: data.filesystem, uuid: order.knownData, content: null, unknown };
+  const { path, name, readOnly } = resolution.found;
+  const facts = order.dataOf(name) ?? presumed(order, data, path);
   if (facts.fault !== null) throw new Error(facts.fault);
-  checkDataFilesystem(path, facts.filesystem, data);
   const uuid = facts.uuid ?? "unknown";
-  const other = otherDataFilesystem(uuid, order.knownData);
-  if (other !== null) order.warnings.push(other);
+  const { filesystem, errors } = facts;
+  const seen: SeenData = { device: path, readOnly, filesystem, uuid, errors };
+  const use = judgeData(seen, { definition: data, known: order.knownData, adopt: order.adopt });
+  order.stateNotes.push(...use.notes);
+  if (use.check) planCheck(order, data, path);
   const flags = MS.NOSUID | MS.NODEV | MS.NOATIME;
   order.effects.push({ do: "mount", source: path, target: DATA_PLACE, type: data.filesystem, flags, data: "" });
   try {
@@ -108,8 +112,21 @@ function mountData(order: PlannedState, data: NonNullable<ControlFile["data"]>):
   return { data: { device: path, filesystem: data.filesystem, uuid }, facts };
 }
 
+/** The facts do not speak of a device: it is taken to hold what the record knows. */
+function presumed(order: PlannedState, { filesystem }: NonNullable<ControlFile["data"]>, path: string): DataFacts {
+  const unknown = `the facts do not speak of ${path}`;
+  return { fault: null, filesystem, uuid: order.knownData, errors: false, content: null, unknown };
+}
+
+/** The programs of the initrd are not seen from the running system: the plan takes it to have no checker. */
+function planCheck(order: PlannedState, { filesystem }: NonNullable<ControlFile["data"]>, path: string): void {
+  const checker = CHECKERS[filesystem];
+  order.stateNotes.push(`${path}: its superblock tells of errors; ${missingChecker(checker)}`);
+  order.unknown.push(`whether the initrd has ${checker.name}, which would repair ${path} first: taken not to`);
+}
+
 /** The slot's generation: where it is, and what is made durable of it. */
-function generationOf(order: PlannedState, facts: DataFacts, controlDigest: string) {
+function generationOf(order: PlannedState, { facts, data }: FoundData, controlDigest: string) {
   const { slot, imageId, trial, previousEnd, committed, attempt } = order;
   if (facts.content === null) {
     order.unknown.push(`which generation slot ${slot} gets: ${facts.unknown ?? "nobody looked"}`);
@@ -120,6 +137,8 @@ function generationOf(order: PlannedState, facts: DataFacts, controlDigest: stri
   const pointers = Object.fromEntries(slots.map((name) => [name, facts.content?.pointers[name] ?? null]));
   const plan = planGeneration({ slot, imageId, controlDigest, trial, previousEnd, committed, pointers, generations });
   if (plan.reason !== null) order.warnings.push(plan.reason);
+  const lost = lostState(plan, data.uuid, order.knownData);
+  if (lost !== null) order.stateNotes.push(lost);
   order.effects.push(...generationEffects(plan, slot, pointers[slot] ?? null, attempt));
   return { plan, path: generationPath(numberOf(plan)), why: plan.why };
 }
@@ -144,39 +163,4 @@ function generationEffects(plan: GenerationPlan, slot: string, pointer: number |
     ...(plan.do === "continue" ? [] : [{ do: "rename" as const, from, to: on(generationPath(number)), exclusive: true }]),
     ...(pointer === number ? [] : [{ do: "rename" as const, from: `${pointed}.tmp`, to: pointed, exclusive: false }]),
   ];
-}
-
-/** The mounts of one step, as lay-step.ts makes them. */
-function stepEffects(step: StateStep): Effect[] {
-  switch (step.do) {
-    case "tmpfs":
-      return step.kind === "file" ? bindEffects(`/run/${memoryFiles}/${step.id}`, step) : tmpfsEffects(step);
-    case "bind":
-      return bindEffects(`${DATA_PLACE}/${step.store}`, step);
-    case "overlay":
-      return overlayEffects(step);
-  }
-}
-
-function tmpfsEffects(step: TmpfsStep): Effect[] {
-  const target = step.makeTarget ? `/${step.path}` : `${NEW_ROOT}/${step.path}`;
-  if (step.makeTarget && step.size === null) return [{ do: "make-directory", path: target }];
-  const size = step.size === null ? "" : `,size=${step.size}`;
-  return [{ do: "mount", source: "tmpfs", target, type: "tmpfs", flags: flagsOf(step), data: `mode=0700${size}` }];
-}
-
-function bindEffects(source: string, step: BindStep | TmpfsStep): Effect[] {
-  const target = `${NEW_ROOT}/${step.path}`;
-  const flags = MS.REMOUNT | MS.BIND | MS.RELATIME | flagsOf(step);
-  return [
-    { do: "mount", source, target, type: "", flags: MS.BIND, data: "" },
-    { do: "mount", source: "none", target, type: "", flags, data: "" },
-  ];
-}
-
-function overlayEffects(step: OverlayStep): Effect[] {
-  const target = `${NEW_ROOT}/${step.path}`;
-  const layers = `lowerdir=${target},upperdir=${DATA_PLACE}/${step.upper},workdir=${DATA_PLACE}/${step.work}`;
-  const data = `${layers},${overlayOptions}`;
-  return [{ do: "mount", source: "overlay", target, type: "overlay", flags: flagsOf(step), data }];
 }

@@ -48,7 +48,7 @@ export function planBoot(facts: BootFacts): BootPlan {
   warnings.push(...record.notes);
   noteRunning(facts, record, unknown);
   const recordPlan = planRecord(facts, record);
-  const planning: Planning = { facts, control, words, search, record, warnings, unknown };
+  const planning: Planning = { facts, control, words, search, record, warnings, stateNotes: [], unknown };
   const attempts: SlotPlan[] = [];
   const passed: Skipped[] = [];
   for (;;) {
@@ -108,6 +108,7 @@ function planStart(facts: BootFacts, control: ControlFile, words: CommandLine, w
     ...(words.slot === null ? [] : [`${words.slot.from}=${words.slot.name}: that slot is preferred in this boot`]),
     ...(words.init === null ? [] : [`init=${words.init}: that program is looked for first`]),
     ...(words.initArguments.length === 0 ? [] : [`given to the next init: ${words.initArguments.join(" ")}`]),
+    ...(words.adoptData ? ["slipway.data=adopt: another data filesystem than the boot record knows is used"] : []),
     ...(words.breakAt === null ? [] : [`rd.break: a shell before the part "${words.breakAt}"`]),
     ...(words.shell ? ["rd.shell: a shell when no slot boots"] : []),
   ];
@@ -147,14 +148,14 @@ function planHandover(planning: Planning, plan: SlotPlan, selection: Selection, 
     record: { condition: record.condition, writable: record.writable, device: record.device },
     generation: generationLabel(plan.state?.generation ?? null),
     data: plan.state?.data ?? null,
-    stateNotes: [],
+    stateNotes: [...planning.stateNotes],
     degraded: plan.state?.degraded ?? [],
     warnings: [...new Set(warnings)],
     timeline: [],
   };
   const watchdogRuns = control.watchdog !== null && facts.machine.watchdog;
   const files = systemFiles(report, { text: facts.control, values: control }, watchdogRuns);
-  record.handOver(plan.state?.data?.uuid ?? null);
+  record.handOver(plan.state?.data?.uuid ?? null, report.degraded.length > 0);
   const effects: Effect[] = [
     ...(plan.state === null || plan.state.data === null ? [] : [unmountData]),
     ...files.map(({ path, text }): Effect => ({ do: "write", path, text })),

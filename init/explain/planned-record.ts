@@ -93,8 +93,9 @@ export class PlannedRecord {
     this.#write(failAttempt(this.#record, failure));
   }
 
-  handOver(dataFilesystem: string | null): void {
-    this.#write(reachHandover({ ...this.#record, dataFilesystem: dataFilesystem ?? this.#record.dataFilesystem }));
+  handOver(dataFilesystem: string | null, degraded: boolean): void {
+    const known = dataFilesystem ?? this.#record.dataFilesystem;
+    this.#write(reachHandover({ ...this.#record, dataFilesystem: known }, degraded));
   }
 
   giveUp(): { rearmed: SlotName | null; pauseSeconds: number } {

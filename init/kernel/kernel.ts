@@ -168,6 +168,8 @@ export interface Kernel {
   spawn(program: string, args: string[], environment: Record<string, string>, stdio?: Descriptor): number;
   /** [wait4 WNOHANG] One child that ended, own or adopted; null when there is none. */
   reap(): EndedChild | null;
+  /** [kill] */
+  kill(pid: number, signal: number): void;
   /** [execve] Returns only by throwing. */
   exec(program: Path, args: string[], environment: Record<string, string>): never;
   /** [rt_sigaction SIG_DFL] */

@@ -84,6 +84,9 @@ class LinuxKernel extends LinuxFiles implements Kernel {
     const signal = value & 0x7f;
     return { pid, exitCode: signal === 0 ? (value >> 8) & 0xff : null, signal: signal === 0 ? null : signal };
   }
+  kill(pid: number, signal: number): void {
+    call("kill", `process ${pid}`, pid, signal);
+  }
   exec(program: Path, args: string[], environment: Record<string, string>): never {
     execute(program, args, environmentList(environment));
   }

@@ -24,6 +24,7 @@ const numbers = {
   bind: [49, 200],
   execve: [59, 221],
   wait4: [61, 260],
+  kill: [62, 129],
   flock: [73, 32],
   fsync: [74, 82],
   ftruncate: [77, 46],

@@ -19,8 +19,14 @@ export class Children {
     }
   }
 
-  /** Starts a program on /dev/console's descriptor and waits for its end, calling `pause` meanwhile. */
-  async run(program: string, args: string[], environment: Record<string, string>, stdio: number, pause: () => Promise<void>) {
+  /** Starts a program with `stdio` for its standard streams and waits for its end, calling `pause` meanwhile. */
+  async run(
+    program: string,
+    args: string[],
+    environment: Record<string, string>,
+    stdio: number,
+    pause: (pid: number) => Promise<void>,
+  ): Promise<EndedChild> {
     const pid = this.#kernel.spawn(program, args, environment, stdio);
     this.#awaited.set(pid, null);
     for (;;) {
@@ -30,7 +36,7 @@ export class Children {
         this.#awaited.delete(pid);
         return ended;
       }
-      await pause();
+      await pause(pid);
     }
   }
 }

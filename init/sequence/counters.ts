@@ -9,9 +9,18 @@ import { giveUp } from "../../boot/selection/give-up.ts";
 import { type Policy, policyOf } from "../../boot/selection/policy.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { rollbackOf, type Skipped } from "../../boot/selection/skipped.ts";
+import { type Degraded, degradedNotes } from "../../state-ops/data-use.ts";
 import { BootRecordStore } from "../store/boot-record.ts";
 import { openRecordDevice } from "../store/record-device.ts";
 import type { Launch } from "./launch.ts";
+
+/** What there is to remember of the state that the system is handed. */
+export interface HandedState {
+  /** UUID of the data filesystem that is used; null where none is. */
+  dataFilesystem: string | null;
+  degraded: readonly Degraded[];
+  notes: readonly string[];
+}
 
 /**
  * Boot record and journal during a boot: what the pure rules of boot/selection/ decide is made durable here, in the order
@@ -30,6 +39,8 @@ export class Counters {
   /** Where the boot record is; null where it was not found. */
   readonly device: string | null;
   #startedUnixMs = 0;
+  /** What became of the state of the attempt under way, for the journal. */
+  #notes: readonly string[] = [];
 
   /** `device` is null where no partition for the record was found: then nothing can be counted. */
   constructor(launch: Launch, device: BlockDevice | null) {
@@ -100,6 +111,7 @@ export class Counters {
     const before = this.#record;
     this.#record = countTry(before, slot);
     this.#startedUnixMs = this.#launch.kernel.now().unixMs;
+    this.#notes = [];
     if (!this.#write() && wasWritable) {
       this.#record = before;
       return false;
@@ -146,8 +158,10 @@ export class Counters {
   }
 
   /** The last write before the system takes over. The exec closes the record's device; until then a failure can be noted. */
-  handOver(dataFilesystem: string | null): void {
-    this.#record = reachHandover({ ...this.#record, dataFilesystem: dataFilesystem ?? this.#record.dataFilesystem });
+  handOver(state: HandedState): void {
+    const dataFilesystem = state.dataFilesystem ?? this.#record.dataFilesystem;
+    this.#record = reachHandover({ ...this.#record, dataFilesystem }, state.degraded.length > 0);
+    this.#notes = [...degradedNotes(state.degraded), ...state.notes];
     this.#write();
     this.#journal("handover", "running", null);
   }
@@ -177,7 +191,8 @@ export class Counters {
     const attempt = this.#record.attempt;
     if (attempt === null || this.#store === null) return;
     const { number, slot, imageId, trial } = attempt;
-    const entry = { attempt: number, slot, imageId, trial, stage, outcome, reason, startedUnixMs: this.#startedUnixMs };
+    const notes = [...this.#launch.stateNotes, ...this.#notes];
+    const entry = { attempt: number, slot, imageId, trial, stage, outcome, reason, startedUnixMs: this.#startedUnixMs, notes };
     const written = this.#store.appendJournal(entry);
     if (!written.written) this.#launch.log.warning(`boot journal: ${written.reason}`);
   }

@@ -1,11 +1,13 @@
-import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import { extErrors, readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import type { BootReport } from "../../boot/report.ts";
-import type { ControlFile } from "../../state-ops/control.ts";
-import { checkDataFilesystem, otherDataFilesystem } from "../../state-ops/data-use.ts";
+import type { ControlFile, DataFilesystem } from "../../state-ops/control.ts";
+import { isDamage, mayBeDamage, mountFailure } from "../../state-ops/data-check.ts";
+import { judgeData, type SeenData } from "../../state-ops/data-use.ts";
 import { O } from "../kernel/constants.ts";
 import { withOpen } from "../kernel/files.ts";
-import type { Descriptor } from "../kernel/kernel.ts";
+import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { detachDataFilesystem, layOut, mountDataFilesystem } from "../state/data-filesystem.ts";
+import { checkData } from "./data-repair.ts";
 import type { Launch } from "./launch.ts";
 
 /** Where PID 1 alone sees the data filesystem, until the handover. */
@@ -15,13 +17,19 @@ export interface DataRequest {
   /** UUID that the boot record knows of the data filesystem. */
   knownData: string | null;
   /** Resolves the data partition's device. Called only where an operator needs it. */
-  findDevice(): Promise<string>;
+  findDevice(): Promise<{ path: string; readOnly: boolean }>;
+}
+
+interface DataFacts extends NonNullable<BootReport["data"]> {
+  filesystem: DataFilesystem;
 }
 
 /** A data filesystem that is mounted at {@link DATA_PLACE}. */
 export interface OpenData {
   root: Descriptor;
-  facts: NonNullable<BootReport["data"]>;
+  facts: DataFacts;
+  /** What its checker said in this boot; null where it was not asked. */
+  checked: string | null;
 }
 
 /** A data filesystem that cannot be used fails the slot only where an operator says `required`. */
@@ -31,28 +39,105 @@ export async function openDataIfPossible(launch: Launch, request: DataRequest) {
   try {
     return { data: await openData(launch, definition, request), missing: null };
   } catch (error) {
-    const missing = error instanceof Error ? error.message : String(error);
+    const missing = failureText(error);
     launch.warn(`no data filesystem: ${missing}`);
     return { data: null, missing };
   }
 }
 
-async function openData(launch: Launch, data: NonNullable<ControlFile["data"]>, request: DataRequest): Promise<OpenData> {
-  const { kernel } = launch;
+/** What a failure on the data filesystem tells somebody. */
+export function failureText(error: unknown): string {
+  if (error instanceof KernelError) return mountFailure(error.message, error.code);
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function openData(launch: Launch, definition: NonNullable<ControlFile["data"]>, request: DataRequest): Promise<OpenData> {
   const device = await request.findDevice();
-  const superblock = withOpen(kernel, device, O.RDONLY, (fd) => readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n)));
-  checkDataFilesystem(device, superblock?.type ?? null, data);
-  const uuid = superblock?.uuid ?? "unknown";
-  const other = otherDataFilesystem(uuid, request.knownData);
-  if (other !== null) launch.warn(other);
-  launch.loadForFilesystem(data.filesystem);
-  const root = mountDataFilesystem(kernel, device, data.filesystem, DATA_PLACE);
+  const seen = lookAtData(launch.kernel, device);
+  const use = judgeData(seen, { definition, known: request.knownData, adopt: launch.words.adoptData });
+  for (const note of use.notes) launch.note(note);
+  const facts = { device: device.path, filesystem: definition.filesystem, uuid: seen.uuid };
+  launch.loadForFilesystem(facts.filesystem);
+  const checked = use.check ? await checkFirst(launch, facts) : null;
+  try {
+    return { root: mountData(launch, facts), facts, checked };
+  } catch (error) {
+    if (!(error instanceof KernelError) || !mayBeDamage(error.code)) throw error;
+    return repairAndMount(launch, facts, error, checked);
+  }
+}
+
+/** What is on the data partition, before anything is done to it. Throws KernelError where it cannot be read. */
+export function lookAtData(kernel: Kernel, device: { path: string; readOnly: boolean }): SeenData {
+  const bytes = withOpen(kernel, device.path, O.RDONLY, (fd) => kernel.read(fd, SUPERBLOCK_BYTES, 0n));
+  const superblock = readSuperblock(bytes);
+  return {
+    device: device.path,
+    readOnly: device.readOnly,
+    filesystem: superblock?.type ?? null,
+    uuid: superblock?.uuid ?? "unknown",
+    errors: superblock?.type === "ext4" && extErrors(bytes),
+  };
+}
+
+/**
+ * The kernel found errors in an earlier boot and says so in the superblock. It would mount the filesystem all the same; where
+ * the checker could look and leaves errors, nothing is written there any more.
+ */
+async function checkFirst(launch: Launch, { device, filesystem }: DataFacts): Promise<string | null> {
+  const why = "its superblock tells of errors";
+  const { result, text } = await checkData(launch, filesystem, device, why);
+  if (result === "left") throw new Error(`${device} is damaged: ${why}; ${text}`);
+  launch.note(`${device}: ${why}; ${text}`);
+  return result === "absent" ? null : text;
+}
+
+function mountData(launch: Launch, { device, filesystem, uuid }: DataFacts): Descriptor {
+  const { kernel } = launch;
+  const root = mountDataFilesystem(kernel, device, filesystem, DATA_PLACE);
   try {
     for (const warning of layOut(kernel, root, uuid)) launch.warn(warning);
-    return { root, facts: { device, filesystem: data.filesystem, uuid } };
+    return root;
   } catch (error) {
     kernel.close(root);
     detachDataFilesystem(kernel, DATA_PLACE);
     throw error;
+  }
+}
+
+/** After `failure`, which may come of damage: lets the checker repair it and mounts it again, once. */
+async function repairAndMount(launch: Launch, facts: DataFacts, failure: KernelError, checked: string | null): Promise<OpenData> {
+  const seen = failureText(failure);
+  if (checked !== null) throw new Error(`${seen}; ${checked} before`);
+  const { result, text } = await checkData(launch, facts.filesystem, facts.device, seen);
+  if (result === "absent" || result === "left") throw new Error(`${seen}; ${text}`);
+  try {
+    const root = mountData(launch, facts);
+    launch.note(`${facts.device} was damaged: ${seen}; ${text}`);
+    return { root, facts, checked: text };
+  } catch (error) {
+    throw new Error(`${failureText(error)}; ${text} before`);
+  }
+}
+
+/**
+ * Runs `use` with the data filesystem. Where that shows damage, the filesystem is repaired and mounted again, and `use` runs once
+ * more. Where this throws, it is mounted no more.
+ */
+export async function withRepair<Result>(launch: Launch, data: OpenData, use: (data: OpenData) => Result) {
+  const attempt = (open: OpenData) => {
+    try {
+      return { data: open, result: use(open) };
+    } catch (error) {
+      launch.kernel.close(open.root);
+      detachDataFilesystem(launch.kernel, DATA_PLACE);
+      throw error;
+    }
+  };
+  try {
+    return attempt(data);
+  } catch (error) {
+    if (!(error instanceof KernelError) || !isDamage(error.code)) throw error;
+    return attempt(await repairAndMount(launch, data.facts, error, data.checked));
   }
 }

@@ -63,11 +63,11 @@ export class Devices {
     }
   }
 
-  /** Path of the device that `reference` means, waited for. Throws {@link DeviceFailure}. */
-  async find(what: string, reference: string): Promise<string> {
+  /** The device that `reference` means, waited for. Throws {@link DeviceFailure}. */
+  async find(what: string, reference: string): Promise<BlockDevice> {
     const { others } = await this.#wait(new Map([[what, parseReference(reference)]]));
     const resolution: Resolution = others.get(what) ?? { missing: "it was not looked for" };
-    if ("found" in resolution) return resolution.found.path;
+    if ("found" in resolution) return resolution.found;
     throw new DeviceFailure("missing" in resolution ? resolution.missing : resolution.ambiguous);
   }
 

@@ -14,6 +14,8 @@ const BUSYBOX = "/runtime/usr/bin/busybox";
 /** What all parts of one boot share: the kernel, what was declared, and what there is to tell afterwards. */
 export class Launch {
   readonly warnings: string[] = [];
+  /** What became of the state of the whole machine in this boot, whichever slot is tried: see {@link note}. */
+  readonly stateNotes: string[] = [];
   readonly timeline: BootReport["timeline"] = [];
   readonly children: Children;
   watchdog: Watchdog | null = null;
@@ -33,6 +35,13 @@ export class Launch {
   warn(text: string): void {
     this.log.warning(text);
     this.warnings.push(text);
+  }
+
+  /** The state is not as in an ordinary boot: repaired, adopted, lost. On the console, in the report and in the boot journal. */
+  note(text: string): void {
+    if (this.stateNotes.includes(text)) return;
+    this.log.warning(text);
+    this.stateNotes.push(text);
   }
 
   /** As {@link warn}, unless the same was said before in this boot. */

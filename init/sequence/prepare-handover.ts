@@ -24,7 +24,8 @@ export function prepareHandover(
     // A full /run is no reason to leave a slot that boots.
     boot.warn(`the system is not told how it was booted: ${error instanceof Error ? error.message : error}`);
   }
-  counters.handOver(ready.state.data?.uuid ?? null);
+  const { data, degraded, notes } = ready.state;
+  counters.handOver({ dataFilesystem: data?.uuid ?? null, degraded, notes });
   boot.log.notice(`handing over to ${ready.init} in slot ${ready.slot} (${selection.why}), attempt ${counters.attempt}`);
   boot.log.restoreLimit();
   boot.watchdog?.handOver(boot.control.watchdog?.after ?? "keep");
@@ -47,7 +48,7 @@ function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, why:
     record: { condition: counters.condition, writable: counters.writable, device: counters.device },
     generation: ready.state.generation,
     data: ready.state.data,
-    stateNotes: ready.state.notes,
+    stateNotes: [...boot.stateNotes, ...ready.state.notes],
     degraded: ready.state.degraded,
     warnings: boot.warnings,
     timeline: boot.timeline,

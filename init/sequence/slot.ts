@@ -77,7 +77,7 @@ export class SlotAttempt {
   async #mount(): Promise<{ device: string; imageId: string }> {
     const definition = this.#boot.control.slots.find(({ name }) => name === this.#slot);
     if (definition === undefined) throw new Error(`slot ${this.#slot} is not in the control file`);
-    const device = await this.#devices.find(`slot ${this.#slot}`, definition.device);
+    const { path: device } = await this.#devices.find(`slot ${this.#slot}`, definition.device);
     const imageId = readImageId(this.#boot.kernel, device);
     if (imageId === null) throw new Error(noImage(device));
     this.#counters.identify(this.#slot, imageId);

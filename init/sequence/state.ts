@@ -1,14 +1,15 @@
 import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
-import { keepsState, planStateWithout } from "../../state-ops/data-use.ts";
+import { isKept, keepsState, lostState, planStateWithout } from "../../state-ops/data-use.ts";
 import { type GenerationFacts, planGeneration } from "../../state-ops/generation-plan.ts";
 import { generationName } from "../../state-ops/layout.ts";
+import { needsOverlay } from "../../state-ops/state-plan.ts";
 import type { Descriptor } from "../kernel/kernel.ts";
 import { applyState } from "../state/apply.ts";
 import { detachDataFilesystem, readGenerations } from "../state/data-filesystem.ts";
 import { prepareGeneration } from "../state/generations.ts";
 import { adaptGeneration } from "../state/merge/adapt.ts";
-import { DATA_PLACE, type DataRequest, openDataIfPossible } from "./data.ts";
+import { DATA_PLACE, type DataRequest, failureText, type OpenData, openDataIfPossible, withRepair } from "./data.ts";
 import type { Launch } from "./launch.ts";
 
 /** Whose state is laid, and what the counters know of it. */
@@ -47,20 +48,24 @@ export async function layState(launch: Launch, request: StateRequest): Promise<L
   }
   const { operators } = imageControl;
   const onProgress = () => launch.chores();
-  const { data, missing } = keepsState(operators) ? await openDataIfPossible(launch, request) : { data: null, missing: null };
+  const { data, generation, missing } = keepsState(operators) ? await openState(launch, request, imageControl) : NO_STATE;
   try {
-    const generation = data === null ? null : makeGeneration(launch, data, request, imageControl);
     const steps = planStateWithout(operators, { generation: generation?.path ?? null, slot }, missing);
-    if (steps.some((step) => step.do === "overlay")) launch.loadForFilesystem("overlay");
+    if (needsOverlay(steps)) launch.loadForFilesystem("overlay");
     const laid = applyState(launch.kernel, { steps, newRoot, data: data?.root ?? null, onProgress });
     for (const warning of laid.warnings) launch.warn(warning);
-    for (const { path, reason } of laid.degraded) launch.warn(`${path} is degraded to memory: ${reason}`);
+    const planned = new Set(steps.flatMap((step) => (step.do === "tmpfs" && step.degraded ? [`/${step.path}`] : [])));
+    const degraded = laid.degraded.map(({ path, reason }) => ({
+      path,
+      reason: planned.has(path) ? (missing ?? reason) : reason,
+    }));
+    for (const { path, reason } of degraded) launch.warn(`${path} is degraded to memory: ${reason}`);
     return {
       generation: generation?.name ?? null,
       data: data?.facts ?? null,
       notes: generation?.notes ?? [],
       dataVisible: data !== null,
-      degraded: laid.degraded,
+      degraded,
     };
   } catch (error) {
     if (data !== null) detachDataFilesystem(launch.kernel, DATA_PLACE);
@@ -77,7 +82,35 @@ export function detachState(launch: Launch, laid: LaidState): void {
   laid.dataVisible = false;
 }
 
-function makeGeneration(launch: Launch, data: { root: Descriptor }, request: StateRequest, imageControl: ControlFile) {
+interface OpenState {
+  data: OpenData | null;
+  generation: ReturnType<typeof makeGeneration> | null;
+  /** Why there is no generation; null where there is one, or none is needed. */
+  missing: string | null;
+}
+
+const NO_STATE: OpenState = { data: null, generation: null, missing: null };
+
+/**
+ * Mounts the data filesystem and makes the slot's generation. A committed slot whose stores may all be degraded goes on without;
+ * a trial that cannot have its generation fails, and leaves the committed one alone.
+ */
+async function openState(launch: Launch, request: StateRequest, imageControl: ControlFile): Promise<OpenState> {
+  const { data, missing } = await openDataIfPossible(launch, request);
+  if (data === null) return { data, generation: null, missing };
+  try {
+    const opened = await withRepair(launch, data, (open) => makeGeneration(launch, open, request, imageControl));
+    return { data: opened.data, generation: opened.result, missing: null };
+  } catch (error) {
+    const required = imageControl.operators.some((operator) => isKept(operator) && operator.onFailure === "required");
+    if (request.trial || required) throw error;
+    const reason = failureText(error);
+    launch.warn(`no generation: ${reason}`);
+    return { ...NO_STATE, missing: reason };
+  }
+}
+
+function makeGeneration(launch: Launch, data: OpenData, request: StateRequest, imageControl: ControlFile) {
   const { newRoot, slot, imageId, trial, previousEnd, committed, attempt } = request;
   const { operators, digest: controlDigest } = imageControl;
   const slots = launch.control.slots.map((definition) => definition.name);
@@ -85,6 +118,8 @@ function makeGeneration(launch: Launch, data: { root: Descriptor }, request: Sta
   const plan = planGeneration({ slot, imageId, controlDigest, trial, previousEnd, committed, ...found });
   launch.log.info(`state: ${plan.do} generation: ${plan.why}`);
   if (plan.reason !== null) launch.warn(plan.reason);
+  const lost = lostState(plan, data.facts.uuid, request.knownData);
+  if (lost !== null) launch.note(lost);
   const onProgress = () => launch.chores();
   const order = { plan, slot, imageId, controlDigest, attempt, operators, adapt: adaptGeneration };
   const prepared = prepareGeneration(launch.kernel, data.root, { ...order, newRoot }, onProgress);

@@ -8,7 +8,7 @@ import { openRecordDevice, type RecordDevice } from "./record-device.ts";
 export type Written = { written: true } | { written: false; reason: string };
 
 /** What may change in a journal entry after the attempt began. */
-export type JournalChange = Partial<Pick<JournalEntry, "imageId" | "stage" | "outcome" | "reason">>;
+export type JournalChange = Partial<Pick<JournalEntry, "imageId" | "stage" | "outcome" | "reason" | "notes">>;
 
 export interface RecordAndJournal {
   record: RecordReading;

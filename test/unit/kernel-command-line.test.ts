@@ -7,6 +7,7 @@ const nothing: CommandLine = {
   breakAt: null,
   shell: false,
   slot: null,
+  adoptData: false,
   initArguments: [],
   warnings: [],
 };
@@ -34,6 +35,7 @@ test("every word that is obeyed", () => {
     shell: true,
   });
   parse("rd.shell=0", {});
+  parse("slipway.data=adopt", { adoptData: true });
 });
 
 test("double quotes as in the kernel's next_arg()", () => {
@@ -75,7 +77,18 @@ test("dash and underscore are different in names of ours", () => {
 });
 
 test("values that cannot be obeyed are reported", () => {
-  for (const word of ["rd.break=lunch", "rd.shell=yes", "init=", "init", "init=sbin/init", "slipway.slot=", "rauc.slot"]) {
+  for (const word of [
+    "rd.break=lunch",
+    "rd.shell=yes",
+    "init=",
+    "init",
+    "init=sbin/init",
+    "slipway.slot=",
+    "rauc.slot",
+    "slipway.data",
+    "slipway.data=yes",
+    "slipway.data=Adopt",
+  ]) {
     const line = parseCommandLine(word);
     assert.is(line.warnings.length, 1, word);
     assert.match(line.warnings[0] ?? "", "is ignored: ");
@@ -112,15 +125,15 @@ test("a warning neither carries control characters nor grows without bound", () 
   assert.ok((warning ?? "").length < 200);
 });
 
-test("a locked command line chooses no program and no shell", () => {
-  const line = parseCommandLine("init=/bin/sh rd.break rd.shell single slipway.slot=a quiet -- -c reboot");
+test("a locked command line chooses no program, no shell and no state", () => {
+  const line = parseCommandLine("init=/bin/sh rd.break rd.shell slipway.data=adopt single slipway.slot=a quiet -- -c reboot");
   assert.is(applyLock(line, false), line);
   assert.equal(applyLock(line, true), {
     ...nothing,
     slot: { name: "a", from: "slipway.slot" },
-    warnings: ["init=/bin/sh", "rd.break=handover", "rd.shell", "-c", "reboot"]
+    warnings: ["init=/bin/sh", "rd.break=handover", "rd.shell", "slipway.data=adopt", "-c", "reboot"]
       .map((word) => `"${word}" is refused: the control file says command-line: locked`)
-      .toSpliced(3, 0, '"single" is refused: the control file says command-line: locked'),
+      .toSpliced(4, 0, '"single" is refused: the control file says command-line: locked'),
   });
 });
 

@@ -51,6 +51,12 @@ export abstract class RecordingProcesses extends RecordingDevices {
     return this.run("reap", "wait", "children", [], false, () => this.#ended.shift() ?? null);
   }
 
+  /** Of a child that has not ended. */
+  kill(pid: number, signal: number): void {
+    const body = (): void => void this.#ended.push({ pid, exitCode: null, signal });
+    this.script.call({ name: "kill", subject: `process ${pid}`, line: `kill(${pid}, ${signal})`, effect: true, body });
+  }
+
   exec(program: Path, args: string[], environment: Record<string, string>): never {
     const path = this.text(program);
     return this.run("exec", "exec", path, [listText(args), environmentText(environment)], true, () => {
