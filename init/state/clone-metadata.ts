@@ -33,10 +33,9 @@ export function copyMetadata(
   const source = procPath(from.at, from.name);
   const target = procPath(to.at, to.name);
   for (const name of attributesOf(kernel, source)) {
-    if (refused.has(name)) {
-      throw new Error(`the attribute ${name} was made by an overlay with foreign mount options; remove the file that has it`);
-    }
-    if (dropped.has(name)) continue;
+    const fault = foreignMark(name);
+    if (fault !== null) throw new Error(fault);
+    if (isDroppedMark(name)) continue;
     try {
       kernel.setAttribute(target, name, kernel.getAttribute(source, name));
     } catch (error) {
@@ -47,7 +46,18 @@ export function copyMetadata(
   return lost;
 }
 
-function attributesOf(kernel: Kernel, path: Path): string[] {
+/** What is wrong with an attribute, and the remedy; null where nothing is. */
+export function foreignMark(name: string): string | null {
+  if (!refused.has(name)) return null;
+  return `the attribute ${name} was made by an overlay with foreign mount options; remove the file that has it`;
+}
+
+export function isDroppedMark(name: string): boolean {
+  return dropped.has(name);
+}
+
+/** Names of the extended attributes; none where the filesystem has none. */
+export function attributesOf(kernel: Kernel, path: Path): string[] {
   try {
     return kernel.listAttributes(path);
   } catch (error) {

@@ -50,7 +50,9 @@ export function mergeNumbered(tables: Tables, rules: NumberRules): { outcome: Ma
       outcome.set(name, here);
       if (was !== undefined) note(name, "kept", `removed from the image: ${needed ?? "changed here"}`);
     }
-    taken.set(numberOf(here), [...(taken.get(numberOf(here)) ?? []), name]);
+    const owners = taken.get(numberOf(here));
+    if (owners === undefined) taken.set(numberOf(here), [name]);
+    else owners.push(name);
   }
   const used = usedNumbers(tables, rules.ownedInImage);
   for (const name of allNames(tables)) {

@@ -6,7 +6,7 @@ import { canonicalJson } from "../canonical-json.ts";
 import type { Operator } from "../control.ts";
 import { Fields } from "../fields.ts";
 import { BadInput } from "../outcome.ts";
-import { byPath, isTreePath, parentPath, pathText } from "./path-text.ts";
+import { atOrBelow, byPath, isTreePath, parentPath, pathText } from "./path-text.ts";
 import { ENTRY_TYPES, type Entry, type Tree } from "./tree.ts";
 
 export interface StoreBaseline {
@@ -17,7 +17,7 @@ export interface StoreBaseline {
   over: string;
   /**
    * Overlay: the whole lower directory, since any path of it may be written later. Bind: what it was seeded with, so
-   * nothing for `seed: none`. Without what lies at or below another operator's path: {@link outsideNested}.
+   * nothing unless the image seeds it. Without what lies at or below another operator's path: {@link outsideNested}.
    */
   entries: Tree;
   /** Contents of the files that are merged by line, by path; one character a byte (latin1). */
@@ -42,7 +42,7 @@ export function storeBaseline(
 ): StoreBaseline {
   const { id } = operator;
   const via = operator.via === "overlay" ? "overlay" : "bind";
-  if (via === "bind" && operator.seed === "none") return { id, via, over, entries: new Map(), texts: new Map() };
+  if (via === "bind" && operator.seed !== "image") return { id, via, over, entries: new Map(), texts: new Map() };
   const entries = outsideNested(image.entries, nestedPaths(operator, operators));
   const texts = new Map([...image.texts].filter(([path]) => entries.has(path)));
   return { id, via, over, entries, texts };
@@ -58,12 +58,8 @@ export function nestedPaths(operator: Pick<Operator, "path">, operators: readonl
 /** `tree` without what lies at or below `nested`: those places are other operators' matter. */
 export function outsideNested<Value>(tree: ReadonlyMap<string, Value>, nested: readonly string[]): Map<string, Value> {
   if (nested.length === 0) return new Map(tree);
-  const hidden = new Set(nested);
-  const inside = (path: string): boolean => {
-    for (let at: string | null = path; at !== null; at = parentPath(at)) if (hidden.has(at)) return true;
-    return false;
-  };
-  return new Map([...tree].filter(([path]) => !inside(path)));
+  const isInside = atOrBelow(nested);
+  return new Map([...tree].filter(([path]) => !isInside(path)));
 }
 
 /** The text of baseline.json: canonical JSON. Equal baselines give equal bytes, whatever the order of their maps. */

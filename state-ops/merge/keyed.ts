@@ -107,12 +107,14 @@ class AccountMerger {
 
   /** Groups of the device that are the primary group of one of its users who stay. */
   #neededGroups(users: ReadonlyMap<string, AccountRecord>): Map<string, string> {
-    const needed = new Map<string, string>();
+    const usedBy = new Map<number, string>();
     for (const [name, user] of this.#tables.passwd.state.records) {
-      if (!users.has(name)) continue;
-      for (const group of this.#tables.group.state.records.values()) {
-        if (numberOf(group) === Number(user.fields[PRIMARY_GROUP])) needed.set(group.name, `it is the primary group of ${name}`);
-      }
+      if (users.has(name)) usedBy.set(Number(user.fields[PRIMARY_GROUP]), name);
+    }
+    const needed = new Map<string, string>();
+    for (const group of this.#tables.group.state.records.values()) {
+      const user = usedBy.get(numberOf(group));
+      if (user !== undefined) needed.set(group.name, `it is the primary group of ${user}`);
     }
     return needed;
   }

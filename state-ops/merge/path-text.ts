@@ -55,6 +55,20 @@ export function parentPath(path: string): string | null {
   return end < 0 ? "." : path.slice(0, end);
 }
 
+/** Whether `path` or a directory above it is in `paths`; each directory is looked at once. */
+export function atOrBelow(paths: Iterable<string>): (path: string) => boolean {
+  const inside = new Map<string, boolean>(Array.from(paths, (path) => [path, true]));
+  const isInside = (path: string): boolean => {
+    const known = inside.get(path);
+    if (known !== undefined) return known;
+    const parent = parentPath(path);
+    const found = parent !== null && isInside(parent);
+    inside.set(path, found);
+    return found;
+  };
+  return isInside;
+}
+
 /** Text whose characters are bytes (latin1), as messages quote it. */
 export function printable(latin1: string): string {
   return pathText(Buffer.from(latin1, "latin1"));

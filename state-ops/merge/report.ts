@@ -112,7 +112,8 @@ export function mergeReason(report: MergeReport): string | null {
   const names = report.stores.reduce((sum, store) => sum + store.accountsInAll, 0);
   if (paths + names === 0) return null;
   const first = contested[0]?.path ?? `${accounts[0]?.file} ${accounts[0]?.name}`;
-  const what = [paths > 0 ? `${paths} paths` : null, names > 0 ? `${names} accounts` : null].filter((part) => part !== null);
+  const counted = (count: number, what: string) => (count === 0 ? [] : [`${count} ${what}${count === 1 ? "" : "s"}`]);
+  const what = [...counted(paths, "path"), ...counted(names, "account")];
   const outcome = report.refused ? "state cannot be merged" : "state was merged";
   return `${outcome}: ${what.join(" and ")} differ on both sides, first ${first}; see slipway state merge`;
 }

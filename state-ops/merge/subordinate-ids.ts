@@ -40,7 +40,10 @@ export function mergeRanges(
 function rangesByName(table: AccountTable): Map<string, string[]> {
   const ranges = new Map<string, string[]>();
   for (const { record, raw } of table.lines) {
-    if (record !== null) ranges.set(record.name, [...(ranges.get(record.name) ?? []), raw]);
+    if (record === null) continue;
+    const known = ranges.get(record.name);
+    if (known === undefined) ranges.set(record.name, [raw]);
+    else known.push(raw);
   }
   return ranges;
 }

@@ -57,6 +57,20 @@ export function contentDigest(bytes: Uint8Array): string {
   return `sha256:${sha256Hex(bytes)}`;
 }
 
+/** The `content` of a file that is read in pieces. */
+export class ContentDigest {
+  readonly #hash = new Bun.CryptoHasher("sha256");
+
+  add(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+  }
+
+  /** The end: nothing can be added any more. */
+  text(): string {
+    return `sha256:${this.#hash.digest("hex")}`;
+  }
+}
+
 /** The `content` of a device node. */
 export function nodeDigest(major: number, minor: number): string {
   return `sha256:${sha256Hex(`${major}:${minor}`)}`;
