@@ -15,8 +15,8 @@ export function pathFault(path: string): string | null {
   if (!path.startsWith("/")) {
     return `the path "${path}" is not absolute; begin it with a slash`;
   }
-  if (!path.isWellFormed() || /\p{Cc}/u.test(path)) {
-    return `the path ${JSON.stringify(path)} has a control character or is no valid UTF-8; rename it in the image`;
+  if (!path.isWellFormed() || /[\p{Cc}\p{Bidi_Control}]/u.test(path)) {
+    return `the path ${visible(path)} has a character that does not show or is no valid UTF-8; rename it in the image`;
   }
   const names = path.slice(1).split("/");
   if (path !== "/" && names.some((name) => name === "" || name === "." || name === "..")) {
@@ -26,6 +26,12 @@ export function pathFault(path: string): string | null {
     return `the path "${path}" is longer than the kernel takes (255 bytes a name, 4095 in all)`;
   }
   return null;
+}
+
+/** A text whose control characters are written as JSON escapes. */
+function visible(text: string): string {
+  const escape = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(/[\p{Cc}\p{Bidi_Control}]/gu, escape);
 }
 
 /** Rule for where an operator may be laid. */

@@ -14,10 +14,17 @@ export function checkSchema<Schema extends z.ZodType>(
   return { value: null, problems: firstOfEach(result.error.issues).flatMap((issue) => describe(document, schema, issue)) };
 }
 
+/** As many problems of one file as are told. */
+const mostProblems = 50;
+
 /** One issue a value: what is no whole number is also too large. */
 function firstOfEach(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
-  const key = ({ path, code }: z.core.$ZodIssue): string => JSON.stringify([path.map(String), code === "unrecognized_keys"]);
-  return issues.filter((issue, index) => issues.findIndex((other) => key(other) === key(issue)) === index);
+  const first = new Map<string, z.core.$ZodIssue>();
+  for (const issue of issues) {
+    const key = JSON.stringify([issue.path.map(String), issue.code === "unrecognized_keys"]);
+    if (!first.has(key)) first.set(key, issue);
+  }
+  return [...first.values()].slice(0, mostProblems);
 }
 
 function describe(document: SourceDocument, schema: z.ZodType, issue: z.core.$ZodIssue): Problem[] {
@@ -28,7 +35,7 @@ function describe(document: SourceDocument, schema: z.ZodType, issue: z.core.$Zo
   });
   const { path } = issue;
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => {
+    return issue.keys.slice(0, mostProblems).map((key) => {
       const text = keyNotYet(key) ?? `"${key}" is no key that is known here; known are: ${knownKeys(schema, path).join(", ")}`;
       return problem([...path, key], "key", text);
     });

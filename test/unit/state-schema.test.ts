@@ -16,6 +16,32 @@ for (const [name, text] of Object.entries(jsonSchemaFiles())) {
   });
 }
 
+for (const [name, text] of Object.entries(jsonSchemaFiles())) {
+  test(`${name} describes each key, and refuses others`, () => {
+    const seen: string[] = [];
+    walk(JSON.parse(text), "", (where, schema) => {
+      const properties = keyOf(schema, "properties");
+      if (typeof properties !== "object" || properties === null) return;
+      assert.is(keyOf(schema, "additionalProperties"), false, where);
+      for (const [key, value] of Object.entries(properties)) {
+        seen.push(key);
+        assert.match(String(keyOf(value, "description")), /^\S.{15,}\.$|^\S.*: \S+$/, `${where}.${key}`);
+      }
+    });
+    assert.ok(seen.length > 10, seen.join());
+  });
+}
+
+function walk(value: unknown, where: string, visit: (where: string, schema: object) => void): void {
+  if (typeof value !== "object" || value === null) return;
+  visit(where, value);
+  for (const [key, inner] of Object.entries(value)) walk(inner, `${where}.${key}`, visit);
+}
+
+function keyOf(value: unknown, key: string): unknown {
+  return typeof value === "object" && value !== null ? new Map(Object.entries(value)).get(key) : undefined;
+}
+
 test("times are seconds", () => {
   const rows: [string | number, number][] = [
     [90, 90],

@@ -3,7 +3,7 @@ import { reportProblems } from "../report-problems.ts";
 import { compileSources, printSummary, sourceHelp, sourceOptions } from "./sources.ts";
 
 export const verb: Verb = {
-  help: `Usage: slipway state check --system system.yaml --root IMAGE_TREE [--fragments DIR]… [--previous FILE]
+  help: `Usage: slipway state check --system system.yaml --root IMAGE_TREE [--fragments PLACE]… [--previous FILE]
 
 Does what slipway state compile does, and writes nothing.
 

@@ -5,7 +5,7 @@ import { reportProblems } from "../report-problems.ts";
 import { compileSources, printSummary, sourceHelp, sourceOptions } from "./sources.ts";
 
 export const verb: Verb = {
-  help: `Usage: slipway state compile --system system.yaml --root IMAGE_TREE [--fragments DIR]… [--previous FILE] -o FILE
+  help: `Usage: slipway state compile --system system.yaml --root IMAGE_TREE [--fragments PLACE]… [--previous FILE] -o FILE
 
 Compiles the system definition and the fragments of all packages into one control file. Goes into the image as
 usr/lib/slipway/control.json and into the initrd. Same input, same bytes, whatever the order of files.

@@ -1,9 +1,9 @@
 import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { type Compiled, compile } from "../../../state-ops/compile.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { CompileError } from "../../../state-ops/problems.ts";
-import { type Problem, parseYaml, type SourceDocument } from "../../../state-ops/schema/document.ts";
+import { LONGEST_YAML, type Problem, parseYaml, type SourceDocument } from "../../../state-ops/schema/document.ts";
 import { type OptionValues, text, texts } from "../../commands/verb.ts";
 import { readControlInput } from "../control-input.ts";
 import { readTextInput, reasonOf } from "../input.ts";
@@ -22,7 +22,7 @@ export const sourceOptions = {
 export const sourceHelp = `Options:
   --system FILE        the system definition, system.yaml
   --root IMAGE_TREE    the image's tree; its ${fragmentsInImage}/*.yaml are read
-  --fragments DIR      more fragments, DIR/*.yaml; may be repeated
+  --fragments PLACE    more fragments: a .yaml file, or a directory's *.yaml; may be repeated
   --previous FILE      control file of the image that devices run now: changes that would lose state are refused
 
 Errors are FILE:LINE:COLUMN: what, and the remedy.`;
@@ -37,11 +37,15 @@ export function compileSources(values: OptionValues): Compiled {
   const inImage = join(root, fragmentsInImage);
   const files = [
     ...(statSync(inImage, { throwIfNoEntry: false }) ? fragmentFiles(inImage, `${fragmentsInImage}/`) : []),
-    ...texts(values, "fragments").flatMap((directory) => fragmentFiles(directory, "")),
+    ...texts(values, "fragments").flatMap((place) => fragmentsAt(place)),
   ];
   const previous = text(values, "previous");
   const problems: Problem[] = [];
   const parse = (file: string, origin: string, what = file): SourceDocument[] => {
+    const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    if (size > 4 * LONGEST_YAML) {
+      throw new BadInput(`${what} has ${size} bytes, more than a system definition or a fragment ever has; split it`);
+    }
     const parsed = parseYaml(file, origin, readTextInput(what, file));
     problems.push(...parsed.problems);
     return parsed.document === null ? [] : [parsed.document];
@@ -81,6 +85,25 @@ function required(values: OptionValues, name: string, what: string): string {
   return value;
 }
 
+/** What one --fragments names: a file, or the files of a directory. */
+function fragmentsAt(place: string): { file: string; origin: string }[] {
+  if (statSync(place, { throwIfNoEntry: false })?.isFile() !== true) {
+    return fragmentFiles(place, "");
+  }
+  if (!place.endsWith(".yaml")) {
+    throw new BadInput(`--fragments ${place} is no fragment; give a .yaml file, or a directory of them`);
+  }
+  return [{ file: place, origin: soundName(place, basename(place)) }];
+}
+
+/** A name that goes into the control file and into messages. */
+function soundName(file: string, name: string): string {
+  if (/[\p{Cc}\p{Bidi_Control}\ufffd]/u.test(name)) {
+    throw new BadInput(`the name of the fragment ${JSON.stringify(file)} has characters that do not show; rename it`);
+  }
+  return name;
+}
+
 /** The fragments of a directory in the order of their names. */
 function fragmentFiles(directory: string, originPrefix: string): { file: string; origin: string }[] {
   let names: string[];
@@ -95,5 +118,5 @@ function fragmentFiles(directory: string, originPrefix: string): { file: string;
   }
   return names
     .filter((name) => name.endsWith(".yaml") && !name.startsWith("."))
-    .map((name) => ({ file: join(directory, name), origin: `${originPrefix}${name}` }));
+    .map((name) => ({ file: join(directory, name), origin: originPrefix + soundName(join(directory, name), name) }));
 }
