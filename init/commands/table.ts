@@ -56,6 +56,12 @@ export const table: Entry[] = [
     load: () => import("./state/list.ts"),
   },
   {
+    name: "state diff",
+    summary: "what differs from the running image",
+    group: "running system",
+    load: () => import("./state/diff.ts"),
+  },
+  {
     name: "state reset",
     summary: "begin state anew at the next boot: a path's, or all (--factory)",
     group: "running system",

@@ -1,13 +1,12 @@
 import { slotOf } from "../../../boot/selection/slots.ts";
 import type { CollectionFacts, CollectionPlan } from "../../../state-ops/collection.ts";
 import { planCollection } from "../../../state-ops/collection.ts";
-import { GENERATION, generationName, LAYOUT, parseGenerationName } from "../../../state-ops/layout.ts";
+import { GENERATION, generationName, isTemporaryGeneration, LAYOUT, parseGenerationName } from "../../../state-ops/layout.ts";
 import { BadInput, Refusal } from "../../../state-ops/outcome.ts";
 import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
 import { removeIfThere, withDirectory } from "../../state/beneath.ts";
-import { deleteUnfinished } from "../../state/generations.ts";
-import { moveToTrash } from "../../state/remove-tree.ts";
+import { emptyTrash, moveToTrash } from "../../state/remove-tree.ts";
 import { withDataFilesystem } from "../data-access.ts";
 import { changeRecord, isUncommitted, PLACES, type Places, readMachine } from "../machine.ts";
 import { sizeText } from "../text.ts";
@@ -77,7 +76,7 @@ export function collectState(kernel: Kernel, places: Places, order: CollectOrder
       return { plan, picked, freeBefore: null };
     });
     const { plan, picked, freeBefore } = planned;
-    const warnings = freeBefore === null ? [] : deleteUnfinished(kernel, data, () => {});
+    const warnings = freeBefore === null ? [] : emptyTrash(kernel, data, () => {});
     const gone = new Set(picked.map(({ number }) => number));
     const kept = [...plan.kept, ...plan.underPressure]
       .map(({ number, why }) => ({ number: generationName(number), why }))
@@ -127,11 +126,11 @@ function unpin(kernel: Kernel, data: Descriptor, number: number): void {
   });
 }
 
-/** The names are gone from gens/, durably, before the first file is deleted. */
+/** These and what an interrupted boot left: the names are gone from gens/, durably, before the first file is deleted. */
 function toTrash(kernel: Kernel, data: Descriptor, names: readonly string[]): void {
-  if (names.length === 0) return;
   withDirectory(kernel, data, LAYOUT.generations, (generations) => {
-    for (const name of names) moveToTrash(kernel, data, generations, name);
+    const found = kernel.readDirectory(generations).map(({ name }) => new TextDecoder().decode(name));
+    for (const name of [...names, ...found.filter(isTemporaryGeneration)]) moveToTrash(kernel, data, generations, name);
     kernel.sync(generations);
   });
   withDirectory(kernel, data, LAYOUT.trash, (trash) => kernel.sync(trash));
