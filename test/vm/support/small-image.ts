@@ -45,7 +45,7 @@ ${more}`;
 }
 
 /** The product's own fragments. */
-const fragments = Object.fromEntries(
+export const productFragments: Record<string, string> = Object.fromEntries(
   ["etc", "home", "machine-id", "tmp", "var"].map((name) => [
     `${name}.yaml`,
     readFileSync(`${project}/state-ops/fragments/${name}.yaml`, "utf8"),
@@ -57,11 +57,11 @@ const reporting = `report() { name=$1; shift; { echo "<<begin $name>>"; "$@" 2>&
 
 /** The control file for `system` and the product's own fragments. */
 export async function smallControl(system: string): Promise<string> {
-  const directory = await madeOf("small-control", [system, fragments], async (aside) => {
+  const directory = await madeOf("small-control", [system, productFragments], async (aside) => {
     const tree = `${aside}/tree`;
     mkdirSync(tree);
     await smallRootTree(tree, { facts: "none", ending: "hang", directories: ["var/tmp"] });
-    await compileControl(system, tree, `${aside}/control.json`, fragments);
+    await compileControl(system, tree, `${aside}/control.json`, productFragments);
     rmSync(tree, { recursive: true });
   });
   return `${directory}/control.json`;

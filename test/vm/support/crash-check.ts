@@ -1,0 +1,161 @@
+/**
+ * A program of its own, for a mount namespace of its own: rebuilds a disk at every point of a job, lets its filesystem replay
+ * its journal, and says what is on it. `bun crash-check.ts JOB` writes one line of JSON for each point. The job's directory
+ * is for it alone.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { closeSync, existsSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+import { readSuperblock, SUPERBLOCK_BYTES } from "../../../boot/devices/superblock.ts";
+import { O } from "../../../init/kernel/constants.ts";
+import { linuxKernel } from "../../../init/kernel/linux.ts";
+import { layOut, readGenerations } from "../../../init/state/data-filesystem.ts";
+import { applyEntries, applyLater, type RebuiltDisk } from "../../../qemu/crash-points.ts";
+import { readWriteLog } from "../../../qemu/write-log.ts";
+import { planGeneration } from "../../../state-ops/generation-plan.ts";
+import { formatComplete, GENERATION, LAYOUT } from "../../../state-ops/layout.ts";
+import { parseRequests, REQUESTS } from "../../../state-ops/requests.ts";
+import { treeContent } from "../../samples/tree-content.ts";
+import type { Content, CrashFacts, CrashJob, GenerationFacts } from "./crash-job.ts";
+import { partition, readAt, recordOn } from "./disk-file.ts";
+
+const kernel = linuxKernel();
+
+function program(name: string, ...words: string[]): string | null {
+  const { status, stderr, error } = spawnSync(name, words, { encoding: "utf8" });
+  return status === 0 ? null : `${name}: ${error?.message ?? stderr.trim()}`;
+}
+
+function must(name: string, ...words: string[]): void {
+  const failure = program(name, ...words);
+  if (failure !== null) throw new Error(failure);
+}
+
+const [jobFile = ""] = process.argv.slice(2);
+/** In memory: each point is rebuilt from a copy of the disk at the flush before it. */
+const scratch = `${dirname(jobFile)}/memory`;
+mkdirSync(scratch);
+must("mount", "-t", "tmpfs", "-o", "size=6G", "tmpfs", scratch);
+const place = `${scratch}/data`;
+mkdirSync(place);
+
+function rebuilt(file: string, work: (disk: RebuiltDisk) => void): void {
+  const fd = openSync(file, "r+");
+  try {
+    work({
+      write: (offset, bytes) => void writeSync(fd, bytes, 0, bytes.length, offset),
+      discard: (offset, length) => {
+        const piece = Buffer.alloc(1024 * 1024);
+        for (let at = 0; at < length; at += piece.length) {
+          const size = Math.min(piece.length, length - at);
+          writeSync(fd, piece, 0, size, offset + at);
+        }
+      },
+    });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Mounts the data filesystem, which replays its journal. Returns why it could not before its checker had been at it. */
+function mountData(job: CrashJob, disk: string): string | null {
+  const { firstLba, lastLba } = partition(disk, "sys-data");
+  const where = `offset=${firstLba * 512n},sizelimit=${(lastLba - firstLba + 1n) * 512n}`;
+  const options = `loop,nodev,nosuid,noatime,${where}${job.filesystem === "xfs" ? ",nouuid" : ""}`;
+  const mount = () => program("mount", "-t", job.filesystem, "-o", options, disk, place);
+  const failure = mount();
+  if (failure === null) return null;
+  if (job.filesystem !== "ext4") throw new Error(failure);
+  // Its exit code tells what it did; whether that was enough, the mount tells.
+  program("e2fsck", "-f", "-y", `${disk}?offset=${firstLba * 512n}`);
+  const second = mount();
+  if (second !== null) throw new Error(`${second}, and before its checker: ${failure}`);
+  return failure;
+}
+
+function factsOf(job: CrashJob, disk: string): CrashFacts {
+  const complaints: string[] = [];
+  const { reading } = recordOn(disk);
+  const superblock = readSuperblock(readAt(disk, Number(partition(disk, "sys-data").firstLba) * 512, SUPERBLOCK_BYTES));
+  const repaired = mountData(job, disk);
+  try {
+    const data = kernel.open(place, O.RDONLY | O.DIRECTORY);
+    try {
+      // As the next boot begins.
+      complaints.push(...layOut(kernel, data, superblock?.uuid ?? "unknown"));
+      const found = readGenerations(kernel, data, job.slots);
+      const requests = `${place}/${REQUESTS.directory}/${REQUESTS.file}`;
+      if (existsSync(requests)) parseRequests(readFileSync(requests, "utf8"));
+      return {
+        ...{ repaired, complaints, record: reading.condition },
+        pointers: { ...found.pointers },
+        generations: found.generations.map(({ number, complete }) => ({ number, complete, whole: isWhole(number) })),
+        stores: storesOf(found.generations.map(({ number }) => number)),
+        plans: job.next.map((next) => planOf({ ...next, ...found, ...asNextBoot })),
+      };
+    } finally {
+      kernel.close(data);
+    }
+  } finally {
+    must("umount", place);
+  }
+}
+
+const asNextBoot = { previousEnd: "unclean" } as const;
+
+function planOf(facts: GenerationFacts): CrashFacts["plans"][number] {
+  const plan = planGeneration(facts);
+  const from = plan.do === "clone" ? plan.from : plan.do === "continue" ? plan.generation : null;
+  return { slot: facts.slot, do: plan.do, from, reason: plan.reason };
+}
+
+const generationPlace = (number: number) => `${LAYOUT.generations}/${String(number).padStart(6, "0")}`;
+
+/** Whether COMPLETE is the very text that vouches for the files beside it, read without slipway's reader. */
+function isWhole(number: number): boolean {
+  const directory = `${place}/${generationPlace(number)}`;
+  try {
+    const complete = readFileSync(`${directory}/${GENERATION.complete}`, "utf8");
+    const { files }: { files: Record<string, string> } = JSON.parse(complete);
+    const texts = Object.fromEntries(Object.keys(files).map((name) => [name, readFileSync(`${directory}/${name}`, "utf8")]));
+    const digests = Object.entries(texts).map(([name, text]) =>
+      files[name]?.includes(createHash("sha256").update(text).digest("hex")),
+    );
+    return digests.length > 0 && digests.every((same) => same === true) && formatComplete(texts) === complete;
+  } catch {
+    return false;
+  }
+}
+
+/** The finished stores: what is being made has a name that begins with a dot. */
+function storesOf(numbers: number[]): Record<string, Content> {
+  const below = (path: string): string[] => {
+    if (!existsSync(`${place}/${path}`) || !lstatSync(`${place}/${path}`).isDirectory()) return [];
+    const names = readdirSync(`${place}/${path}`).filter((name) => !name.startsWith("."));
+    return names.map((name) => `${path}/${name}`);
+  };
+  const stores = numbers
+    .map(generationPlace)
+    .flatMap((generation) => [
+      ...below(`${generation}/${GENERATION.tree}`),
+      ...below(`${generation}/${GENERATION.overlays}`).flatMap(below),
+    ]);
+  return Object.fromEntries([...stores, ...below(LAYOUT.shared)].map((path) => [path, treeContent(kernel, `${place}/${path}`)]));
+}
+
+const job: CrashJob = JSON.parse(readFileSync(jobFile, "utf8"));
+const log = job.log === null ? new Uint8Array() : new Uint8Array(readFileSync(job.log));
+const entries = job.log === null ? [] : readWriteLog(log);
+const current = `${scratch}/current`;
+const copy = `${scratch}/point`;
+must("cp", "--sparse=always", job.disk, current);
+let done = 0;
+for (const point of job.points) {
+  rebuilt(current, (disk) => applyEntries(disk, log, entries, done, point.durable));
+  done = point.durable;
+  must("cp", "--sparse=always", current, copy);
+  rebuilt(copy, (disk) => applyLater(disk, log, entries, point));
+  console.log(JSON.stringify(factsOf(job, copy)));
+}
+must("umount", "--lazy", scratch);
