@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, rmSync } from "node:fs";
+import { appendFileSync, cpSync, mkdirSync, rmSync } from "node:fs";
 import { debianTar, debianTree } from "./debian.ts";
 import { makeImage } from "./images.ts";
 import { guestKernel } from "./kernel.ts";
@@ -34,6 +34,8 @@ export interface DemoImageOptions {
   /** Debian packages beside the demo's. */
   packages?: string[];
   files?: TreeFiles;
+  /** Lines to add to files that the image has, by absolute path: users of /etc/passwd. */
+  lines?: Record<string, string>;
   /** Empty directories, as mount points. */
   directories?: string[];
   /** Names of optional fragments (usr/share/slipway/fragments) that the image takes. Default none. */
@@ -65,6 +67,7 @@ export async function demoImage(options: DemoImageOptions): Promise<DemoImage> {
     takeFragments(tree, options.library ?? []);
     await addModules(tree, modules);
     if (options.files) writeFiles(tree, options.files);
+    for (const [path, text] of Object.entries(options.lines ?? {})) appendFileSync(`${tree}${path}`, text);
     for (const directory of options.directories ?? []) mkdirSync(`${tree}${directory}`, { recursive: true });
     await compileControl(options.system ?? demoSystem, tree, `${aside}/control.json`, options.fragments);
     mkdirSync(`${tree}/usr/lib/slipway`, { recursive: true });

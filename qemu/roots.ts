@@ -20,6 +20,8 @@ export interface SmallRoot {
   files?: TreeFiles;
   /** Empty directories, as mount points. */
   directories?: string[];
+  /** "busybox": busybox init runs as PID 1 with an inittab, and the script is its task. Default "script". */
+  init?: "script" | "busybox";
   /** Put dist/rootfs.tar in, with the libraries that it needs. Default false: it makes the image 50 MB bigger. */
   slipway?: boolean;
 }
@@ -29,7 +31,7 @@ export function markerOf(root: Pick<SmallRoot, "facts">): string {
   return `small root up: ${root.facts}`;
 }
 
-const init = `#!/bin/sh
+const begin = `#!/bin/sh
 export PATH=/usr/bin:/bin:/usr/sbin:/sbin
 mounted() { grep -q " $1 " /proc/mounts 2>/dev/null; }
 mounted /proc || mount -t proc proc /proc
@@ -44,7 +46,9 @@ say "small root up: $(cat /etc/small-root/facts)"
 [ ! -f /etc/small-root/script ] || . /etc/small-root/script
 say "small root ends: $(cat /etc/small-root/ending)"
 settle
-case "$(cat /etc/small-root/ending)" in
+`;
+
+const init = `${begin}case "$(cat /etc/small-root/ending)" in
   power-off) umount -a -r 2>/dev/null; poweroff -f ;;
   reboot) umount -a -r 2>/dev/null; reboot -f ;;
   crash) echo c >/proc/sysrq-trigger ;;
@@ -52,6 +56,27 @@ case "$(cat /etc/small-root/ending)" in
 esac
 while :; do sleep 3600; done
 `;
+
+/** What busybox init runs: it powers off and restarts through its own shutdown action. */
+const task = `${begin}case "$(cat /etc/small-root/ending)" in
+  power-off) poweroff ;;
+  reboot) reboot ;;
+  crash) echo c >/proc/sysrq-trigger ;;
+esac
+`;
+
+const inittab = `::sysinit:/bin/hostname -F /etc/hostname
+::once:/etc/small-root/task
+::restart:/sbin/init
+::ctrlaltdel:/bin/reboot
+::shutdown:/bin/umount -a -r
+`;
+
+const busyboxInit: TreeFiles = {
+  "/etc/inittab": inittab,
+  "/etc/hostname": "small\n",
+  "/etc/small-root/task": { content: task, mode: 0o755 },
+};
 
 const directories = [
   "bin",
@@ -85,7 +110,7 @@ export async function smallRootTree(tree: string, root: SmallRoot): Promise<void
     if (applet !== "busybox" && applet !== "init") symlinkSync("busybox", `${tree}/bin/${applet}`);
   }
   writeFiles(tree, {
-    "/sbin/init": { content: init, mode: 0o755 },
+    ...(root.init === "busybox" ? busyboxInit : { "/sbin/init": { content: init, mode: 0o755 } }),
     "/etc/small-root/facts": root.facts,
     "/etc/small-root/ending": root.ending,
     "/etc/machine-id": "",
@@ -95,6 +120,7 @@ export async function smallRootTree(tree: string, root: SmallRoot): Promise<void
     ...(root.script === undefined ? {} : { "/etc/small-root/script": root.script }),
     ...root.files,
   });
+  if (root.init === "busybox") symlinkSync("../bin/busybox", `${tree}/sbin/init`);
   if (root.slipway) {
     await addSlipway(tree);
     await addLibraries(tree, `${dist}/slipway`);

@@ -27,6 +27,7 @@ WantedBy=multi-user.target
 const filesOfV2: TreeFiles = {
   ...files,
   "/etc/motd": "motd of v2\n",
+  "/var/lib/dpkg/info/only-in-v2.list": "/.\n",
   "/usr/lib/systemd/system/verdict.service": `[Unit]
 Description=Waits for the verdict
 Before=boot-complete.target
@@ -37,14 +38,20 @@ ExecStart=/bin/sh -c 'until test -e /run/verdict; do sleep 0.5; done; exit 1'
 `,
   "/usr/lib/systemd/system/boot-complete.target.d/verdict.conf": "[Unit]\nRequires=verdict.service\n",
 };
+/** A system user that a package of v2 brings. */
+const usersOfV2 = {
+  "/etc/passwd": "gateway:x:990:990::/nonexistent:/usr/sbin/nologin\n",
+  "/etc/group": "gateway:x:990:\n",
+  "/etc/shadow": "gateway:!*:20000::::::\n",
+};
 const image = {
   system,
   packages: ["openssh-server"],
-  library: ["openssh-server", "journald", "network"],
+  library: ["cache", "dbus", "dpkg", "journald", "network", "openssh-server", "resolv-conf"],
   directories: ["/etc/ssh/keys"],
 };
 const v1 = await demoImage({ ...image, version: "v1", files });
-const v2 = await demoImage({ ...image, version: "v2", files: filesOfV2 });
+const v2 = await demoImage({ ...image, version: "v2", files: filesOfV2, lines: usersOfV2 });
 let debian: Debian;
 let shell: GuestShell;
 
@@ -63,10 +70,12 @@ test.after(async () => {
 const settings = {
   hostname: "hostnamectl hostname; cat /etc/hostname",
   timezone: "timedatectl show --property=Timezone --value; readlink -f /etc/localtime; date +%Z",
-  users: "getent passwd anna bert",
-  password: "getent shadow anna bert",
+  users: "getent passwd anna bert gateway",
+  password: "getent shadow anna bert gateway",
   extraKeys: "ls -l --time-style=full-iso /etc/ssh/ssh_host_*; sha256sum /etc/ssh/ssh_host_*",
   enabled: "systemctl is-enabled greeting.service",
+  alternatives: "update-alternatives --query pager | grep -E '^(Status|Value)'; readlink /etc/alternatives/pager",
+  cache: "cat /var/cache/words",
   files: "ls -A /home/anna /home/bert; cat /home/anna/note",
 } as const;
 type Setting = keyof typeof settings;
@@ -83,6 +92,8 @@ async function read(): Promise<Record<Setting, string>> {
     password: of("password"),
     extraKeys: of("extraKeys"),
     enabled: of("enabled"),
+    alternatives: of("alternatives"),
+    cache: of("cache"),
     files: of("files"),
   };
 }
@@ -117,7 +128,8 @@ test("v1: hostnamectl, timedatectl, useradd, passwd, ssh-keygen -A, systemctl en
   await shell.must("echo of v1 > /home/anna/note");
   await shell.must("ssh-keygen -A", 240_000);
   await shell.must("systemctl enable --now greeting.service");
-  await shell.must("echo '[Match]' > /etc/systemd/network/10-v1.network");
+  await shell.must("echo '[Match]' > /etc/systemd/network/10-v1.network; echo of v1 > /var/cache/words");
+  await shell.must("update-alternatives --set pager /bin/more");
   ofV1 = await read();
   assert.is(ofV1.hostname, "first-name\nfirst-name");
   assert.match(ofV1.timezone, /^Europe\/Berlin\n\/usr\/share\/zoneinfo\/Europe\/Berlin\nCE/);
@@ -125,6 +137,19 @@ test("v1: hostnamectl, timedatectl, useradd, passwd, ssh-keygen -A, systemctl en
   assert.match(ofV1.password, /^anna:\$y\$/);
   assert.match(ofV1.extraKeys, /ssh_host_rsa_key/);
   assert.is(ofV1.enabled, "enabled");
+  assert.is(ofV1.alternatives, "Status: manual\nValue: /bin/more\n/bin/more");
+});
+
+test("v1: package data is the image's, D-Bus knows the machine by its one id, name servers are this boot's", async () => {
+  const { output, exitCode } = await shell.run("dpkg --status bash >/dev/null && touch /var/lib/dpkg/written");
+  assert.is(exitCode, 1);
+  assert.match(output, /Read-only file system/);
+  assert.is(
+    await shell.must("readlink /var/lib/dbus/machine-id; cmp /var/lib/dbus/machine-id /etc/machine-id"),
+    "/etc/machine-id",
+  );
+  await shell.must("echo nameserver 192.0.2.1 > /etc/resolv.conf");
+  assert.is(await shell.must("readlink /etc/resolv.conf; cat /run/resolv.conf"), "/run/resolv.conf\nnameserver 192.0.2.1");
 });
 
 test("v1: a login over ssh", async () => {
@@ -139,12 +164,19 @@ test("v2 boots on trial with a clone of it; what is ephemeral is gone", async ()
   await reboot(debian);
   const status = await statusOf(shell);
   assert.equal([status.running.slot, status.running.uncommitted], ["b", true]);
-  assert.equal(await read(), ofV1);
+  const { users, password, ...others } = await read();
+  assert.equal({ ...others, users: ofV1.users, password: ofV1.password, cache: ofV1.cache }, { ...ofV1 });
+  assert.is(users, `${ofV1.users}\ngateway:x:990:990::/nonexistent:/usr/sbin/nologin`);
+  assert.is(password, `${ofV1.password}\ngateway:!*:20000::::::`);
+  assert.is(others.cache, "", "an update copies no cache");
   assert.is(await identity(), known);
-  assert.is(await shell.must("cat /etc/motd"), "motd of v2");
+  assert.is(
+    await shell.must("cat /etc/motd; ls /var/lib/dpkg/info/only-in-v2.list"),
+    "motd of v2\n/var/lib/dpkg/info/only-in-v2.list",
+  );
   assert.is(await shell.must("systemctl is-active greeting.service"), "active");
   assert.is(await login("anna", "yes"), "anna\nfirst-name");
-  assert.is((await shell.run("ls /tmp/lost /var/tmp/lost /run/lost 2>/dev/null")).output, "");
+  assert.is((await shell.run("ls /tmp/lost /var/tmp/lost /run/lost /run/resolv.conf 2>/dev/null")).output, "");
 });
 
 test("v2 is changed in all of it", async () => {
@@ -154,7 +186,7 @@ test("v2 is changed in all of it", async () => {
   );
   await shell.must("rm /etc/ssh/ssh_host_ed25519_key* && ssh-keygen -A && systemctl disable greeting.service");
   await shell.must("echo '[Match]' > /etc/systemd/network/20-v2.network; rm /etc/systemd/network/10-v1.network");
-  await shell.must("logger --tag story word of v2");
+  await shell.must("update-alternatives --auto pager; echo of v2 > /var/cache/words; logger --tag story word of v2");
   const changed = await read();
   for (const [name, value] of Object.entries(ofV1))
     assert.ok(!Object.values(changed).includes(value), `${name} is ${value} still`);
@@ -170,7 +202,7 @@ test("v2 fails: v1 comes back with its own state, the same identity, and what is
   assert.is(await identity(), known);
   assert.is(await login("anna", "yes"), "anna\nfirst-name");
   assert.is(await shell.must("ls /etc/systemd/network"), "20-v2.network");
-  assert.is((await shell.run("grep v2 /etc/motd")).exitCode, 1);
+  assert.is((await shell.run("grep v2 /etc/motd || ls /var/lib/dpkg/info/only-in-v2.list 2>/dev/null")).output, "");
 });
 
 test("the journal tells of all boots, those of the failed image too", async () => {

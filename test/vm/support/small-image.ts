@@ -27,6 +27,8 @@ export interface SmallImage {
   control?: string | null;
   /** What stands at /sbin/init: "dynamic" needs an interpreter that is not there, "foreign" is for another machine. Default "probe". */
   init?: "probe" | "dynamic" | "foreign";
+  /** Busybox init with an inittab comes after the probe, instead of a script. */
+  inittab?: boolean;
   /** A filesystem that was written to and not unmounted, so that its journal waits to be replayed. ext4, xfs and btrfs. */
   dirty?: boolean;
   options?: Pick<ImageOptions, "uuid" | "label" | "sizeMiB">;
@@ -93,6 +95,7 @@ export async function smallImage(image: SmallImage, control: string): Promise<st
         facts,
         ending,
         script: reporting + (image.script ?? ""),
+        ...(image.inittab ? { init: "busybox" } : {}),
         directories: ["var/tmp", ...(image.directories ?? [])],
       });
       renameSync(`${tree}/sbin/init`, `${tree}/sbin/init.script`);
