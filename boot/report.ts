@@ -15,8 +15,11 @@ export interface BootReport {
   why: string;
   /** Slots that were looked at before, best first, and why each did not boot. */
   skipped: { slot: SlotName; reason: string }[];
-  /** Set when this boot is a rollback: the slot under trial or asked for that was left, and why. */
-  rollback: { from: SlotName; reason: string } | null;
+  /**
+   * Set when this boot is a rollback: the slot under trial or asked for that was left, its image, why, and its last attempt,
+   * by which the boot journal tells when; null where that was before the last boot.
+   */
+  rollback: { from: SlotName; imageId: ImageId | null; reason: string; attempt: number | null } | null;
   record: { condition: "valid" | "empty" | "unreadable"; writable: boolean; device: string | null };
   /** Number of the generation that holds the persistent state, "000017"; null without one. */
   generation: string | null;

@@ -23,6 +23,11 @@ export interface JournalEntry {
   /** Wall clock at its start, milliseconds since the epoch. */
   startedUnixMs: number;
   /**
+   * The kernel's id of that boot (boot_id of random(4)), 32 hex digits, by which its logs are found. Left out where it is not
+   * known, as versions did that knew none: those read either.
+   */
+  bootId?: string;
+  /**
    * What became of its state, where that was not as in an ordinary boot: degraded, repaired, lost, merged. Cut at 160 characters
    * each, five at most. Left out where there is nothing to tell, as versions did that knew no notes: those read either.
    */
@@ -42,7 +47,7 @@ interface Found {
 /** The entry that `value` is; `where` names it in messages. Throws BadInput naming the key that is missing, unknown or wrong. */
 export function journalEntry(value: unknown, where: string): JournalEntry {
   const keys = ["attempt", "slot", "imageId", "trial", "stage", "outcome", "reason", "startedUnixMs"];
-  const fields = new Fields(value, where, keys, ["notes"]);
+  const fields = new Fields(value, where, keys, ["bootId", "notes"]);
   return {
     attempt: fields.integer("attempt", 1, Number.MAX_SAFE_INTEGER),
     slot: nameOf(fields, "slot"),
@@ -52,8 +57,19 @@ export function journalEntry(value: unknown, where: string): JournalEntry {
     outcome: fields.oneOf("outcome", OUTCOMES),
     reason: fields.nullable("reason", () => reasonOf(fields, "reason")),
     startedUnixMs: countOf(fields, "startedUnixMs"),
+    ...(fields.has("bootId") ? { bootId: bootIdOf(fields) } : {}),
     ...(fields.has("notes") ? { notes: notesOf(fields) } : {}),
   };
+}
+
+function bootIdOf(fields: Fields): string {
+  const value = fields.text("bootId");
+  return isBootId(value) ? value : fields.fail("bootId", "32 hex digits");
+}
+
+/** Whether a text is a boot id as the journal holds it. */
+export function isBootId(text: string): boolean {
+  return /^[0-9a-f]{32}$/.test(text);
 }
 
 function notesOf(fields: Fields): string[] {

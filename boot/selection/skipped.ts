@@ -1,4 +1,5 @@
 import type { BootRecord, SlotName } from "../record/record.ts";
+import type { BootReport } from "../report.ts";
 import { slotOf } from "./slots.ts";
 
 /** A slot that a boot passed over. */
@@ -13,12 +14,19 @@ export function joinSkipped(first: readonly Skipped[], second: readonly Skipped[
   return [...first, ...second.filter(({ slot }) => !told.has(slot))];
 }
 
-/** The rollback that a boot of `slot` is: the best slot that was left for it, and why. Null where it is none. */
+/**
+ * The rollback that a boot of `slot` is: the best slot that was left for it, and why. Null where it is none.
+ *
+ * @param lastAttempts the last attempt of each slot, as far as the boot knows
+ */
 export function rollbackOf(
   record: BootRecord,
   slot: SlotName,
   skipped: readonly Skipped[],
-): { from: SlotName; reason: string } | null {
+  lastAttempts: ReadonlyMap<SlotName, number>,
+): BootReport["rollback"] {
   const left = skipped.find((entry) => entry.slot !== slot && slotOf(record, entry.slot).state !== "empty");
-  return left ? { from: left.slot, reason: left.reason } : null;
+  if (!left) return null;
+  const { slot: from, reason } = left;
+  return { from, imageId: slotOf(record, from).imageId, reason, attempt: lastAttempts.get(from) ?? null };
 }

@@ -83,7 +83,12 @@ export function readReport(text: string): BootReport {
       skipped: report.list("skipped", (entry) => ({ slot: entry.text("slot"), reason: entry.text("reason") })),
       rollback: report.nullable("rollback", () => {
         const rollback = report.object("rollback");
-        return { from: rollback.text("from"), reason: rollback.text("reason") };
+        return {
+          from: rollback.text("from"),
+          imageId: rollback.nullable("imageId", () => rollback.text("imageId")),
+          reason: rollback.text("reason"),
+          attempt: rollback.nullable("attempt", () => rollback.number("attempt")),
+        };
       }),
       record: {
         condition: record.word("condition", ["valid", "empty", "unreadable"]),

@@ -19,6 +19,8 @@ export class PlannedRecord {
   readonly previous: PreviousAttempt | null;
   readonly notes: string[];
   readonly failed = new Map<SlotName, string>();
+  /** The last attempt of each slot that this boot knows of. */
+  readonly lastAttempts = new Map<SlotName, number>();
   readonly #policy: Policy;
   readonly #preferred: SlotName | null;
   #record: BootRecord;
@@ -36,6 +38,7 @@ export class PlannedRecord {
     const begun = beginBoot((readable ? facts.record : null) ?? freshRecord(policy), policy);
     this.#record = begun.record;
     this.previous = begun.previous;
+    if (this.previous) this.lastAttempts.set(this.previous.slot, this.previous.attempt);
     this.notes = [
       ...(readable || facts === null ? [] : [`boot record: ${facts.fault}`]),
       ...(this.condition === "unreadable"
@@ -76,6 +79,7 @@ export class PlannedRecord {
 
   count(slot: SlotName): void {
     this.#write(countTry(this.#record, slot));
+    this.lastAttempts.set(slot, this.attempt);
   }
 
   /** Takes note of the image in the slot. Returns a warning, or null. Throws Error where an uncounted boot would try a new image. */

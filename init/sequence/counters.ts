@@ -2,6 +2,7 @@ import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import type { JournalEntry, Outcome } from "../../boot/record/journal.ts";
 import type { BootRecord, ImageId, SlotName, Stage } from "../../boot/record/record.ts";
 import { freshRecord, type RecordReading } from "../../boot/record/store.ts";
+import type { BootReport } from "../../boot/report.ts";
 import { countTry, type Failure, failAttempt, identifyImage, reachHandover } from "../../boot/selection/attempt.ts";
 import { beginBoot, type PreviousAttempt } from "../../boot/selection/begin.ts";
 import { chooseSlot, refuseUncounted } from "../../boot/selection/choose.ts";
@@ -12,6 +13,7 @@ import { rollbackOf, type Skipped } from "../../boot/selection/skipped.ts";
 import { type Degraded, degradedNotes } from "../../state-ops/data-use.ts";
 import { BootRecordStore } from "../store/boot-record.ts";
 import { openRecordDevice } from "../store/record-device.ts";
+import { readBootId } from "./boot-id.ts";
 import type { Launch } from "./launch.ts";
 
 /** What there is to remember of the state that the system is handed. */
@@ -39,6 +41,10 @@ export class Counters {
   /** Where the boot record is; null where it was not found. */
   readonly device: string | null;
   #startedUnixMs = 0;
+  /** For the journal; nothing where the kernel does not tell. */
+  readonly #bootId: Pick<JournalEntry, "bootId">;
+  /** The last attempt of each slot that this boot knows of. */
+  readonly #lastAttempts = new Map<SlotName, number>();
   /** What became of the state of the attempt under way, for the journal. */
   #notes: readonly string[] = [];
 
@@ -47,6 +53,7 @@ export class Counters {
     this.#launch = launch;
     this.#policy = policyOf(launch.control);
     this.device = device?.path ?? null;
+    this.#bootId = readBootId(launch.kernel);
     this.#store = this.#open(device);
     const read = this.#store?.read() ?? null;
     this.condition = read?.record.condition ?? "unreadable";
@@ -60,6 +67,7 @@ export class Counters {
     for (const note of begun.notes) launch.warn(note);
     this.#record = begun.record;
     this.previous = begun.previous;
+    if (this.previous) this.#lastAttempts.set(this.previous.slot, this.previous.attempt);
     if (this.previous) this.#closePrevious(this.previous);
   }
 
@@ -116,6 +124,7 @@ export class Counters {
       this.#record = before;
       return false;
     }
+    this.#lastAttempts.set(slot, this.attempt);
     this.#journal("counted", "running", null);
     return true;
   }
@@ -175,8 +184,8 @@ export class Counters {
   }
 
   /** The rollback that this boot of `slot` is: the best slot that was left for it, and why. */
-  rollbackFor(slot: SlotName, skipped: Skipped[]): { from: SlotName; reason: string } | null {
-    return rollbackOf(this.#record, slot, skipped);
+  rollbackFor(slot: SlotName, skipped: Skipped[]): BootReport["rollback"] {
+    return rollbackOf(this.#record, slot, skipped, this.#lastAttempts);
   }
 
   #write(): boolean {
@@ -192,7 +201,8 @@ export class Counters {
     if (attempt === null || this.#store === null) return;
     const { number, slot, imageId, trial } = attempt;
     const notes = [...this.#launch.stateNotes, ...this.#notes];
-    const entry = { attempt: number, slot, imageId, trial, stage, outcome, reason, startedUnixMs: this.#startedUnixMs, notes };
+    const told = { stage, outcome, reason, startedUnixMs: this.#startedUnixMs, ...this.#bootId, notes };
+    const entry = { attempt: number, slot, imageId, trial, ...told };
     const written = this.#store.appendJournal(entry);
     if (!written.written) this.#launch.log.warning(`boot journal: ${written.reason}`);
   }

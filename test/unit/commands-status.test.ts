@@ -35,7 +35,7 @@ const rolledBack: MachineOptions = {
   }),
   report: report({
     skipped: [{ slot: "b", reason: "trial used up without a commit" }],
-    rollback: { from: "b", reason: "trial used up without a commit" },
+    rollback: { from: "b", imageId: IMAGE_B, reason: "trial used up without a commit", attempt: 6 },
   }),
   journal: [
     entry(3, { outcome: "good", stage: "good", reason: "shut down cleanly" }),
