@@ -2,26 +2,20 @@
  * Power failures at every place: what a boot wrote is recorded, the disk rebuilt as it was at each flush and as a disk with
  * a cache of its own may leave it between two, and what is on it checked. SLIPWAY_SEED repeats a run's samples.
  */
-import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { raised, withSlot } from "../../boot/selection/slots.ts";
 import { type CrashPoint, describePoint, flushBoundaries, reorderings } from "../../qemu/crash-points.ts";
-import { compileControl, madeOf } from "../../qemu/product.ts";
 import { runProgram } from "../../qemu/program.ts";
-import { smallRootTree } from "../../qemu/roots.ts";
-import { type TreeFiles, writeFiles } from "../../qemu/tree.ts";
 import type { DataFilesystem } from "../../state-ops/control.ts";
-import { readControl } from "../../state-ops/read-control.ts";
 import { randomNumbers } from "../samples/random.ts";
 import type { Content, CrashFacts, NextBoot } from "./support/crash-job.ts";
 import { diskAt, factsAt, type Recording, recordBoot, removeScratch } from "./support/crash-replay.ts";
+import { makeSubject, nextBoot, type Subject, tryB, useV1 } from "./support/crash-subject.ts";
 import { difference, faultsOf, stateOfSlot } from "./support/crash-verdict.ts";
-import { partition, readAt, startOf } from "./support/disk-file.ts";
-import { changeRecord, commitOn, twoSlots, validRecord } from "./support/record-on-disk.ts";
-import { productFragments, type SmallImage, smallSystem } from "./support/small-image.ts";
-import { boot, type SmallMachine, smallMachine } from "./support/small-machine.ts";
+import { partition, startOf } from "./support/disk-file.ts";
+import { commitOn } from "./support/record-on-disk.ts";
+import { boot } from "./support/small-machine.ts";
 
 const long = process.env.SLIPWAY_TIER === "long";
 const filesystems: DataFilesystem[] = long ? ["ext4", "xfs", "btrfs"] : ["ext4"];
@@ -31,113 +25,6 @@ const boots = long ? 5 : 2;
 const seed = Number(process.env.SLIPWAY_SEED ?? Date.now() % 1_000_000);
 console.log(`seed ${seed}; SLIPWAY_SEED=${seed} tries the same points`);
 const random = randomNumbers(seed);
-
-const operators = `package: app
-operators:
-  - path: /srv/app
-    state: persistent
-    via: bind
-  - path: /srv/team
-    state: shared
-    via: bind
-    reason: every version writes to it
-`;
-const newOperator = `  - path: /srv/new
-    state: persistent
-    via: bind
-`;
-
-/** What a version ships: a few dozen files, of which some change from one to the next. */
-function filesOf(version: string): TreeFiles {
-  const numbered = Array.from({ length: 24 }, (_, index): [string, string] => [
-    `/srv/app/part-${index % 4}/file-${index}`,
-    `${index % 3 === 0 ? version : "same"} ${index}\n`.repeat(1 + 150 * (index % 7)),
-  ]);
-  return {
-    ...Object.fromEntries(numbered),
-    "/srv/app/private": { content: "secret", mode: 0o600 },
-    "/srv/team/notes": "shared by all versions\n",
-    "/etc/app.conf": `version=${version}\n`,
-    "/etc/other.conf": "other=image\n",
-    ...(version === "v2" ? { "/etc/added.conf": "added\n", "/srv/new/first": "new in v2\n".repeat(900) } : {}),
-  };
-}
-
-/** The control file of a version's image, for which another is compiled than the initrd's. */
-async function controlOf(system: string, version: string): Promise<string> {
-  const fragments = { ...productFragments, "app.yaml": operators + (version === "v2" ? newOperator : "") };
-  const directory = await madeOf("crash-control", [system, version, fragments, filesOf(version)], async (aside) => {
-    const tree = `${aside}/tree`;
-    mkdirSync(tree);
-    await smallRootTree(tree, { facts: "none", ending: "hang", directories: ["var/tmp"] });
-    writeFiles(tree, filesOf(version));
-    await compileControl(system, tree, `${aside}/control.json`, fragments);
-    rmSync(tree, { recursive: true });
-  });
-  return readFileSync(`${directory}/control.json`, "utf8");
-}
-
-/** Changes on the data filesystem as v1 would have made them while it ran: a few dozen files of every kind. */
-async function useV1(disk: string, filesystem: DataFilesystem): Promise<void> {
-  const { firstLba, lastLba } = partition(disk, "sys-data");
-  const options = `loop,offset=${firstLba * 512n},sizelimit=${(lastLba - firstLba + 1n) * 512n}`;
-  const script = `set -e
-mount -t ${filesystem} -o ${options} "$1" /mnt
-cd /mnt/gens/000001
-for number in $(seq 1 24); do
-  mkdir -p tree/home/user/$((number % 5))
-  seq $((number * 90)) >tree/home/user/$((number % 5))/document-$number
-  chown $((1000 + number % 3)):100 tree/home/user/$((number % 5))/document-$number
-done
-ln tree/home/user/1/document-1 tree/home/user/linked
-ln -s ../somewhere tree/home/user/link
-truncate -s 3M tree/home/user/sparse
-printf x | dd of=tree/home/user/sparse bs=1 seek=2000000 conv=notrunc status=none
-echo changed >tree/srv-app/part-0/file-0
-rm tree/srv-app/part-1/file-1
-printf 'version=v1\\nchanged=yes\\n' >ovl/etc/upper/app.conf
-mknod ovl/etc/upper/other.conf c 0 0
-mkdir -p ovl/var/upper/log
-seq 3000 >ovl/var/upper/log/messages
-cd /
-umount /mnt`;
-  await runProgram("unshare", ["--mount", "--propagation", "private", "sh", "-c", script, "sh", disk]);
-}
-
-/** As an install does: b holds an image that was never tried, and is to boot next. */
-function tryB(disk: string): void {
-  changeRecord(disk, twoSlots, (record) => {
-    const waiting = withSlot(record, "b", { state: "trial", tries: 3, reason: null, damaged: null, imageId: null });
-    return raised(waiting, "b");
-  });
-}
-
-interface Subject {
-  filesystem: DataFilesystem;
-  machine: SmallMachine;
-  controls: { a: string; b: string };
-}
-
-async function makeSubject(filesystem: DataFilesystem): Promise<Subject> {
-  const system = smallSystem(["a", "b"], filesystem);
-  const controls = { a: await controlOf(system, "v1"), b: await controlOf(system, "v2") };
-  const image = (facts: string, control: string): SmallImage => ({ facts, control, files: filesOf(facts) });
-  const slots = { a: image("v1", controls.a), b: image("v2", controls.b) };
-  return { filesystem, machine: await smallMachine({ system, slots }), controls };
-}
-
-function nextBoot(subject: Subject, slot: "a" | "b"): NextBoot {
-  const { disk } = subject.machine;
-  const imageIdOf = (name: string) =>
-    createHash("sha256")
-      .update(readAt(disk, startOf(disk, `root-${name}`), 65536))
-      .digest("hex");
-  const committed = validRecord(disk).lastCommitted;
-  return {
-    ...{ slot, committed, trial: committed?.slot !== slot, imageId: imageIdOf(slot) },
-    controlDigest: readControl(subject.controls[slot]).digest,
-  };
-}
 
 /** No write of the boot touches another partition than these two. */
 function assertOwnPartitions({ before, entries }: Recording): void {
@@ -256,6 +143,7 @@ for (const filesystem of filesystems) {
     update = await recordBoot(subject.machine);
     assert.is(update.told.root, "v2");
     assert.is(update.told.report.generation, "000002");
+    assert.match(update.told.report.stateNotes.join("; "), /state was merged: .*\/etc\/app\.conf/);
     for (const recording of [first, update]) {
       assert.equal(recording.told.report.degraded, []);
       assert.ok(flushBoundaries(recording.entries).length >= 10, "the guest's flushes are in the log");
