@@ -18,130 +18,203 @@ import {
   vouchesFor,
 } from "../../state-ops/layout.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
-import { degrade, planState } from "../../state-ops/state-plan.ts";
+import {
+  degrade,
+  isWritable,
+  needsMount,
+  needsOverlay,
+  planState,
+  type StateContext,
+  type StateStep,
+} from "../../state-ops/state-plan.ts";
 import { sampleOperator } from "../samples/operator.ts";
 
 const base = sampleOperator("/x", { origin: "app/x.yaml:3" });
+const context = { generation: "gens/000017", slot: "a" };
+
+/** What every step of an operator like `base` says. */
 const common = {
+  path: "x",
+  onRun: false,
+  id: "x",
+  kind: "directory",
   mode: null,
   owner: null,
   group: null,
-  generate: null,
+  context: null,
   flags: ["nodev", "nosuid"],
   onFailure: "required",
   origin: base.origin,
 };
-const context = { generation: "gens/000017", slot: "a" };
+const content = { seed: "image", literal: null, generate: null };
+const inMemory = { do: "tmpfs", ...common, ...content, size: null, inodes: null, readOnly: false, degraded: false };
+const onRun = { ...common, path: "run/x", onRun: true };
+const inFile = { ...common, kind: "file" };
 
-test("each way of doing it has its step, with stores and targets relative to their roots", () => {
-  const operators: Operator[] = [
-    { ...base, id: "etc", path: "/etc", via: "overlay" },
+/** Each way of doing it: what an operator changes of `base`, and the whole step. */
+const plans: Record<string, [Partial<Operator>, object]> = {
+  "a persistent bind": [{}, { do: "bind", ...common, ...content, store: "gens/000017/tree/x", formerStore: null }],
+  "a persistent bind that was renamed, which cloning sees to": [
+    { renamedFrom: "y" },
+    { do: "bind", ...common, ...content, store: "gens/000017/tree/x", formerStore: null },
+  ],
+  "a shared bind": [
+    { state: "shared", reason: "r" },
+    { do: "bind", ...common, ...content, store: "shared/x", formerStore: null },
+  ],
+  "an identity bind that was renamed": [
+    { state: "identity", renamedFrom: "y", seed: "none", kind: "file", generate: "uuid", mode: 0o400 },
     {
-      ...base,
-      id: "machine-id",
-      path: "/etc/machine-id",
-      kind: "file",
-      state: "identity",
-      seed: "none",
-      generate: "machine-id",
-      mode: 0o444,
+      ...{ do: "bind", ...inFile, mode: 0o400, store: "shared/x", formerStore: "shared/y" },
+      ...{ seed: "none", literal: null, generate: "uuid" },
     },
+  ],
+  "a literal, labelled": [
+    { kind: "file", seed: "literal", literal: "text", context: "a:b:c:d" },
     {
-      ...base,
-      id: "run-app",
-      path: "/run/app",
-      state: "ephemeral",
-      via: "tmpfs",
-      seed: "none",
-      mode: 0o700,
-      owner: 101,
-      group: 102,
+      ...{ do: "bind", ...inFile, context: "a:b:c:d", store: "gens/000017/tree/x", formerStore: null },
+      ...{ seed: "literal", literal: "text", generate: null },
     },
-    { ...base, id: "srv", path: "/srv", state: "shared", reason: "r" },
-    { ...base, id: "tmp", path: "/tmp", state: "ephemeral", via: "tmpfs", size: 1 << 20 },
-    { ...base, id: "var", path: "/var", onFailure: "degraded" },
-  ];
-  assert.equal(planState(operators, context), [
+  ],
+  "an overlay": [
+    { via: "overlay", onFailure: "degraded", owner: 1, group: 2 },
     {
-      do: "overlay",
-      ...common,
-      id: "etc",
-      path: "etc",
-      kind: "directory",
-      upper: "gens/000017/ovl/etc/upper",
-      work: "work/a/etc",
+      ...{ do: "overlay", ...common, onFailure: "degraded", owner: 1, group: 2 },
+      ...{ upper: "gens/000017/ovl/x/upper", work: "work/a/x" },
     },
-    {
-      do: "bind",
-      ...common,
-      id: "machine-id",
-      path: "etc/machine-id",
-      kind: "file",
-      mode: 0o444,
-      generate: "machine-id",
-      store: "shared/machine-id",
-      seed: "none",
-    },
-    {
-      do: "tmpfs",
-      ...common,
-      id: "run-app",
-      path: "run/app",
-      kind: "directory",
-      mode: 0o700,
-      owner: 101,
-      group: 102,
-      size: null,
-      seedFromImage: false,
-      makeTarget: true,
-      degraded: false,
-    },
-    { do: "bind", ...common, id: "srv", path: "srv", kind: "directory", store: "shared/srv", seed: "image" },
-    {
-      do: "tmpfs",
-      ...common,
-      id: "tmp",
-      path: "tmp",
-      kind: "directory",
-      size: 1 << 20,
-      seedFromImage: true,
-      makeTarget: false,
-      degraded: false,
-    },
-    {
-      do: "bind",
-      ...common,
-      id: "var",
-      path: "var",
-      kind: "directory",
-      onFailure: "degraded",
-      store: "gens/000017/tree/var",
-      seed: "image",
-    },
-  ]);
+  ],
+  "an overlay in memory": [
+    { via: "overlay", state: "ephemeral", size: 4096, inodes: 7 },
+    { do: "memory-overlay", ...common, size: 4096, inodes: 7 },
+  ],
+  "a tmpfs": [
+    { via: "tmpfs", state: "ephemeral", size: 4096, inodes: 7 },
+    { ...inMemory, size: 4096, inodes: 7 },
+  ],
+  "a tmpfs below /run": [
+    { path: "/run/x", via: "tmpfs", state: "ephemeral" },
+    { ...inMemory, ...onRun },
+  ],
+  "a file in memory": [
+    { state: "ephemeral", kind: "file", seed: "literal", literal: "text", flags: [] },
+    { ...inMemory, ...inFile, seed: "literal", literal: "text", flags: [] },
+  ],
+  "a link": [
+    { via: "symlink", kind: "file", state: "ephemeral", target: "/run/x" },
+    { do: "symlink", ...inFile, target: "/run/x" },
+  ],
+  "a link below /run": [
+    { path: "/run/x", via: "symlink", kind: "file", state: "ephemeral", target: "/srv" },
+    { do: "symlink", ...onRun, kind: "file", target: "/srv" },
+  ],
+  "a mask": [
+    { via: "mask", state: null },
+    { do: "mask", ...common },
+  ],
+  "a hole": [
+    { via: "readonly", state: null, kind: "file" },
+    { do: "readonly", ...inFile },
+  ],
+};
+
+function planOne(words: Partial<Operator>, given: StateContext = context): StateStep {
+  const [step] = planState([{ ...base, ...words }], given);
+  assert.ok(step);
+  return step;
+}
+
+for (const [what, [words, step]] of Object.entries(plans)) {
+  test(`${what} has its step, with stores and targets relative to their roots`, () => assert.equal(planOne(words), step));
+}
+
+test("the steps have the operators' order", () => {
+  const paths = ["/b", "/a", "/b/c"];
+  assert.equal(
+    planState(
+      paths.map((path) => ({ ...base, path })),
+      context,
+    ).map(({ path }) => `/${path}`),
+    paths,
+  );
 });
 
-test("without a data filesystem what may be degraded is memory, and the rest is refused by name", () => {
-  const [step] = planState([{ ...base, onFailure: "degraded" }], { generation: null, slot: "a" });
-  assert.ok(step?.do === "tmpfs" && step.degraded && step.seedFromImage);
-  const tmp: Operator = { ...base, state: "ephemeral", via: "tmpfs" };
-  assert.is(planState([tmp], { generation: null, slot: "a" }).length, 1);
-  try {
-    planState([base], { generation: null, slot: "a" });
-    assert.unreachable();
-  } catch (error) {
-    assert.instance(error, Refusal);
-    assert.match(String(error), /\/x is persistent state \(app\/x\.yaml:3\)/);
+const withoutData: StateContext = { generation: null, slot: "a" };
+
+/** What needs the data filesystem. */
+const kept: Record<string, Partial<Operator>> = {
+  "a bind": {},
+  "a shared bind": { state: "shared", reason: "r" },
+  "an identity file": { state: "identity", kind: "file", generate: "machine-id", seed: "none" },
+  "a literal": { kind: "file", seed: "literal", literal: "text", mode: 0o600, context: "a:b:c:d" },
+  "an overlay": { via: "overlay" },
+};
+
+for (const [what, words] of Object.entries(kept)) {
+  test(`${what} without a data filesystem: refused by name where it is required, else memory, as when its step fails`, () => {
+    assert.throws(
+      () => planOne(words, withoutData),
+      (error: unknown) =>
+        error instanceof Refusal && /^\/x is (persistent|shared|identity) state \(app\/x\.yaml:3\)/.test(error.message),
+    );
+    const instead = planOne({ ...words, onFailure: "degraded" }, withoutData);
+    const { kind = "directory", seed = "image", literal = null, generate = null, mode = null, context: label = null } = words;
+    const expected = { ...inMemory, kind, seed, literal, generate, mode, context: label, onFailure: "degraded", degraded: true };
+    assert.equal(instead, expected);
+    assert.equal(degrade(planOne({ ...words, onFailure: "degraded" })), instead);
+  });
+}
+
+test("what keeps nothing is laid without a data filesystem as with one", () => {
+  for (const [what, [words]] of Object.entries(plans)) {
+    const { via = "bind", state = "persistent" } = words;
+    const keeps = (via === "bind" || via === "overlay") && state !== "ephemeral";
+    if (!keeps) assert.equal(planOne(words, withoutData), planOne(words), what);
   }
 });
 
-test("a step that failed is degraded to what a plan without data says", () => {
-  for (const via of ["bind", "overlay"] as const) {
-    const operator: Operator = { ...base, via, onFailure: "degraded" };
-    const [step] = planState([operator], context);
-    assert.ok(step);
-    assert.equal([degrade(step)], planState([operator], { generation: null, slot: "a" }));
+test("what stands in for a step that keeps nothing", () => {
+  const degraded = { ...inMemory, degraded: true };
+  const limits = { size: 4096, inodes: 7 };
+  assert.equal(degrade(planOne({ via: "tmpfs", state: "ephemeral", seed: "none", ...limits })), { ...degraded, seed: "none" });
+  assert.equal(degrade(planOne({ via: "overlay", state: "ephemeral", ...limits })), degraded);
+  const hole = planOne({ via: "readonly", state: null });
+  assert.equal(degrade(hole), { ...degraded, readOnly: true });
+  const again = degrade(degrade(hole) ?? hole);
+  assert.equal(again, { ...degraded, readOnly: true }, "what stood in for a hole may not be written either");
+  assert.is(degrade(planOne({ via: "mask", state: null })), null);
+  assert.is(degrade(planOne({ via: "symlink", state: "ephemeral", kind: "file", target: "/run/x" })), null);
+});
+
+test("which steps may be written, need overlayfs, and mount something below /run", () => {
+  const byWhat = Object.entries(plans).map(([what, [words]]) => ({ what, step: planOne(words) }));
+  const those = (test: (step: StateStep) => boolean) => byWhat.filter(({ step }) => test(step)).map(({ what }) => what);
+  assert.equal(
+    those((step) => !isWritable(step)),
+    ["a link", "a link below /run", "a mask", "a hole"],
+  );
+  assert.equal(
+    those((step) => needsOverlay([step])),
+    ["an overlay", "an overlay in memory"],
+  );
+  assert.not(needsOverlay([]));
+  const below = (words: Partial<Operator>): boolean => {
+    const step = planOne({ path: "/run/x", via: "tmpfs", state: "ephemeral", seed: "none", ...words });
+    return step.do === "tmpfs" && needsMount(step);
+  };
+  assert.not(below({}));
+  assert.not(below({ mode: 0o700, owner: 1, context: "a:b:c:d", seed: "none" }));
+  for (const words of [
+    { size: 4096 },
+    { inodes: 7 },
+    { flags: [] },
+    { flags: ["nodev", "noexec", "nosuid"] },
+    { kind: "file" },
+    { path: "/srv" },
+  ] satisfies Partial<Operator>[]) {
+    assert.ok(below(words), JSON.stringify(words));
   }
+  const readOnly = degrade(planOne({ via: "readonly", state: null }));
+  assert.ok(readOnly !== null && !isWritable(readOnly) && needsMount(readOnly));
 });
 
 test("names in the layout", () => {
