@@ -8,6 +8,7 @@ import { type GenerationOrder, type PreparedGeneration, prepareGeneration } from
 import { adaptGeneration } from "../../init/state/merge/adapt.ts";
 import type { DataFilesystem, Operator } from "../../state-ops/control.ts";
 import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
+import { NO_WORK } from "../../state-ops/generation-work.ts";
 import { generationName } from "../../state-ops/layout.ts";
 import { MERGE_REPORT, type MergeReport } from "../../state-ops/merge/report.ts";
 import { kernel, makeFilesystem, mountDisk, mountTmpfs, program, scratch, unmountAll } from "./state-machine.ts";
@@ -80,7 +81,7 @@ export class MergeWorld {
       () => kernel.open(root, O.RDONLY | O.DIRECTORY),
       (newRoot) => {
         const who = { slot: "a", imageId: id, controlDigest: `control of ${id}`, attempt: this.#number };
-        const order: GenerationOrder = { plan, ...who, operators, newRoot, adapt: adaptGeneration };
+        const order: GenerationOrder = { plan, ...who, work: NO_WORK, operators, newRoot, adapt: adaptGeneration };
         return prepareGeneration(on, this.disk.data, order, () => {});
       },
     );
@@ -89,7 +90,8 @@ export class MergeWorld {
   /** Hands on the overlay of a generation over an image, mounted as PID 1 mounts it. */
   withOverlay(number: number, image: TestImage, operator: Operator, use: (place: string) => void): void {
     const place = `${scratch}/overlay`;
-    const work = `${this.disk.place}/work/overlay`;
+    // Beside the upper layer: a generation may be a subvolume, and an overlay renames from one to the other.
+    const work = this.at(number, `ovl/${operator.id}/.work`);
     const upper = this.at(number, `ovl/${operator.id}/upper`);
     rmSync(work, { recursive: true, force: true });
     for (const directory of [place, work, upper]) mkdirSync(directory, { recursive: true });

@@ -12,14 +12,16 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { Operator } from "../../state-ops/control.ts";
 import { sampleOperator } from "../samples/operator.ts";
-import { MergeWorld, makeImage, prepareRun, readReport } from "./merge-world.ts";
-import { cleanUp, filesystems, program } from "./state-machine.ts";
+import { MergeWorld, makeImage, prepareRun, readReport, type TestImage } from "./merge-world.ts";
+import { cleanUp, filesystems, kernel, program } from "./state-machine.ts";
 
 test.before(prepareRun);
 test.after(cleanUp);
@@ -159,5 +161,157 @@ for (const type of filesystems) {
   });
 }
 
+const app = (change: Partial<Operator> = {}) => sampleOperator("/srv/app", change);
+
+/** A generation with a store of /srv/app as the first image seeds it, changed by `edit`. */
+function seeded(world: MergeWorld, image: TestImage, edit: (store: string) => void): void {
+  world.create(image);
+  program("cp", "-a", `${image.root}/srv/app`, world.at(1, "tree/srv-app"));
+  edit(world.at(1, "tree/srv-app"));
+}
+
+test("a store over the next image: policies, losers aside, hard links are not written through", () => {
+  for (const merge of ["local", "image", "fail"] as const) {
+    const world = new MergeWorld("ext4");
+    try {
+      const [v1, v2] = ["v1", "v2"].map((version) =>
+        makeImage([app({ merge })], (root) =>
+          write(`${root}/srv/app`, { both: version, follows: version, "deep/er/both": version, linked: version }),
+        ),
+      );
+      if (v1 === undefined || v2 === undefined) throw new Error("two images were made");
+      seeded(world, v1, (store) => {
+        write(store, { both: "here", "deep/er/both": "here", own: "here" });
+        linkSync(`${store}/linked`, `${store}/other-name`);
+      });
+      const before = program("find", world.at(1), "-ls");
+      if (merge === "fail") {
+        assert.throws(() => world.clone(1, v2), /state cannot be merged: 2 paths differ on both sides, first \/srv\/app\/both/);
+        assert.is(readReport().refused, true);
+        assert.is(program("find", world.at(1), "-ls"), before);
+        assert.equal(readdirSync(`${world.disk.place}/gens`), ["000001"]);
+        continue;
+      }
+      world.clone(1, v2);
+      const store = world.at(2, "tree/srv-app");
+      assert.is(text(`${store}/both`), merge === "local" ? "here" : "v2");
+      assert.is(text(`${store}/deep/er/both`), merge === "local" ? "here" : "v2");
+      assert.is(text(`${store}/follows`), "v2");
+      assert.is(text(`${store}/own`), "here");
+      assert.is(text(`${store}/linked`), "v2");
+      assert.is(text(`${store}/other-name`), "v1", "the other name of the file is the device's own");
+      const [side, lost] = merge === "local" ? ["image", "v2"] : ["state", "here"];
+      assert.is(text(world.at(2, `aside/srv-app/${side}/both`)), lost);
+      assert.is(text(world.at(2, `aside/srv-app/${side}/deep/er/both`)), lost);
+      assert.equal(
+        readReport().stores[0]?.contested.map(({ aside }) => aside),
+        [`aside/srv-app/${side}/both`, `aside/srv-app/${side}/deep/er/both`],
+      );
+      assert.is(mode(world.at(2, "aside")), "700");
+      assert.is(program("find", world.at(1), "-ls"), before);
+    } finally {
+      world.close();
+    }
+  }
+});
+
+test("owners, modes, times and attributes come with what is taken, and stay with what is kept", () => {
+  const world = new MergeWorld("ext4");
+  try {
+    const [v1, v2] = ["v1", "v2"].map((version) =>
+      makeImage([app()], (root) => {
+        write(`${root}/srv/app`, { taken: version, mine: version, "dir/file": version });
+        if (version === "v1") return;
+        for (const name of ["taken", "dir"]) {
+          kernel.setAttribute(`${root}/srv/app/${name}`, "trusted.mark", Buffer.from("image"));
+          chownSync(`${root}/srv/app/${name}`, 12, 34);
+        }
+        chmodSync(`${root}/srv/app/taken`, 0o4751);
+        chmodSync(`${root}/srv/app/dir`, 0o2770);
+        utimesSync(`${root}/srv/app/taken`, 1000, 2000);
+      }),
+    );
+    if (v1 === undefined || v2 === undefined) throw new Error("two images were made");
+    seeded(world, v1, (store) => {
+      chownSync(`${store}/mine`, 7, 8);
+      kernel.setAttribute(`${store}/mine`, "user.mark", Buffer.from("here"));
+    });
+    assert.equal(world.clone(1, v2).notes, []);
+    const store = world.at(2, "tree/srv-app");
+    const taken = lstatSync(`${store}/taken`);
+    assert.equal([taken.uid, taken.gid, mode(`${store}/taken`), taken.mtimeMs], [12, 34, "4751", 2_000_000]);
+    assert.is(Buffer.from(kernel.getAttribute(`${store}/taken`, "trusted.mark")).toString(), "image");
+    const directory = lstatSync(`${store}/dir`);
+    assert.equal([directory.uid, directory.gid, mode(`${store}/dir`)], [12, 34, "2770"]);
+    assert.is(Buffer.from(kernel.getAttribute(`${store}/dir`, "trusted.mark")).toString(), "image");
+    const mine = lstatSync(`${store}/mine`);
+    assert.equal([text(`${store}/mine`), mine.uid, mine.gid], ["v2", 7, 8], "the owner changed here, the content in the image");
+    assert.is(Buffer.from(kernel.getAttribute(`${store}/mine`, "user.mark")).toString(), "here");
+  } finally {
+    world.close();
+  }
+});
+
+test("the same image again keeps the baseline; a damaged or missing one is told, and nothing is lost", () => {
+  const world = new MergeWorld("ext4");
+  try {
+    const [v1, v2] = ["v1", "v2"].map((version) =>
+      makeImage([app(), etc], (root) => {
+        write(`${root}/srv/app`, { file: version, other: "same" });
+        write(`${root}/etc`, { file: version });
+      }),
+    );
+    if (v1 === undefined || v2 === undefined) throw new Error("two images were made");
+    seeded(world, v1, () => {});
+    world.withOverlay(1, v1, etc, (place) => chmodSync(`${place}/file`, 0o600));
+    assert.equal(world.clone(1, v1).notes, []);
+    const baseline = text(world.at(1, "baseline.json"));
+    assert.is(text(world.at(2, "baseline.json")), baseline);
+    assert.is(mode(world.at(2, "baseline.json")), "600");
+    writeFileSync(world.at(1, "baseline.json"), baseline.replace('"mode":420', '"mode":384'));
+    const { notes } = world.clone(1, v2);
+    assert.match(notes[0] ?? "", /^generation 000001 says nothing of what its image had: its baseline.json is damaged$/);
+    assert.is(text(world.at(3, "tree/srv-app/file")), "v1", "what differs is taken for the device's own");
+    assert.is(text(world.at(3, "aside/srv-app/image/file")), "v2");
+    assert.is(text(world.at(3, "tree/srv-app/other")), "same");
+    world.withOverlay(3, v2, etc, (place) => assert.is(text(`${place}/file`), "v1"));
+    assert.is(text(world.at(3, "baseline.json")).includes(v2.id), true, "the next merge has a baseline again");
+    rmSync(world.at(2, "baseline.json"));
+    assert.match(world.clone(2, v1).notes[0] ?? "", /000002 says nothing .* it has no baseline.json that can be read$/);
+    symlinkSync("/etc/passwd", world.at(2, "baseline.json"));
+    assert.match(world.clone(2, v2).notes[0] ?? "", /it has no baseline.json that can be read$/);
+  } finally {
+    world.close();
+  }
+});
+
+test("what belongs to another operator below, is not cloned or is a cache is left alone", () => {
+  const world = new MergeWorld("ext4");
+  try {
+    const inner = sampleOperator("/srv/app/inner");
+    const cache = sampleOperator("/srv/cache", { cache: true });
+    const outer = app({ exclude: ["tmp/*"] });
+    const [v1, v2] = ["v1", "v2"].map((version) =>
+      makeImage([outer, ...(version === "v2" ? [inner] : []), cache], (root) => {
+        write(`${root}/srv/app`, { "inner/file": version, "tmp/file": version, dropped: version });
+        write(`${root}/srv/cache`, { file: version });
+        if (version === "v2") rmSync(`${root}/srv/app/dropped`);
+      }),
+    );
+    if (v1 === undefined || v2 === undefined) throw new Error("two images were made");
+    seeded(world, v1, (store) => write(store, { "inner/own": "here", "tmp/own": "here" }));
+    mkdirSync(world.at(1, "tree/srv-cache"));
+    assert.equal(world.clone(1, v2).notes, []);
+    const store = world.at(2, "tree/srv-app");
+    assert.equal(readdirSync(store).sort(), ["inner", "tmp"]);
+    assert.equal(readdirSync(`${store}/inner`).sort(), ["file", "own"]);
+    assert.is(text(`${store}/inner/file`), "v1", "below another operator nothing is merged");
+    assert.equal(readdirSync(`${store}/tmp`), ["file"]);
+    assert.is(text(`${store}/tmp/file`), "v2", "what is not cloned begins with what the image has");
+    assert.equal(readdirSync(world.at(2, "tree")), ["srv-app"]);
+  } finally {
+    world.close();
+  }
+});
+
 test.run();
-void [chownSync, linkSync];
