@@ -18,7 +18,9 @@ const surelyWrong = ["path", "id", "renamed-from"];
  */
 export function findConflicts(declared: readonly Declared[], image: ImageTree, whole: boolean): Problem[] {
   const byOperator = new Map(declared.map((entry) => [entry.operator, entry]));
-  const problems = togetherFaults(declared.map(({ operator }) => operator)).flatMap(({ operator, other, key, text }) => {
+  const together = togetherFaults(declared.map(({ operator }) => operator));
+  const misplaced = new Set(together.filter(({ key }) => key === "path").map(({ operator }) => operator));
+  const problems = together.flatMap(({ operator, other, key, text }) => {
     const entry = byOperator.get(operator);
     const otherEntry = other === null ? undefined : byOperator.get(other);
     const place = otherEntry === undefined ? "" : placeOf({ ...otherEntry, origin: otherEntry.operator.origin });
@@ -28,7 +30,7 @@ export function findConflicts(declared: readonly Declared[], image: ImageTree, w
   });
   const mounts = imageMounts(image);
   const byPath = new Map(declared.map(({ operator }) => [operator.path, operator]));
-  for (const { operator, document, at } of declared) {
+  for (const { operator, document, at } of declared.filter((entry) => !misplaced.has(entry.operator))) {
     const report = (key: string, text: string): void => {
       problems.push(problemAt(document, [...at, key], text));
     };

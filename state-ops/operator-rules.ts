@@ -30,8 +30,8 @@ export function pathFault(path: string): string | null {
 
 /** A text whose control characters are written as JSON escapes. */
 function visible(text: string): string {
-  const escape = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return JSON.stringify(text).replace(/[\p{Cc}\p{Bidi_Control}]/gu, escape);
+  const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(/[\p{Cc}\p{Bidi_Control}]/gu, escaped);
 }
 
 /** Rule for where an operator may be laid. */

@@ -1,52 +1,17 @@
-import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { type Compiled, compile } from "../../state-ops/compile.ts";
+import type { Compiled } from "../../state-ops/compile.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
 import { escapePath } from "../../state-ops/image-tree.ts";
-import { BadInput } from "../../state-ops/outcome.ts";
 import { CompileError } from "../../state-ops/problems.ts";
-import { parseYaml, type SourceDocument } from "../../state-ops/schema/document.ts";
-import { sampleImage } from "../samples/image.ts";
+import { compileTexts, fragment as fragmentOf, sampleSystem as systemText } from "../samples/compile.ts";
 
-const image = sampleImage(
-  {
-    "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\napp:x:101:102::/:/x\n",
-    "/etc/group": "root:x:0:\napp:x:102:\n",
-    "/etc/machine-id": "uninitialized\n",
-    "/etc/fstab": "",
-    "/var/lib/dpkg/status": "x",
-    "/srv/file": "content",
-    "/var/run": { target: "/run" },
-  },
-  ["/etc/ssh", "/var/lib/empty", "/tmp", "/home"],
-);
-
-const systemText = `system: acme
-slots:
-  b: { device: PARTLABEL=root-b }
-  a: { device: PARTLABEL=root-a }
-data: { device: PARTLABEL=sys-data, filesystem: ext4 }
-boot-record: { store: record, device: PARTLABEL=boot-record }
-trust: unsigned
-`;
-
-function document(file: string, text: string): SourceDocument {
-  const parsed = parseYaml(file, file, text);
-  if (parsed.document === null) {
-    throw new CompileError(parsed.problems);
-  }
-  return parsed.document;
-}
-
-/** A fragment of the package "p" whose operators are the given flow maps, from line 3 on. */
 function fragment(...operators: string[]): string {
-  return `package: p\noperators:\n${operators.map((operator) => `  - { ${operator} }\n`).join("")}`;
+  return fragmentOf(operators);
 }
 
 function build(fragments: Record<string, string>, system = systemText, previous: ControlFile | null = null): Compiled {
-  const documents = Object.entries(fragments).map(([file, text]) => document(file, text));
-  return compile({ system: document("system.yaml", system), fragments: documents, image, previous });
+  return compileTexts({ fragments, system, previous });
 }
 
 function operatorsOf(...operators: string[]): Operator[] {
@@ -242,54 +207,6 @@ for (const [name, operator, message] of wrong) {
   });
 }
 
-/** Two operators that do not go together, in two files, refused whichever comes first; both places are named. */
-const pairs: [string, string, string, RegExp][] = [
-  ["one path, two rules", "path: /srv, state: persistent", "path: /srv, state: ephemeral", /\/srv is declared twice/],
-  ["one id", "path: /srv, state: persistent, id: s", "path: /home, state: persistent, id: s", /the id "s" of/],
-  [
-    "persistent below shared",
-    "path: /var, state: shared, reason: r",
-    "path: /var/lib, state: persistent",
-    /\/var\/lib is persistent below \/var/,
-  ],
-  [
-    "persistent below identity",
-    "path: /var, state: identity",
-    "path: /var/lib, state: persistent",
-    /\/var\/lib is persistent below \/var/,
-  ],
-];
-
-for (const [name, one, other, message] of pairs) {
-  test(`refused: ${name}, each way round`, () => {
-    for (const [left, right] of [
-      [one, other],
-      [other, one],
-    ]) {
-      const [line] = linesOf(() => build({ "l.yaml": fragment(left ?? ""), "r.yaml": fragment(right ?? "") }));
-      assert.match(line ?? "", message);
-      assert.match(
-        line ?? "",
-        /^(l\.yaml:3:13: .*r\.yaml:3:13 \(p\/r\.yaml:3\)|r\.yaml:3:13: .*l\.yaml:3:13 \(p\/l\.yaml:3\)|r\.yaml:3:\d+: .*l\.yaml:3|l\.yaml:3:\d+: .*r\.yaml:3)/,
-      );
-    }
-  });
-}
-
-test("what is fine together: shared in persistent, ephemeral in either, a mount point below a bind or a tmpfs", () => {
-  const operators = operatorsOf(
-    "path: /var/lib/new/cache, state: ephemeral",
-    "path: /var/lib/new, state: shared, reason: r",
-    "path: /var/lib, state: persistent",
-    "path: /tmp/a/b, state: persistent",
-    "path: /tmp, state: ephemeral",
-  );
-  assert.equal(
-    operators.map((operator) => operator.path),
-    ["/tmp", "/tmp/a/b", "/var/lib", "/var/lib/new", "/var/lib/new/cache"],
-  );
-});
-
 test("the same operator twice is one", () => {
   const same = fragment("path: /tmp, state: ephemeral");
   const { control } = build({ "b.yaml": same, "a.yaml": same });
@@ -380,89 +297,11 @@ test("state to keep needs a data filesystem", () => {
   assert.is(build({ "x.yaml": fragment("path: /tmp, state: ephemeral") }, system).control.data, null);
 });
 
-test("against the previous control file: a store that would be lost is refused, a new number is told", () => {
-  const before = build({ "x.yaml": fragment("path: /srv, state: persistent, owner: 7", "path: /tmp, state: ephemeral") }).control;
-  const moved = fragment("path: /srv, state: persistent, via: overlay", "path: /tmp, state: persistent");
-  const lines = linesOf(() => build({ "x.yaml": moved }, systemText, before));
-  assert.is(lines.length, 1);
-  assert.match(lines[0] ?? "", /^x\.yaml:3:13: \/srv was persistent, directory, via bind .* would not be found/);
-  const { warnings } = build({ "x.yaml": fragment("path: /srv, state: persistent, owner: app") }, systemText, before);
-  assert.match(warnings.join("\n"), /the number of its owner was 7 .* and is 101/);
-});
-
 test("stores are named as systemd-escape --path names a path", () => {
   // Made with systemd-escape --path of systemd 252.
   assert.is(escapePath("/var/lib/my-app"), "var-lib-my\\x2dapp");
   assert.is(escapePath("/.hidden/a.b:c_d"), "\\x2ehidden-a.b:c_d");
   assert.is(escapePath("/ü x"), "\\xc3\\xbc\\x20x");
-});
-
-const paths = ["/tmp", "/tmp/a", "/srv", "/home", "/home/x", "/var", "/var/lib", "/var/lib/empty", "/etc", "/run/a", "/run/a/b"];
-const states = ["ephemeral", "persistent", "identity", "shared, reason: r"];
-const declaration = fc
-  .tuple(fc.constantFrom(...paths), fc.constantFrom(...states))
-  .map(([path, state]) => `path: ${path}, state: ${state}`);
-const fragmentSet = fc.dictionary(
-  fc.stringMatching(/^[a-z]{1,3}\.yaml$/),
-  fc.uniqueArray(declaration, { maxLength: 4, selector: (text) => text.split(",")[0] }),
-  { maxKeys: 4 },
-);
-
-test("the order of files changes nothing, and what compiles has parents first and one rule a path", () => {
-  let compiled = 0;
-  fc.assert(
-    fc.property(fragmentSet, fc.infiniteStream(fc.nat()), (set, random) => {
-      const sources = Object.entries(set).map(([file, operators]): [string, string] => [file, fragment(...operators)]);
-      const shuffled = sources
-        .map((source) => ({ source, key: random.next().value }))
-        .sort((left, right) => left.key - right.key)
-        .map(({ source }) => source);
-      const outcome = outcomeOf(Object.fromEntries(sources));
-      assert.is(outcomeOf(Object.fromEntries(shuffled)), outcome);
-      if (outcome.startsWith("{")) {
-        compiled++;
-        const seen: string[] = [];
-        for (const { path } of build(Object.fromEntries(sources)).control.operators) {
-          assert.not(seen.some((earlier) => earlier === path || earlier.startsWith(`${path}/`)));
-          seen.push(path);
-        }
-      }
-    }),
-    { numRuns: 400 },
-  );
-  assert.ok(compiled > 40, `only ${compiled} of 400 compiled`);
-});
-
-function outcomeOf(fragments: Record<string, string>): string {
-  try {
-    return build(fragments).text;
-  } catch (error) {
-    assert.instance(error, CompileError, String(error));
-    return String(error);
-  }
-}
-
-test("whatever the YAML: a control file, or problems that each have a place", () => {
-  const text = `${fragment("path: /tmp, state: ephemeral", 'path: /srv, state: shared, reason: "r", mode: "0700"')}`;
-  const pieces = fc.oneof(
-    fc.string({ maxLength: 6 }),
-    fc.constantFrom("{", "[", "\n", ": ", "- ", "&a ", "*a", "!!x ", "? ", "\t", "null", ".inf", "__proto__: 1"),
-  );
-  const edit = fc.tuple(fc.nat(text.length), fc.nat(12), pieces);
-  fc.assert(
-    fc.property(fc.array(edit, { minLength: 1, maxLength: 3 }), (edits) => {
-      const edited = edits.reduce((old, [at, length, put]) => old.slice(0, at) + put + old.slice(at + length), text);
-      try {
-        build({ "x.yaml": edited });
-      } catch (error) {
-        assert.instance(error, BadInput, `${String(error)} on ${JSON.stringify(edited)}`);
-        for (const line of error instanceof CompileError ? error.lines : [""]) {
-          assert.match(line, /^x\.yaml:\d+:\d+: ./s, JSON.stringify(edited));
-        }
-      }
-    }),
-    { numRuns: 1500 },
-  );
 });
 
 test.run();

@@ -1,0 +1,70 @@
+/** The compiler on texts in memory. */
+import { type Compiled, compile } from "../../state-ops/compile.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
+import type { ImageTree } from "../../state-ops/image-tree.ts";
+import { CompileError } from "../../state-ops/problems.ts";
+import { parseYaml, type SourceDocument } from "../../state-ops/schema/document.ts";
+import { sampleImage } from "./image.ts";
+
+export const sampleSystem = `system: acme
+slots:
+  b: { device: PARTLABEL=root-b }
+  a: { device: PARTLABEL=root-a }
+data: { device: PARTLABEL=sys-data, filesystem: ext4 }
+boot-record: { store: record, device: PARTLABEL=boot-record }
+trust: unsigned
+`;
+
+/** An image with a user, some directories, and files of several kinds. */
+export const sampleTree = {
+  "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\napp:x:101:102::/:/x\n",
+  "/etc/group": "root:x:0:\napp:x:102:\n",
+  "/etc/machine-id": "uninitialized\n",
+  "/etc/fstab": "",
+  "/var/lib/dpkg/status": "x",
+  "/srv/file": "content",
+  "/var/run": { target: "/run" },
+};
+
+export const sampleDirectories = ["/etc/ssh", "/var/lib/empty", "/tmp", "/home"];
+
+/** A fragment of package `name` whose operators are the given flow maps, from line 3 on. */
+export function fragment(operators: readonly string[], name = "p"): string {
+  const list = operators.map((operator) => `  - { ${operator} }\n`).join("");
+  return `package: ${name}\noperators:${list === "" ? " []" : ""}\n${list}`;
+}
+
+export interface Sources {
+  /** YAML by file name. */
+  fragments?: Record<string, string>;
+  system?: string;
+  image?: ImageTree;
+  previous?: ControlFile | null;
+}
+
+/** Throws CompileError, as the builder's verbs do. */
+export function compileTexts({ fragments = {}, system = sampleSystem, image, previous = null }: Sources): Compiled {
+  return compile({
+    system: documentOf("system.yaml", system),
+    fragments: Object.entries(fragments).map(([file, text]) => documentOf(file, text)),
+    image: image ?? sampleImage(sampleTree, sampleDirectories),
+    previous,
+  });
+}
+
+function documentOf(file: string, text: string): SourceDocument {
+  const parsed = parseYaml(file, file, text);
+  if (parsed.document === null) throw new CompileError(parsed.problems);
+  return parsed.document;
+}
+
+/** What the compiler complained of, none where it compiled. Whatever else was thrown goes on. */
+export function problemsOf(sources: Sources): string[] {
+  try {
+    compileTexts(sources);
+    return [];
+  } catch (error) {
+    if (error instanceof CompileError) return error.lines;
+    throw error;
+  }
+}
