@@ -1,5 +1,5 @@
 import { MNT, MS, O } from "../kernel/constants.ts";
-import type { Descriptor, Kernel } from "../kernel/kernel.ts";
+import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { isCode, type OnProgress, openThroughMounts, procPath, withDescriptor } from "./beneath.ts";
 import { makePath } from "./make-path.ts";
 import { Stores } from "./stores.ts";
@@ -75,5 +75,10 @@ function openRoom(kernel: Kernel, run: Descriptor, name: string, options: string
 function closeRoom(kernel: Kernel, run: Descriptor, name: string): void {
   const path = procPath(run, `${ROOMS}/${name}`);
   kernel.unmount(path, MNT.DETACH | MNT.NOFOLLOW);
-  kernel.remove(path, { directory: true });
+  try {
+    kernel.remove(path, { directory: true });
+  } catch (error) {
+    // An empty directory on /run is no reason not to boot.
+    if (!(error instanceof KernelError)) throw error;
+  }
 }
