@@ -1,7 +1,7 @@
 /** Generations that move from image to image, and what programs do to them meanwhile. */
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { MS, O } from "../../init/kernel/constants.ts";
-import type { Descriptor, Kernel } from "../../init/kernel/kernel.ts";
+import type { Kernel } from "../../init/kernel/kernel.ts";
 import { withDescriptor } from "../../init/state/beneath.ts";
 import { layOut } from "../../init/state/data-filesystem.ts";
 import { type GenerationOrder, type PreparedGeneration, prepareGeneration } from "../../init/state/generations.ts";
@@ -11,7 +11,7 @@ import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
 import { NO_WORK } from "../../state-ops/generation-work.ts";
 import { generationName } from "../../state-ops/layout.ts";
 import { MERGE_REPORT, type MergeReport } from "../../state-ops/merge/report.ts";
-import { kernel, makeFilesystem, mountDisk, mountTmpfs, program, scratch, unmountAll } from "./state-machine.ts";
+import { kernel, makeFilesystem, mountDisk, mountTmpfs, program, scratch } from "./state-machine.ts";
 
 /** As PID 1 mounts them. */
 const overlayOptions = "index=off,metacopy=off,redirect_dir=off,xino=off";
@@ -64,6 +64,11 @@ export class MergeWorld {
     return `${this.disk.place}/gens/${generationName(number)}${path === "" ? "" : `/${path}`}`;
   }
 
+  /** Number of the newest generation that was begun. */
+  clones(): number {
+    return this.#number;
+  }
+
   create(image: TestImage): PreparedGeneration {
     return this.#prepare(kernel, image, { do: "create", to: ++this.#number, why: "", reason: null });
   }
@@ -104,6 +109,3 @@ export class MergeWorld {
     }
   }
 }
-
-export type { Descriptor };
-export { unmountAll };
