@@ -1,5 +1,6 @@
 /** Which generations may be deleted, and why each other one is kept. Pure: nothing here deletes anything. */
-import { committedGenerationNumber, type GenerationFact, type GenerationFacts, type GenerationPlan } from "./generation-plan.ts";
+import { committedGenerationNumber, type GenerationFact, type GenerationFacts } from "./generation-facts.ts";
+import type { GenerationPlan } from "./generation-plan.ts";
 import { generationName } from "./layout.ts";
 
 export type CollectionFacts = Pick<GenerationFacts, "pointers" | "generations" | "committed">;

@@ -1,30 +1,13 @@
-import { type GenerationMeta, generationName, type Pin } from "./layout.ts";
-
-/** A directory in gens/ with a number for a name. */
-export interface GenerationFact {
-  number: number;
-  /** COMPLETE is there and vouches for the files beside it. */
-  complete: boolean;
-  meta: GenerationMeta | null;
-  /** Set where PINNED is there: a committed slot left it. */
-  pinned: Pin | null;
-}
-
-/** What was found before the slot's state is laid. */
-export interface GenerationFacts {
-  /** The slot that boots, the image in it, and the digest of that image's control file. */
-  slot: string;
-  imageId: string;
-  controlDigest: string;
-  trial: boolean;
-  /** How the last try of this very image in this slot ended; `none` where the attempt before this one was not of it. */
-  previousEnd: "clean" | "unclean" | "none";
-  /** The number each slot's pointer says; null where there is none, or one of another form. */
-  pointers: Readonly<Record<string, number | null>>;
-  generations: readonly GenerationFact[];
-  /** From the boot record. */
-  committed: { slot: string; imageId: string } | null;
-}
+import {
+  belongs,
+  committedGeneration,
+  type GenerationFacts,
+  name,
+  nextNumber,
+  type ValidGeneration,
+  validGenerations,
+} from "./generation-facts.ts";
+import { generationName } from "./layout.ts";
 
 /**
  * Which generation the slot gets. `to` is a new number; the pointer of the slot is set to `to` or `generation` where it
@@ -33,12 +16,19 @@ export interface GenerationFacts {
  */
 export type GenerationPlan =
   | { do: "continue"; generation: number; why: string; reason: string | null }
-  | { do: "clone"; from: number; to: number; why: string; reason: string | null }
+  | ClonePlan
   | { do: "create"; to: number; why: string; reason: string | null };
 
-interface Valid {
-  number: number;
-  meta: GenerationMeta;
+export interface ClonePlan {
+  do: "clone";
+  from: number;
+  to: number;
+  /** The committed generation that the new one descends from: `from`, unless a trial's own is cloned. */
+  parent: number;
+  /** Ids of stores that are left out, and so begin anew. */
+  without: readonly string[];
+  why: string;
+  reason: string | null;
 }
 
 /**
@@ -48,6 +38,35 @@ interface Valid {
  * seeded from the image.
  */
 export function planGeneration(facts: GenerationFacts): GenerationPlan {
+  const { factory, without } = facts.orders;
+  if (factory) return { do: "create", to: nextNumber(facts), why: "factory reset", reason: null };
+  const plan = planCarry(facts) ?? planUnasked(facts);
+  if (without.length === 0 || plan.do === "create") return plan;
+  if (plan.do === "clone") return { ...plan, without };
+  const own = facts.generations.find(({ number }) => number === plan.generation)?.meta ?? null;
+  const parent = facts.trial ? (own?.parent ?? plan.generation) : plan.generation;
+  const { reason } = plan;
+  return { do: "clone", from: plan.generation, to: nextNumber(facts), parent, without, why: "stores begin anew", reason };
+}
+
+/** Null where nothing is to be carried over, or it is not there, or the attempt before did it and was cut short. */
+function planCarry(facts: GenerationFacts): GenerationPlan | null {
+  const { orders, slot, attempt, controlDigest } = facts;
+  const valid = validGenerations(facts.generations);
+  const source = valid.find(({ number }) => number === orders.carry);
+  if (source === undefined) return null;
+  const own = valid.find(({ number }) => number === facts.pointers[slot]);
+  if (own !== undefined && belongs(own, facts)) {
+    const carried = own.meta.parent === source.number && own.meta.attempt === attempt - 1;
+    if ((carried && own.meta.controlDigest === controlDigest) || own.number === source.number) return null;
+  }
+  const committed = committedGeneration(facts, valid);
+  const parent = facts.trial ? (committed?.number ?? source.number) : source.number;
+  const why = `the state of generation ${name(source)} was asked for`;
+  return { do: "clone", from: source.number, to: nextNumber(facts), parent, without: [], why, reason: null };
+}
+
+function planUnasked(facts: GenerationFacts): GenerationPlan {
   const valid = validGenerations(facts.generations);
   const committed = committedGeneration(facts, valid);
   const pointer = facts.pointers[facts.slot] ?? null;
@@ -73,79 +92,54 @@ export function planGeneration(facts: GenerationFacts): GenerationPlan {
   return planReplacement(facts, valid, committed, facts.trial ? null : `slot ${facts.slot} is committed, but has no generation`);
 }
 
-/**
- * The generation that the last commit made good: the one its slot points at while that is of the committed image, else
- * the newest valid one of that image in that slot (the slot has been given another image since).
- */
-export function committedGenerationNumber(facts: Pick<GenerationFacts, "committed" | "pointers" | "generations">): number | null {
-  return committedGeneration(facts, validGenerations(facts.generations))?.number ?? null;
-}
-
-/** In ascending order. A generation that lies about its number is not valid. */
-function validGenerations(generations: readonly GenerationFact[]): Valid[] {
-  return generations
-    .flatMap(({ number, complete, meta }) => (complete && meta !== null && meta.number === number ? [{ number, meta }] : []))
-    .sort((left, right) => left.number - right.number);
-}
-
-function committedGeneration(facts: Pick<GenerationFacts, "committed" | "pointers">, valid: Valid[]): Valid | null {
-  const { committed } = facts;
-  if (committed === null) {
-    return null;
-  }
-  const candidates = valid.filter((generation) => belongs(generation, committed));
-  const pointer = facts.pointers[committed.slot];
-  return candidates.find((generation) => generation.number === pointer) ?? candidates.at(-1) ?? null;
-}
-
-function belongs(generation: Valid, image: { slot: string; imageId: string }): boolean {
-  return generation.meta.imageId === image.imageId && generation.meta.slot === image.slot;
-}
-
 /** The slot's own generation: gone on with, or cloned where the image brings another control file than it was laid by. */
-function planOwn(facts: GenerationFacts, own: Valid, found: string | null = null): GenerationPlan {
+function planOwn(facts: GenerationFacts, own: ValidGeneration, found: string | null = null): GenerationPlan {
   if (own.meta.controlDigest !== facts.controlDigest) {
     const changed = `the image in slot ${facts.slot} has another control file than generation ${name(own)} was laid by`;
     const reason = found === null ? changed : `${found}; ${changed}`;
-    return { do: "clone", from: own.number, to: nextNumber(facts), why: "the image was changed in place", reason };
+    return cloneOf(own, facts, "the image was changed in place", reason);
   }
   const why =
     facts.pointers[facts.slot] === own.number ? "it belongs to this image" : "it belongs to this image, which boots again";
   return { do: "continue", generation: own.number, why, reason: found };
 }
 
-function planFurtherTry(facts: GenerationFacts, own: Valid, committed: Valid | null): GenerationPlan {
+function planFurtherTry(facts: GenerationFacts, own: ValidGeneration, committed: ValidGeneration | null): GenerationPlan {
   if (committed === null || committed.number === own.number) {
     return planOwn(facts, own);
   }
-  const from = { do: "clone" as const, from: committed.number, to: nextNumber(facts), reason: null };
   if (own.meta.controlDigest !== facts.controlDigest) {
-    return { ...from, why: "the image on trial has another control file than at its last try" };
+    return cloneOf(committed, facts, "the image on trial has another control file than at its last try", null);
   }
   if (own.meta.parent !== committed.number) {
-    return { ...from, why: `another generation was committed since the last try, ${name(committed)}` };
+    return cloneOf(committed, facts, `another generation was committed since the last try, ${name(committed)}`, null);
   }
   if (facts.previousEnd === "unclean") {
-    return { ...from, why: "the last attempt ended uncleanly, so this try starts from the committed state" };
+    return cloneOf(committed, facts, "the last attempt ended uncleanly, so this try starts from the committed state", null);
   }
   if (facts.previousEnd === "none") {
-    return { ...from, why: "the last attempt was not of this trial, so this try starts from the committed state" };
+    return cloneOf(committed, facts, "the last attempt was not of this trial, so this try starts from the committed state", null);
   }
   return { do: "continue", generation: own.number, why: "a further try after a clean end goes on", reason: null };
 }
 
 /** A clone of `source`, else of the newest state there is, else the image's own content. */
-function planReplacement(facts: GenerationFacts, valid: Valid[], source: Valid | null, found: string | null): GenerationPlan {
+function planReplacement(
+  facts: GenerationFacts,
+  valid: ValidGeneration[],
+  source: ValidGeneration | null,
+  found: string | null,
+): GenerationPlan {
   const to = nextNumber(facts);
   if (source !== null) {
     const why = found === null ? "first try of this image in this slot" : "the closest valid state";
-    return { do: "clone", from: source.number, to, why, reason: found };
+    return cloneOf(source, facts, why, found);
   }
   const newest = newestInUse(facts, valid);
   if (newest !== null) {
     const lost = found ?? (facts.committed === null ? "no slot was committed yet" : "the committed slot has no valid generation");
     const reason = `${lost}; state was cloned from generation ${name(newest)} of slot ${newest.meta.slot}`;
-    return { do: "clone", from: newest.number, to, why: "the newest valid state", reason };
+    return cloneOf(newest, facts, "the newest valid state", reason);
   }
   const damaged = facts.generations.map((generation) => generationName(generation.number));
   const seen = damaged.length > 0 ? [`no valid generation among ${damaged.join(", ")}, which are kept`] : [];
@@ -155,22 +149,16 @@ function planReplacement(facts: GenerationFacts, valid: Valid[], source: Valid |
   return { do: "create", to, why: reason === null ? "first boot of this machine" : "there is no valid state", reason };
 }
 
+function cloneOf({ number }: ValidGeneration, facts: GenerationFacts, why: string, reason: string | null): ClonePlan {
+  return { do: "clone", from: number, to: nextNumber(facts), parent: number, without: [], why, reason };
+}
+
 /** The newest generation that a slot points at, else the newest at all. */
-function newestInUse(facts: GenerationFacts, valid: Valid[]): Valid | null {
+function newestInUse(facts: GenerationFacts, valid: ValidGeneration[]): ValidGeneration | null {
   const used = new Set(Object.values(facts.pointers));
   return valid.findLast((generation) => used.has(generation.number)) ?? valid.at(-1) ?? null;
 }
 
-/** Above every number that was ever seen, pointers to lost generations included. */
-function nextNumber(facts: GenerationFacts): number {
-  const pointers = Object.values(facts.pointers).map((pointer) => pointer ?? 0);
-  return Math.max(0, ...pointers, ...facts.generations.map((generation) => generation.number)) + 1;
-}
-
 function stateOf(facts: GenerationFacts, number: number): string {
   return facts.generations.some((generation) => generation.number === number) ? "damaged or incomplete" : "missing";
-}
-
-function name(generation: Valid): string {
-  return generationName(generation.number);
 }

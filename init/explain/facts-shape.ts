@@ -4,7 +4,7 @@ import type { FilesystemType, Superblock } from "../../boot/devices/superblock.t
 import { journalEntry } from "../../boot/record/journal.ts";
 import { bootRecord, countOf, flagOf, imageIdOf, nameOf } from "../../boot/record/shape.ts";
 import { Fields } from "../../state-ops/fields.ts";
-import type { GenerationFact } from "../../state-ops/generation-plan.ts";
+import type { GenerationFact } from "../../state-ops/generation-facts.ts";
 import { type GenerationMeta, generationName } from "../../state-ops/layout.ts";
 import type { ModuleVersions } from "../sequence/next-init.ts";
 import type { DataContent, DataFacts, ImageFacts, MachineFacts, RecordFacts, RootFacts } from "./facts.ts";

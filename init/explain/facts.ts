@@ -4,7 +4,7 @@ import type { JournalEntry } from "../../boot/record/journal.ts";
 import type { BootRecord, ImageId, SlotName } from "../../boot/record/record.ts";
 import type { RecordReading } from "../../boot/record/store.ts";
 import type { Failure } from "../../boot/selection/attempt.ts";
-import type { GenerationFact } from "../../state-ops/generation-plan.ts";
+import type { GenerationFact } from "../../state-ops/generation-facts.ts";
 import type { ModuleVersions } from "../sequence/next-init.ts";
 
 /**

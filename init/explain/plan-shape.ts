@@ -99,6 +99,8 @@ export interface StatePlan {
   /** One sentence about the state as a whole. */
   why: string;
   steps: StateStep[];
+  /** What becomes of the state that is not as in an ordinary boot. */
+  notes: string[];
   degraded: { path: string; reason: string }[];
 }
 

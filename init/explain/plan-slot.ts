@@ -2,6 +2,7 @@ import type { CommandLine } from "../../boot/kernel-command-line.ts";
 import type { Stage } from "../../boot/record/record.ts";
 import type { Failure } from "../../boot/selection/attempt.ts";
 import { endOfLastTry } from "../../boot/selection/begin.ts";
+import { whyLeft } from "../../boot/selection/left.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import { checkRoot, imageMount, noImage } from "../../boot/slot-image.ts";
@@ -158,6 +159,7 @@ function layState(planning: Planning, plan: SlotPlan, root: RootFacts | null): S
     trial,
     previousEnd: endOfLastTry(previous, plan.slot, plan.imageId ?? ""),
     committed: record.lastCommitted,
+    left: whyLeft(record, planning.record.failed),
     knownData: record.dataFilesystem,
     adopt: planning.words.adoptData,
     findDevice: () => search.find("the data filesystem", control.data?.device ?? ""),

@@ -2,18 +2,18 @@ import type { Resolution } from "../../boot/devices/resolve.ts";
 import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { CHECKERS, missingChecker } from "../../state-ops/data-check.ts";
-import { judgeData, keepsState, lostState, planStateWithout, type SeenData } from "../../state-ops/data-use.ts";
-import { type GenerationFacts, type GenerationPlan, planGeneration } from "../../state-ops/generation-plan.ts";
-import { generationName, generationPath, LAYOUT, slotPointer, temporaryGeneration } from "../../state-ops/layout.ts";
+import { judgeData, keepsState, planStateWithout, type SeenData } from "../../state-ops/data-use.ts";
+import type { GenerationFacts } from "../../state-ops/generation-facts.ts";
 import { MNT, MS } from "../kernel/constants.ts";
 import { DATA_PLACE } from "../sequence/data.ts";
 import { checkLayout } from "../state/data-filesystem.ts";
 import type { DataFacts } from "./facts.ts";
+import { type PlannedGeneration, planSlotGeneration, unknownGeneration } from "./plan-generation.ts";
 import type { Effect, StatePlan } from "./plan-shape.ts";
 import { stateEffects } from "./state-effects.ts";
 
 /** Whose state is planned, and what the planned record knows of it. */
-export interface PlannedState extends Omit<GenerationFacts, "controlDigest" | "pointers" | "generations"> {
+export interface PlannedState extends Omit<GenerationFacts, "controlDigest" | "pointers" | "generations" | "orders"> {
   /** The initrd's control file. */
   control: ControlFile;
   /** The image's; null where it has none. */
@@ -36,9 +36,6 @@ export interface PlannedState extends Omit<GenerationFacts, "controlDigest" | "p
 /** Takes the data filesystem's own mount away; binds from it stay. */
 export const unmountData: Effect = { do: "unmount", target: DATA_PLACE, flags: MNT.DETACH | MNT.NOFOLLOW };
 
-/** A generation whose number nobody knows. */
-const UNKNOWN_GENERATION = `${LAYOUT.generations}/UNKNOWN`;
-
 /** What would be done about the state, in the order of the sequence. Throws Error where a required store cannot be had. */
 export function planSlotState(order: PlannedState): StatePlan {
   const { imageControl, slot, warnings } = order;
@@ -49,7 +46,7 @@ export function planSlotState(order: PlannedState): StatePlan {
   const { operators } = imageControl;
   const kept = keepsState(operators);
   const { found, missing } = kept ? openData(order) : { found: null, missing: null };
-  const generation = found === null ? null : generationOf(order, found, imageControl.digest);
+  const generation = found === null ? null : generationOf(order, found, imageControl);
   const steps = planStateWithout(operators, { generation: generation?.path ?? null, slot }, missing);
   order.effects.push(...stateEffects(steps));
   const degraded = steps.flatMap((step) =>
@@ -62,12 +59,18 @@ export function planSlotState(order: PlannedState): StatePlan {
     generation: generation?.plan ?? null,
     why,
     steps,
+    notes: generation?.notes ?? [],
     degraded,
   };
 }
 
+function generationOf(order: PlannedState, { facts, data }: FoundData, image: ControlFile): PlannedGeneration {
+  if (facts.content === null) return unknownGeneration(order, facts.unknown ?? "nobody looked");
+  return planSlotGeneration(order, facts.content, image, data.uuid);
+}
+
 function stateless(why: string): StatePlan {
-  return { data: null, generation: null, why, steps: [], degraded: [] };
+  return { data: null, generation: null, why, steps: [], notes: [], degraded: [] };
 }
 
 interface FoundData {
@@ -123,44 +126,4 @@ function planCheck(order: PlannedState, { filesystem }: NonNullable<ControlFile[
   const checker = CHECKERS[filesystem];
   order.stateNotes.push(`${path}: its superblock tells of errors; ${missingChecker(checker)}`);
   order.unknown.push(`whether the initrd has ${checker.name}, which would repair ${path} first: taken not to`);
-}
-
-/** The slot's generation: where it is, and what is made durable of it. */
-function generationOf(order: PlannedState, { facts, data }: FoundData, controlDigest: string) {
-  const { slot, imageId, trial, previousEnd, committed, attempt } = order;
-  if (facts.content === null) {
-    order.unknown.push(`which generation slot ${slot} gets: ${facts.unknown ?? "nobody looked"}`);
-    return { plan: null, path: UNKNOWN_GENERATION, why: `the generation is unknown: ${facts.unknown ?? "nobody looked"}` };
-  }
-  const { generations } = facts.content;
-  const slots = order.control.slots.map(({ name }) => name);
-  const pointers = Object.fromEntries(slots.map((name) => [name, facts.content?.pointers[name] ?? null]));
-  const plan = planGeneration({ slot, imageId, controlDigest, trial, previousEnd, committed, pointers, generations });
-  if (plan.reason !== null) order.warnings.push(plan.reason);
-  const lost = lostState(plan, data.uuid, order.knownData);
-  if (lost !== null) order.stateNotes.push(lost);
-  order.effects.push(...generationEffects(plan, slot, pointers[slot] ?? null, attempt));
-  return { plan, path: generationPath(numberOf(plan)), why: plan.why };
-}
-
-/** The generation that a plan ends with. */
-export function numberOf(plan: GenerationPlan): number {
-  return plan.do === "continue" ? plan.generation : plan.to;
-}
-
-/** "000017"; null where it is unknown or there is none. */
-export function generationLabel(plan: GenerationPlan | null): string | null {
-  return plan === null ? null : generationName(numberOf(plan));
-}
-
-/** The renames that make a generation and the pointer to it real; what is built aside before them counts for nothing. */
-function generationEffects(plan: GenerationPlan, slot: string, pointer: number | null, attempt: number): Effect[] {
-  const number = numberOf(plan);
-  const on = (path: string) => `${DATA_PLACE}/${path}`;
-  const from = on(temporaryGeneration(number, `attempt-${attempt}`));
-  const pointed = on(slotPointer(slot));
-  return [
-    ...(plan.do === "continue" ? [] : [{ do: "rename" as const, from, to: on(generationPath(number)), exclusive: true }]),
-    ...(pointer === number ? [] : [{ do: "rename" as const, from: `${pointed}.tmp`, to: pointed, exclusive: false }]),
-  ];
 }

@@ -17,9 +17,10 @@ import { NEW_ROOT } from "../sequence/image.ts";
 import { systemFiles } from "../sequence/system-files.ts";
 import { WATCHDOG } from "../sequence/watchdog.ts";
 import type { BootFacts } from "./facts.ts";
+import { generationLabel } from "./plan-generation.ts";
 import type { BootPlan, Effect, HandoverPlan, HoldPlan, RecordPlan, SlotPlan, StartPlan } from "./plan-shape.ts";
 import { type Planning, planSlot } from "./plan-slot.ts";
-import { generationLabel, unmountData } from "./plan-state.ts";
+import { unmountData } from "./plan-state.ts";
 import { PlannedRecord } from "./planned-record.ts";
 import { type DiskFound, Search } from "./search.ts";
 
@@ -148,7 +149,7 @@ function planHandover(planning: Planning, plan: SlotPlan, selection: Selection, 
     record: { condition: record.condition, writable: record.writable, device: record.device },
     generation: generationLabel(plan.state?.generation ?? null),
     data: plan.state?.data ?? null,
-    stateNotes: [...planning.stateNotes],
+    stateNotes: [...planning.stateNotes, ...(plan.state?.notes ?? [])],
     degraded: plan.state?.degraded ?? [],
     warnings: [...new Set(warnings)],
     timeline: [],

@@ -117,7 +117,8 @@ function stateLines(state: StatePlan): string[] {
   return [
     ...(state.data === null ? [] : [`data filesystem ${state.data.device}`]),
     generation,
-    ...(reason === null ? [] : [reason]),
+    ...(reason === null || state.notes.some((note) => note.startsWith(reason)) ? [] : [reason]),
+    ...state.notes,
     ...table,
   ];
 }

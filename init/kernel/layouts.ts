@@ -1,5 +1,5 @@
 /** Structures that the kernel fills, little endian. Sources: include/uapi/linux/stat.h, asm-generic/statfs.h, dirent64. */
-import type { DirectoryEntry, FileKind, FileStatus, FilesystemStatus } from "./kernel.ts";
+import type { Descriptor, DirectoryEntry, FileKind, FileStatus, FilesystemStatus, Path } from "./kernel.ts";
 
 /** STATX_BASIC_STATS. */
 export const STATX_BASIC = 0x7ff;
@@ -64,4 +64,32 @@ export function directoryEntries(
     if (!dots) entries.push({ name, kind: kinds.get(view.getUint8(offset + 18)) ?? kindOf(name) });
   }
   return entries;
+}
+
+/** Inode of a subvolume's root directory: BTRFS_FIRST_FREE_OBJECTID. */
+export const SUBVOLUME_INODE = 256n;
+
+/** struct btrfs_ioctl_vol_args: fd, name[4088]. */
+export function subvolumeArguments(name: Path): Uint8Array<ArrayBuffer> {
+  return namedArguments(name, 8);
+}
+
+/** struct btrfs_ioctl_vol_args_v2: fd, transid, flags, 32 bytes, name[4040]. `source` is the subvolume to take. */
+export function snapshotArguments(source: Descriptor, name: Path): Uint8Array<ArrayBuffer> {
+  const bytes = namedArguments(name, 56);
+  new DataView(bytes.buffer).setBigInt64(0, BigInt(source), true);
+  return bytes;
+}
+
+function namedArguments(name: Path, offset: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(new ArrayBuffer(4096));
+  const text = typeof name === "string" ? new TextEncoder().encode(name) : name;
+  // The names of slipway's own are short, and no name of a file is longer than 255 bytes.
+  bytes.set(text.subarray(0, 255), offset);
+  return bytes;
+}
+
+/** How many subvolumes lie directly in one: num_items of struct btrfs_ioctl_get_subvol_rootref_args, 4096 bytes. */
+export function subvolumeChildren(bytes: Uint8Array<ArrayBuffer>): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint8(8 + 255 * 16);
 }

@@ -1,6 +1,7 @@
 import type { Stage } from "../../boot/record/record.ts";
 import type { Failure } from "../../boot/selection/attempt.ts";
 import { endOfLastTry } from "../../boot/selection/begin.ts";
+import { whyLeft } from "../../boot/selection/left.ts";
 import { checkRoot, noImage } from "../../boot/slot-image.ts";
 import { MNT, O } from "../kernel/constants.ts";
 import { type Descriptor, KernelError } from "../kernel/kernel.ts";
@@ -111,6 +112,7 @@ export class SlotAttempt {
       trial,
       previousEnd: endOfLastTry(previous, this.#slot, imageId),
       committed: record.lastCommitted,
+      left: whyLeft(record, this.#counters.failed),
       knownData: record.dataFilesystem,
       findDevice: () => this.#devices.find("the data filesystem", control.data?.device ?? ""),
     });

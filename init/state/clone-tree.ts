@@ -11,6 +11,8 @@ export interface CloneOptions {
    * there instead of failing. Security attributes, ACLs and overlay marks are never left out.
    */
   dropOptionalAttributes: boolean;
+  /** Whether what has this path below the tree's root ("a/b") is not copied; everything is, if absent. */
+  leaveOut?: (path: Uint8Array) => boolean;
 }
 
 export interface CloneResult {
@@ -84,7 +86,9 @@ class Cloner {
     this.#root ??= { at: to, name: "." };
     const { kernel } = this;
     for (const { name } of kernel.readDirectory(from)) {
-      this.entry({ at: from, name }, { at: to, name }, Buffer.concat([path, Buffer.from("/"), name]));
+      const below = Buffer.concat([path, Buffer.from("/"), name]);
+      if (this.options.leaveOut?.(below.subarray("./".length))) continue;
+      this.entry({ at: from, name }, { at: to, name }, below);
     }
     const status = kernel.status(from);
     const self = { at: to, name: "." };

@@ -2,7 +2,7 @@
 
 import { canonicalJson } from "../../state-ops/canonical-json.ts";
 import type { DataFilesystem } from "../../state-ops/control.ts";
-import type { GenerationFact, GenerationFacts } from "../../state-ops/generation-plan.ts";
+import type { GenerationFact, GenerationFacts } from "../../state-ops/generation-facts.ts";
 import {
   GENERATION,
   type GenerationMeta,

@@ -1,6 +1,7 @@
 import { O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError, type Path } from "../kernel/kernel.ts";
 import { isCode, type OnProgress, openBeneath, procPath, withDescriptor, withDirectory } from "./beneath.ts";
+import { deleteSubvolume } from "./btrfs.ts";
 
 /** Removes `name` in an open directory and everything below it, never through a link or into a mount. Missing is fine. */
 export function removeTree(kernel: Kernel, directory: Descriptor, name: Path, onProgress: OnProgress): void {
@@ -8,7 +9,7 @@ export function removeTree(kernel: Kernel, directory: Descriptor, name: Path, on
   const remove = (at: Descriptor, entry: Path): void => {
     if (kernel.statusAt(entry, at).kind !== "directory") {
       kernel.remove(entry, { at });
-    } else {
+    } else if (!deleteSubvolume(kernel, at, entry)) {
       withDescriptor(
         kernel,
         () => openBeneath(kernel, at, entry, O.RDONLY | O.DIRECTORY),
@@ -28,11 +29,45 @@ export function removeTree(kernel: Kernel, directory: Descriptor, name: Path, on
   }
 }
 
+/** Removes what has a path below `name` ("a/b") that `goes` says, with all below it; nothing where `name` is no directory.
+ * Directories keep their times. */
+export function pruneTree(
+  kernel: Kernel,
+  directory: Descriptor,
+  name: Path,
+  goes: (path: Uint8Array) => boolean,
+  onProgress: OnProgress,
+): void {
+  let files = 0;
+  const prune = (at: Descriptor, entry: Path, path: Uint8Array): void => {
+    withDescriptor(
+      kernel,
+      () => openBeneath(kernel, at, entry, O.RDONLY | O.DIRECTORY),
+      (fd) => {
+        const { accessed, modified } = kernel.status(fd);
+        let removed = false;
+        for (const child of kernel.readDirectory(fd)) {
+          const below = path.length === 0 ? child.name : Buffer.concat([path, Buffer.from("/"), child.name]);
+          const going = goes(below);
+          if (going) removeTree(kernel, fd, child.name, onProgress);
+          else if (child.kind === "directory") prune(fd, child.name, below);
+          removed ||= going;
+          files++;
+          if (files % 100 === 0) onProgress(0, files);
+        }
+        if (removed) kernel.changeTimes(".", accessed, modified, fd);
+      },
+    );
+  };
+  if (kernel.statusAt(name, directory).kind === "directory") prune(directory, name, new Uint8Array(0));
+}
+
 /** Moves a name of an open directory into trash/, where the next {@link emptyTrash} finds it. */
-export function moveToTrash(kernel: Kernel, data: Descriptor, directory: Descriptor, name: string): void {
+export function moveToTrash(kernel: Kernel, data: Descriptor, directory: Descriptor, name: Path): void {
+  const shown = typeof name === "string" ? name : new TextDecoder().decode(name);
   withDirectory(kernel, data, "trash", (trash) => {
     for (let copy = 0; ; copy++) {
-      const free = `${name.replace(/^\.+/, "")}${copy === 0 ? "" : `-${copy}`}`;
+      const free = `${shown.replace(/^\.+/, "")}${copy === 0 ? "" : `-${copy}`}`;
       try {
         return kernel.rename(procPath(directory, name), procPath(trash, free), { exclusive: true });
       } catch (error) {

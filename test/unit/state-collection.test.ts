@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type CollectionFacts, earlierTries, planCollection } from "../../state-ops/collection.ts";
-import type { GenerationFact, GenerationFacts } from "../../state-ops/generation-plan.ts";
+import { type GenerationFact, type GenerationFacts, NO_ORDERS } from "../../state-ops/generation-facts.ts";
 import { formatPin, parsePin } from "../../state-ops/layout.ts";
 
 function generation(number: number, slot: string, imageId: string, parent: number | null = null): GenerationFact {
@@ -140,6 +140,7 @@ for (const row of rows) {
 test("PID 1 deletes the tries of this trial that nothing points at, and no others", () => {
   const facts: GenerationFacts = {
     ...{ slot: "b", imageId: "Y", controlDigest: "sha256:c", trial: true, previousEnd: "unclean" },
+    ...{ left: null, attempt: 9, orders: NO_ORDERS },
     pointers: { a: 1, b: 4 },
     committed: committedA,
     generations: [
@@ -151,7 +152,7 @@ test("PID 1 deletes the tries of this trial that nothing points at, and no other
       generation(6, "a", "Y", 1),
     ],
   };
-  const clone = { do: "clone", from: 1, to: 7, why: "", reason: null } as const;
+  const clone = { do: "clone", from: 1, to: 7, parent: 1, without: [], why: "", reason: null } as const;
   assert.equal(earlierTries(facts, clone), [2]);
   assert.equal(earlierTries({ ...facts, trial: false }, clone), []);
   assert.equal(earlierTries({ ...facts, committed: null }, clone), []);

@@ -5,8 +5,9 @@ import {
   committedGenerationNumber,
   type GenerationFact,
   type GenerationFacts,
-  planGeneration,
-} from "../../state-ops/generation-plan.ts";
+  NO_ORDERS,
+} from "../../state-ops/generation-facts.ts";
+import { planGeneration } from "../../state-ops/generation-plan.ts";
 
 const control = "sha256:control";
 
@@ -29,6 +30,9 @@ function facts(changes: Partial<GenerationFacts>): GenerationFacts {
     pointers: { a: 1, b: null },
     generations: [generation(1, "a", "X")],
     committed: { slot: "a", imageId: "X" },
+    left: null,
+    attempt: 9,
+    orders: NO_ORDERS,
   };
   return { ...base, ...changes };
 }
@@ -253,6 +257,9 @@ const arbitraryFacts: fc.Arbitrary<GenerationFacts> = fc.record({
     }),
   ),
   committed: fc.option(fc.record({ slot: fc.constantFrom(...slots), imageId: fc.constantFrom(...images) })),
+  left: fc.constantFrom(null, "tries used up"),
+  attempt: fc.integer({ min: 1, max: 9 }),
+  orders: fc.constant(NO_ORDERS),
 });
 
 test("whatever is found: only valid sources, new targets, no silent reset, the committed generation kept from trials", () => {

@@ -13,6 +13,7 @@ import { linuxKernel } from "../../../init/kernel/linux.ts";
 import { layOut, readGenerations } from "../../../init/state/data-filesystem.ts";
 import { applyEntries, applyLater, type RebuiltDisk } from "../../../qemu/crash-points.ts";
 import { readWriteLog } from "../../../qemu/write-log.ts";
+import { NO_ORDERS } from "../../../state-ops/generation-facts.ts";
 import { planGeneration } from "../../../state-ops/generation-plan.ts";
 import { formatComplete, GENERATION, LAYOUT } from "../../../state-ops/layout.ts";
 import { parseRequests, REQUESTS } from "../../../state-ops/requests.ts";
@@ -21,6 +22,8 @@ import type { Content, CrashFacts, CrashJob, GenerationFacts } from "./crash-job
 import { partition, readAt, recordOn } from "./disk-file.ts";
 
 const kernel = linuxKernel();
+/** What no boot before and no request changes. */
+const asNextBoot = { previousEnd: "unclean", left: null, attempt: 99, orders: NO_ORDERS } as const;
 
 function program(name: string, ...words: string[]): string | null {
   const { status, stderr, error } = spawnSync(name, words, { encoding: "utf8" });
@@ -101,8 +104,6 @@ function factsOf(job: CrashJob, disk: string): CrashFacts {
     must("umount", place);
   }
 }
-
-const asNextBoot = { previousEnd: "unclean" } as const;
 
 function planOf(facts: GenerationFacts): CrashFacts["plans"][number] {
   const plan = planGeneration(facts);

@@ -1,0 +1,133 @@
+import type { ControlFile } from "../../state-ops/control.ts";
+import { lostState } from "../../state-ops/data-use.ts";
+import { type GenerationFacts, NO_ORDERS } from "../../state-ops/generation-facts.ts";
+import { type GenerationPlan, planGeneration } from "../../state-ops/generation-plan.ts";
+import { generationNotes, planWork } from "../../state-ops/generation-work.ts";
+import { generationName } from "../../state-ops/layout.ts";
+import { planRequests, type RequestPlan } from "../../state-ops/request-plan.ts";
+import type { Descriptor } from "../kernel/kernel.ts";
+import type { OnProgress } from "../state/beneath.ts";
+import { readGenerations } from "../state/data-filesystem.ts";
+import { isFull, type PreparedGeneration, prepareGeneration, resetInPlace } from "../state/generations.ts";
+import { adaptGeneration } from "../state/merge/adapt.ts";
+import { forgetRequests, readRequests, resetShared } from "../state/requests.ts";
+import { cloneTold } from "./clone-told.ts";
+import type { OpenData } from "./data.ts";
+import type { Launch } from "./launch.ts";
+
+/** Who gets a generation, and what the counters know of it. */
+export interface GenerationRequest
+  extends Pick<GenerationFacts, "slot" | "imageId" | "attempt" | "trial" | "previousEnd" | "committed" | "left"> {
+  /** Root of the image, over which nothing is laid yet. */
+  newRoot: Descriptor;
+  /** UUID that the boot record knows of the data filesystem. */
+  knownData: string | null;
+}
+
+export interface MadeGeneration {
+  /** "000017" */
+  name: string;
+  /** Relative to the data filesystem's root: "gens/000017". */
+  path: string;
+  /** What became of the state, one sentence each. */
+  notes: string[];
+}
+
+/**
+ * Gives the slot its generation: what the running system asked for is carried out, the generation made or gone on with, and
+ * the requests forgotten once all of that is durable. A power cut before does it all again. Throws KernelError or Error
+ * where no generation can be made.
+ */
+export function makeGeneration(
+  launch: Launch,
+  data: OpenData,
+  request: GenerationRequest,
+  imageControl: ControlFile,
+): MadeGeneration {
+  const { kernel } = launch;
+  const { slot } = request;
+  const onProgress = () => launch.chores();
+  const asked = readRequests(kernel, data.root);
+  const requests = planRequests(asked.requests, imageControl.operators, slot);
+  const slots = launch.control.slots.map((definition) => definition.name);
+  const facts = { ...factsOf(request, imageControl), ...readGenerations(kernel, data.root, slots), orders: requests.orders };
+  const { plan, prepared, notes } = prepare(launch, data, request, imageControl, facts);
+  const warnings = [...asked.warnings, ...prepared.warnings, ...resetShared(kernel, data.root, requests.shared, onProgress)];
+  if (asked.found) warnings.push(...forgetRequests(kernel, data.root));
+  for (const warning of warnings) launch.warn(warning);
+  const lost = lostState(plan, data.facts.uuid, request.knownData);
+  if (lost !== null) launch.note(lost);
+  return { name: generationName(prepared.number), path: prepared.path, notes: [...toldOf(launch, requests), ...notes] };
+}
+
+function factsOf(
+  request: GenerationRequest,
+  imageControl: ControlFile,
+): Omit<GenerationFacts, "pointers" | "generations" | "orders"> {
+  const { slot, imageId, trial, previousEnd, committed, left, attempt } = request;
+  return { slot, imageId, trial, previousEnd, committed, left, attempt, controlDigest: imageControl.digest };
+}
+
+function toldOf(launch: Launch, { notes }: RequestPlan): string[] {
+  for (const note of notes) launch.log.notice(note);
+  return notes;
+}
+
+interface Prepared {
+  plan: GenerationPlan;
+  prepared: PreparedGeneration;
+  notes: string[];
+}
+
+/**
+ * Where there is no space for what was asked, the slot gets the generation that it has without: a request must not cost the
+ * boot. Stores that were to begin anew are then emptied where they are, which gives the space back.
+ */
+function prepare(
+  launch: Launch,
+  data: OpenData,
+  request: GenerationRequest,
+  imageControl: ControlFile,
+  facts: GenerationFacts,
+): Prepared {
+  const plan = planGeneration(facts);
+  const work = planWork(facts, plan);
+  launch.log.info(`state: ${plan.do} generation: ${plan.why}`);
+  if (plan.reason !== null) launch.warn(plan.reason);
+  const told = cloneTold(launch, data.root, plan, imageControl.operators);
+  const { slot, imageId, newRoot, attempt } = request;
+  const { operators, digest: controlDigest } = imageControl;
+  const order = { plan, work, slot, imageId, controlDigest, attempt, operators, newRoot, adapt: adaptGeneration };
+  try {
+    const prepared = prepareGeneration(launch.kernel, data.root, order, told);
+    return { plan, prepared, notes: [...generationNotes(facts, plan, work), ...prepared.notes] };
+  } catch (error) {
+    const { factory, without, carry } = facts.orders;
+    if (!isFull(error) || factory || (without.length === 0 && carry === null)) throw error;
+    const unasked = prepare(launch, data, request, imageControl, { ...facts, orders: NO_ORDERS });
+    return { ...unasked, notes: [...unasked.notes, ...withoutSpace(launch, data, facts, unasked, told)] };
+  }
+}
+
+/** Returns notes. */
+function withoutSpace(
+  launch: Launch,
+  data: OpenData,
+  facts: GenerationFacts,
+  unasked: Prepared,
+  onProgress: OnProgress,
+): string[] {
+  const { without, carry } = facts.orders;
+  const inPlace = unasked.plan.do === "continue";
+  if (inPlace) resetInPlace(launch.kernel, data.root, unasked.prepared.number, without, onProgress);
+  return [
+    ...(carry === null ? [] : [`there was no space to go on with generation ${generationName(carry)}: the slot keeps its own`]),
+    ...(without.length === 0
+      ? []
+      : [
+          inPlace
+            ? "reset without a new generation, since there was no space for one"
+            : "nothing was reset, since there was no space",
+        ]),
+  ];
+}

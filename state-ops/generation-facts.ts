@@ -1,0 +1,95 @@
+/** What is known of generations before one is chosen for a slot, and what every rule on them looks up. */
+import { type GenerationMeta, generationName, type Pin } from "./layout.ts";
+
+/** A directory in gens/ with a number for a name. */
+export interface GenerationFact {
+  number: number;
+  /** COMPLETE is there and vouches for the files beside it. */
+  complete: boolean;
+  meta: GenerationMeta | null;
+  /** Set where PINNED is there: a committed slot left it. */
+  pinned: Pin | null;
+}
+
+/** What was found before the slot's state is laid. */
+export interface GenerationFacts {
+  /** The slot that boots, the image in it, and the digest of that image's control file. */
+  slot: string;
+  imageId: string;
+  controlDigest: string;
+  trial: boolean;
+  /** How the last try of this very image in this slot ended; `none` where the attempt before this one was not of it. */
+  previousEnd: "clean" | "unclean" | "none";
+  /** The number each slot's pointer says; null where there is none, or one of another form. */
+  pointers: Readonly<Record<string, number | null>>;
+  generations: readonly GenerationFact[];
+  /** From the boot record. */
+  committed: { slot: string; imageId: string } | null;
+  /** Why the committed slot does not boot, as far as the boot record knows; null where nothing is wrong with it. */
+  left: string | null;
+  /** Number of the attempt that boots. */
+  attempt: number;
+  /** What the running system asked of the generation. */
+  orders: GenerationOrders;
+}
+
+export interface GenerationOrders {
+  /** Nothing of any generation is kept. */
+  factory: boolean;
+  /** Ids of persistent stores to begin anew. */
+  without: readonly string[];
+  /** The generation whose state this slot goes on with. */
+  carry: number | null;
+}
+
+export const NO_ORDERS: GenerationOrders = { factory: false, without: [], carry: null };
+
+/** A generation that is whole and says its own number. */
+export interface ValidGeneration {
+  number: number;
+  meta: GenerationMeta;
+}
+
+/**
+ * The generation that the last commit made good: the one its slot points at while that is of the committed image, else
+ * the newest valid one of that image in that slot (the slot has been given another image since).
+ */
+export function committedGenerationNumber(facts: Pick<GenerationFacts, "committed" | "pointers" | "generations">): number | null {
+  return committedGeneration(facts, validGenerations(facts.generations))?.number ?? null;
+}
+
+/** In ascending order. A generation that lies about its number is not valid. */
+export function validGenerations(generations: readonly GenerationFact[]): ValidGeneration[] {
+  return generations
+    .flatMap(({ number, complete, meta }) => (complete && meta !== null && meta.number === number ? [{ number, meta }] : []))
+    .sort((left, right) => left.number - right.number);
+}
+
+/** See {@link committedGenerationNumber}. */
+export function committedGeneration(
+  facts: Pick<GenerationFacts, "committed" | "pointers">,
+  valid: ValidGeneration[],
+): ValidGeneration | null {
+  const { committed } = facts;
+  if (committed === null) {
+    return null;
+  }
+  const candidates = valid.filter((generation) => belongs(generation, committed));
+  const pointer = facts.pointers[committed.slot];
+  return candidates.find((generation) => generation.number === pointer) ?? candidates.at(-1) ?? null;
+}
+
+export function belongs(generation: ValidGeneration, image: { slot: string; imageId: string }): boolean {
+  return generation.meta.imageId === image.imageId && generation.meta.slot === image.slot;
+}
+
+/** Above every number that was ever seen, pointers to lost generations included. */
+export function nextNumber(facts: Pick<GenerationFacts, "pointers" | "generations">): number {
+  const pointers = Object.values(facts.pointers).map((pointer) => pointer ?? 0);
+  return Math.max(0, ...pointers, ...facts.generations.map((generation) => generation.number)) + 1;
+}
+
+/** As a directory's name: "000017". */
+export function name(generation: ValidGeneration): string {
+  return generationName(generation.number);
+}
