@@ -12,3 +12,6 @@ export function cutReason(text: string): string {
   const cut = line.slice(0, REASON_LENGTH - 1);
   return `${cut.isWellFormed() ? cut : cut.slice(0, -1)}…`;
 }
+
+/** How the boot journal's reason begins for an attempt that an operator left by a rollback. */
+export const OPERATOR_ROLLBACK = "rolled back by operator";

@@ -1,6 +1,8 @@
 import type { JournalEntry } from "../../boot/record/journal.ts";
-import type { SlotName, Stage } from "../../boot/record/record.ts";
+import { OPERATOR_ROLLBACK } from "../../boot/record/reason.ts";
+import type { ImageId, SlotName, Stage } from "../../boot/record/record.ts";
 import type { BootReport } from "../../boot/report.ts";
+import { timeText } from "./text.ts";
 
 /** One attempt, and how it ended in words. */
 export type LastBoot = JournalEntry & { ended: string };
@@ -47,17 +49,22 @@ export function lastBoots(journal: readonly JournalEntry[], report: BootReport):
 export interface RollbackFacts {
   from: SlotName;
   to: SlotName;
+  /** The image that was left. */
+  imageId: ImageId | null;
   reason: string;
   /** Attempts of the image that was left, oldest first. */
   attempts: number[];
+  /** When the last of them began, milliseconds since the epoch; null where the boot journal does not know. */
+  leftUnixMs: number | null;
   /** One sentence. */
   story: string;
 }
 
 /** What this boot has to tell of a slot that it was left for; null where it was the first choice. */
 export function rollbackFacts(journal: readonly JournalEntry[], report: BootReport): RollbackFacts | null {
-  if (report.rollback === null) return null;
-  const { from, reason } = report.rollback;
+  const rollback = report.rollback ?? operatorRollback(journal, report);
+  if (rollback === null) return null;
+  const { from, reason } = rollback;
   const newest = [...journal].filter((entry) => entry.slot === from).sort((left, right) => right.attempt - left.attempt);
   const latest = newest[0];
   const same = newest.filter(
@@ -65,19 +72,28 @@ export function rollbackFacts(journal: readonly JournalEntry[], report: BootRepo
   );
   const attempts = same.map((entry) => entry.attempt).reverse();
   const to = report.slot;
-  if (!latest || attempts.length === 0) {
-    return { from, to, reason, attempts, story: `slot ${from} was left for slot ${to}: ${reason}` };
+  const imageId = rollback.imageId ?? latest?.imageId ?? null;
+  const last = newest.find((entry) => entry.attempt === (rollback.attempt ?? latest?.attempt));
+  const facts = { from, to, imageId, reason, attempts, leftUnixMs: last?.startedUnixMs ?? null };
+  const image = imageId === null ? "" : ` with image ${imageId.slice(0, 12)}`;
+  const when = last === undefined ? "" : `, after attempt ${last.attempt} of ${timeText(last.startedUnixMs)}`;
+  if (!latest || attempts.length === 0 || reason.startsWith(OPERATOR_ROLLBACK)) {
+    return { ...facts, story: `slot ${from}${image} was left for slot ${to}${when}: ${reason}` };
   }
   const what = latest.trial ? "was on trial" : "was committed";
-  const image = latest.imageId === null ? "" : ` with image ${latest.imageId.slice(0, 12)}`;
   const used = `used up ${attempts.length} ${attempts.length === 1 ? "try" : "tries"}`;
   const first = attempts[0];
   const which = attempts.length > 1 ? `attempts ${first} to ${attempts.at(-1)}` : `attempt ${first}`;
+  const since = last === undefined ? "" : `, the last of ${timeText(last.startedUnixMs)}`;
   return {
-    from,
-    to,
-    reason,
-    attempts,
-    story: `slot ${from} ${what}${image}, ${used} (${which}), rolled back to slot ${to}: ${reason}`,
+    ...facts,
+    story: `slot ${from} ${what}${image}, ${used} (${which}${since}), rolled back to slot ${to}: ${reason}`,
   };
+}
+
+/** A committed slot that an operator left is passed over by nobody: the boot journal alone tells. */
+function operatorRollback(journal: readonly JournalEntry[], { attempt, slot }: BootReport): BootReport["rollback"] {
+  const before = journal.find((entry) => entry.attempt === attempt - 1);
+  if (before === undefined || before.slot === slot || before.reason?.startsWith(OPERATOR_ROLLBACK) !== true) return null;
+  return { from: before.slot, imageId: before.imageId, reason: before.reason, attempt: before.attempt };
 }

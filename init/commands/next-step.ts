@@ -1,3 +1,4 @@
+import { OPERATOR_ROLLBACK } from "../../boot/record/reason.ts";
 import type { Status } from "./status-shape.ts";
 
 /** What to do next, the most urgent thing first, as one sentence. */
@@ -17,7 +18,10 @@ export function nextStep(status: Omit<Status, "nextStep">): string {
   }
   if (pendingTrial !== null) return `reboot (systemctl reboot) to try slot ${pendingTrial}.`;
   if (next.slot !== running.slot && next.slot !== null) return `reboot (systemctl reboot) to go to slot ${next.slot}.`;
-  if (rollback !== null) {
+  if (status.requests?.reset) {
+    return 'reboot (systemctl reboot) to begin the state anew, or take that back with "slipway state reset --cancel".';
+  }
+  if (rollback !== null && !rollback.reason.startsWith(OPERATOR_ROLLBACK)) {
     return `find out why slot ${rollback.from} failed (see the last boots), put a better image there, then run "slipway activate ${rollback.from}".`;
   }
   const broken = slots.find((slot) => !slot.running && slot.reason !== null);

@@ -14,6 +14,7 @@ import { nextBoot } from "./next-boot.ts";
 import { nextStep } from "./next-step.ts";
 import { slotDevice } from "./slot-device.ts";
 import type { SlotFacts, Status } from "./status-shape.ts";
+import { statusState } from "./status-state.ts";
 import { watchdogFacts } from "./watchdog-facts.ts";
 
 interface Read extends RecordAndJournal {
@@ -122,6 +123,8 @@ export function readStatus(kernel: Kernel, places: Places): Status {
     },
     watchdog: watchdogFacts(kernel, places, machine),
     generation: report.generation,
+    stateNotes: report.stateNotes,
+    ...statusState(kernel, machine, warnings),
     boots: lastBoots(read.journal, report),
     degraded: report.degraded,
     warnings,

@@ -1,5 +1,6 @@
 import type { ImageId, SlotName } from "../../boot/record/record.ts";
 import type { LastBoot, RollbackFacts } from "./last-boots.ts";
+import type { StatusState } from "./status-state.ts";
 import type { WatchdogFacts } from "./watchdog-facts.ts";
 
 export interface SlotFacts {
@@ -41,6 +42,13 @@ export interface Status {
   };
   watchdog: WatchdogFacts;
   generation: string | null;
+  /** What became of the state in this boot that is not as in an ordinary one, one sentence each. */
+  stateNotes: string[];
+  /** What the next boot is asked to do with the state; null where nothing is asked. */
+  requests: StatusState["requests"];
+  /** The same in words. */
+  pending: StatusState["pending"];
+  pinned: StatusState["pinned"];
   /** Newest first. */
   boots: LastBoot[];
   degraded: { path: string; reason: string }[];

@@ -75,6 +75,12 @@ export function statusText(status: Status, { colour, all }: { colour: boolean; a
     ["Boot record", recordLine(status)],
     ["Watchdog", status.watchdog.summary],
     ...(status.generation === null ? [] : [["State", `generation ${status.generation}`] as [string, string]]),
+    ...status.stateNotes.map((note): [string, string] => ["", note]),
+    ...status.pinned.map(({ generation, reason, attempt }): [string, string] => [
+      "Pinned",
+      `generation ${generation}, in attempt ${attempt}: ${reason}`,
+    ]),
+    ...status.pending.map((line): [string, string] => ["Pending", line]),
     ...(status.pendingTrial === null ? [] : [["Pending", `slot ${status.pendingTrial} waits for its trial`] as [string, string]]),
     ...(status.rollback === null ? [] : [["Rollback", status.rollback.story] as [string, string]]),
   ];

@@ -12,8 +12,10 @@ import type { Tree } from "../../init/kernel/recording/memory-tree.ts";
 import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { openBootRecord } from "../../init/store/boot-record.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
-import { controlFile, image, MiB } from "./golden-machine.ts";
+import { controlFile, ext4, image, MiB } from "./golden-machine.ts";
 
+/** Of the data filesystem. */
+export const DATA_UUID = "00000004-0000-0000-0000-000000000001";
 export const IMAGE_A = image(1).id;
 export const IMAGE_B = image(2).id;
 /** Wall clock of the machine: 2026-01-01, 00:00 UTC, and a minute. */
@@ -53,7 +55,7 @@ export function report(change: Partial<BootReport> = {}): BootReport {
     rollback: null,
     record: { condition: "valid", writable: true, device: "/dev/vda1" },
     generation: "000004",
-    data: { device: "/dev/vda4", filesystem: "ext4", uuid: "5d6f" },
+    data: { device: "/dev/vda4", filesystem: "ext4", uuid: DATA_UUID },
     stateNotes: [],
     degraded: [],
     warnings: [],
@@ -107,6 +109,10 @@ export interface MachineOptions {
   /** Below /run and /sys. */
   run?: Tree;
   sys?: Tree;
+  /** What the data filesystem holds below its root; without it, its layout alone. */
+  data?: Tree;
+  /** Further trees of the running system: "usr/lib/slipway/control.json". */
+  root?: Tree;
   /** A shell script in place of systemctl; it fails if absent. */
   systemctl?: string;
 }
@@ -123,7 +129,7 @@ export class TestMachine {
 
   constructor(options: MachineOptions = {}) {
     const disk = this.kernel.addDevice({ path: "/dev/vda", number: { major: 254, minor: 0 }, size: 64 * MiB });
-    const part = (number: number, label: string, contents: Uint8Array | null) =>
+    const part = (number: number, label: string, contents: Uint8Array | null, filesystem?: { type: string; tree: Tree }) =>
       this.kernel.addDevice(
         new BlockDevice({
           path: `/dev/vda${number}`,
@@ -131,10 +137,13 @@ export class TestMachine {
           size: 4 * MiB,
           partition: { of: disk, number, start: number * 8 * MiB, label },
           ...(contents ? { contents } : {}),
+          ...(filesystem ? { filesystem } : {}),
         }),
       );
     this.recordDevice = part(1, "boot-record", null);
-    part(2, "root-a", image(1).head);
+    part(2, "root-a", image(1).head, { type: "erofs", tree: image(1).tree });
+    const layout = { gens: {}, slots: {}, shared: {}, work: {}, trash: {} };
+    part(4, "sys-data", ext4(4), { type: "ext4", tree: { ...layout, ...options.data } });
     part(3, "root-b", options.slotB === undefined ? image(2).head : options.slotB);
     this.kernel.plant("/", {
       run: {
@@ -146,6 +155,7 @@ export class TestMachine {
         ...options.run,
       },
       "usr/lib/os-release": 'PRETTY_NAME="Acme OS 2"\nIMAGE_VERSION=2.1\n',
+      ...options.root,
     });
     if (options.sys) this.kernel.plant("/sys", options.sys);
     if (options.record !== null) this.#seed(options.record ?? record(), options.journal ?? [entry(7)]);

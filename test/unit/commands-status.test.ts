@@ -3,7 +3,9 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { readStatus } from "../../init/commands/status-facts.ts";
 import { statusText } from "../../init/commands/status-text.ts";
+import { formatPin } from "../../state-ops/layout.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
+import { formatRequests } from "../../state-ops/requests.ts";
 import { matchesGolden } from "../golden.ts";
 import { entry, IMAGE_A, IMAGE_B, type MachineOptions, record, report, slot, TestMachine, trialOfB } from "./commands-machine.ts";
 
@@ -65,6 +67,20 @@ golden("trial degraded", {
   sys: watchdog("i6300ESB timer", "inactive"),
 });
 golden("rolled back", rolledBack);
+golden("state to tell of", {
+  report: report({ stateNotes: ["generation 000003 is kept: slot b, which was committed, was left for slot a"] }),
+  journal: [entry(6, { slot: "b", imageId: IMAGE_B, outcome: "good", reason: "rolled back by operator, to slot a" }), entry(7)],
+  data: {
+    gens: { "000003": { PINNED: formatPin({ reason: "slot b, which was committed, was left for slot a", attempt: 7 }) } },
+    updater: {
+      "requests.json": formatRequests({
+        schema: 1,
+        reset: { what: "stores", ids: ["etc", "var-lib-app"] },
+        carry: { slot: "b", generation: 4 },
+      }),
+    },
+  },
+});
 golden("pending trial", {
   record: record({
     slots: { a: slot({ priority: 1, tries: 10 }), b: slot({ state: "trial", priority: 2, tries: 3, imageId: IMAGE_B }) },
@@ -131,16 +147,43 @@ test("the JSON says the same, with all attempts", () => {
     "generation",
     "next",
     "nextStep",
+    "pending",
     "pendingTrial",
+    "pinned",
     "record",
+    "requests",
     "rollback",
     "running",
     "schema",
     "slots",
+    "stateNotes",
     "trialDeadline",
     "warnings",
     "watchdog",
   ]);
+});
+
+test("what an operator rolled back from has not failed", () => {
+  const left = entry(6, { slot: "b", imageId: IMAGE_B, outcome: "good", reason: "rolled back by operator, to slot a" });
+  const status = statusOf({ journal: [left, entry(7)] });
+  assert.is(status.rollback?.from, "b");
+  assert.is(status.rollback?.imageId, IMAGE_B);
+  assert.is(status.rollback?.leftUnixMs, left.startedUnixMs);
+  assert.is(status.nextStep, "nothing to do.");
+  const elsewhere = [entry(5, { slot: "b", reason: "rolled back by operator, to slot a" }), entry(6), entry(7)];
+  assert.is(statusOf({ journal: elsewhere }).rollback, null, "told in the first boot after it");
+});
+
+test("requests and pins that cannot be looked at are a warning", () => {
+  const status = statusOf({ report: report({ data: { device: "/dev/vda9", filesystem: "ext4", uuid: "x" } }) });
+  assert.equal(status.pinned, []);
+  assert.match(
+    status.warnings.join(),
+    /pending requests and pinned generations are not known: \/dev\/vda9 cannot be read \(ENOENT\)/,
+  );
+  const damaged = statusOf({ data: { updater: { "requests.json": "{" } } });
+  assert.is(damaged.requests, null);
+  assert.match(damaged.warnings.join(), /requests\.json on the data filesystem: requests\.json is no JSON/);
 });
 
 test("only the last attempts are shown, and all on request", () => {
@@ -161,7 +204,16 @@ test("colours only change colours", () => {
 test("status changes nothing and takes no lock", () => {
   const machine = new TestMachine(rolledBack);
   readStatus(machine.kernel, machine.places);
-  assert.is(machine.kernel.trace, "");
+  // The data filesystem is looked at where nobody else sees it.
+  const place =
+    /^(unshare\(mounts\)|(mkdir|rmdir|umount)\("\/run\/slipway\/data-1".*|mount\("\/dev\/vda4", "\/run\/slipway\/data-1".*|)$/;
+  assert.equal(
+    machine.kernel.trace.split("\n").filter((line) => !place.test(line)),
+    [],
+  );
+  const none = new TestMachine({ ...rolledBack, report: report({ data: null }) });
+  readStatus(none.kernel, none.places);
+  assert.is(none.kernel.trace, "");
 });
 
 test("a machine that slipway did not boot has no status", () => {
