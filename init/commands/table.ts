@@ -62,6 +62,12 @@ export const table: Entry[] = [
     load: () => import("./state/diff.ts"),
   },
   {
+    name: "state merge",
+    summary: "with --dry-run: what another image's first boot would make of the state",
+    group: "running system",
+    load: () => import("./state/merge.ts"),
+  },
+  {
     name: "state reset",
     summary: "begin state anew at the next boot: a path's, or all (--factory)",
     group: "running system",

@@ -115,7 +115,7 @@ export function mergeReason(report: MergeReport): string | null {
   const counted = (count: number, what: string) => (count === 0 ? [] : [`${count} ${what}${count === 1 ? "" : "s"}`]);
   const what = [...counted(paths, "path"), ...counted(names, "account")];
   const outcome = report.refused ? "state cannot be merged" : "state was merged";
-  return `${outcome}: ${what.join(" and ")} differ on both sides, first ${first}; see slipway state merge`;
+  return `${outcome}: ${what.join(" and ")} differ on both sides, first ${first}; see ${MERGE_REPORT}`;
 }
 
 function storeLines(store: StoreMerge): string[] {

@@ -56,7 +56,7 @@ test("text for people, in which no name can disturb the terminal", () => {
 test("the journal's sentence, where there is something to tell", () => {
   assert.is(
     mergeReason(report("local", [note])),
-    "state was merged: 1 path and 1 account differ on both sides, first /etc/g; see slipway state merge",
+    "state was merged: 1 path and 1 account differ on both sides, first /etc/g; see /run/slipway/merge.json",
   );
   assert.match(mergeReason(report("fail")) ?? "", /^state cannot be merged/);
   assert.is(mergeReason({ ...report("local"), stores: [] }), null);
