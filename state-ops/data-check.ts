@@ -8,7 +8,7 @@ export interface CheckEnd {
 }
 
 /**
- * `clean`: nothing was found. `repaired`: all that was found was put right. `left`: damage is there, or the checker could
+ * `clean`: there are no errors. `repaired`: all that was found was put right. `left`: damage is there, or the checker could
  * not tell.
  */
 export interface CheckVerdict {
@@ -36,8 +36,9 @@ function killed({ signal }: CheckEnd): CheckVerdict {
 }
 
 /**
- * e2fsck(8), EXIT CODE: a sum. 2 asks for a reboot where the filesystem was mounted meanwhile, which ours never is. -p repairs
- * what cannot lose anything and gives up on all else; -f looks even where the superblock says that all is well.
+ * e2fsck(8), EXIT CODE: a sum. 2 asks for a reboot where the filesystem was mounted meanwhile, which ours never is; 0 is there
+ * after a few small repairs too. -p repairs what cannot lose anything and gives up on all else, with a mark in the superblock so
+ * that the next boot asks again; -f looks even where the superblock says that all is well.
  */
 const e2fsck: Checker = {
   name: "e2fsck",
@@ -46,7 +47,7 @@ const e2fsck: Checker = {
   judge(end) {
     const code = end.exitCode;
     if (code === null) return killed(end);
-    if (code === 0) return { result: "clean", text: "it found nothing" };
+    if (code === 0) return { result: "clean", text: "no errors are left" };
     if (code <= 3) return { result: "repaired", text: "it put right what it found" };
     const meanings = [
       ...(code & 4 ? ["errors are left that it does not repair unattended"] : []),
@@ -106,10 +107,13 @@ const MEANINGS: Record<string, string> = {
   ENXIO: "the disk is gone",
   ENOTBLK: "it is no block device",
   EOPNOTSUPP: "it has features that this kernel does not know",
+  ENOSPC: "it is full; delete what is not needed there, or make it larger",
   EIO: "the disk fails, or its journal is damaged",
   EINVAL: "its superblock is damaged, or has features that this kernel does not know",
   EUCLEAN: "it is damaged",
   EBADMSG: "it is damaged",
+  ENOTDIR: "something else is in the place of a directory; move it away",
+  ELOOP: "a link is in the place of a directory; remove it",
 };
 
 /** Errors that no checker can help with. */
@@ -127,18 +131,22 @@ const NO_DAMAGE = new Set([
   "EDQUOT",
 ]);
 
-/** What a failed call on the data filesystem tells somebody. `message` names call and device, `code` is "EUCLEAN". */
-export function mountFailure(message: string, code: string): string {
+/** A call of the kernel that failed on the data filesystem: "mount", what it named, and "EUCLEAN". */
+export interface FailedCall {
+  call: string;
+  message: string;
+  code: string;
+}
+
+/** What the failure tells somebody. `device` is the data partition's. */
+export function failureOn(device: string, { call, message, code }: FailedCall): string {
+  const what =
+    call === "mount" ? `${device} cannot be mounted (${code})` : message.includes(device) ? message : `${device}: ${message}`;
   const meaning = MEANINGS[code];
-  return meaning === undefined ? message : `${message}, ${meaning}`;
+  return meaning === undefined ? what : `${what}: ${meaning}`;
 }
 
-/** Whether the filesystem may be damaged when mounting it gave `code`. */
-export function mayBeDamage(code: string): boolean {
-  return !NO_DAMAGE.has(code);
-}
-
-/** Whether a call on the mounted filesystem gave `code` since its structures are damaged. */
-export function isDamage(code: string): boolean {
-  return code === "EUCLEAN" || code === "EBADMSG";
+/** Whether the filesystem may be damaged. What stands in another's place on a mounted one is no damage. */
+export function mayBeDamage({ call, code }: FailedCall): boolean {
+  return call === "mount" ? !NO_DAMAGE.has(code) : code === "EUCLEAN" || code === "EBADMSG" || code === "EIO";
 }

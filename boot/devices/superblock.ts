@@ -59,12 +59,14 @@ function readExt(bytes: Uint8Array, view: DataView): Superblock | null {
 }
 
 /**
- * Whether an ext4 superblock says that errors were found on the filesystem (s_state, EXT4_ERROR_FS), which only its checker takes
- * back. `bytes` as {@link readSuperblock} wants them, of an ext4.
+ * Whether an ext4 superblock says that errors were found on the filesystem, which only its checker takes back: s_state with
+ * EXT4_ERROR_FS, or without EXT4_VALID_FS, which stays set while one with a journal is mounted, and which e2fsck clears where it
+ * leaves errors. `bytes` as {@link readSuperblock} wants them, of an ext4.
  */
 export function extErrors(bytes: Uint8Array): boolean {
   const state = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint16(1024 + 0x3a, true);
-  return (state & 0x02) !== 0;
+  const [valid, error] = [0x01, 0x02];
+  return (state & error) !== 0 || (state & valid) === 0;
 }
 
 /** Linux, fs/xfs/libxfs/xfs_format.h, struct xfs_dsb: big-endian. */

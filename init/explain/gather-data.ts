@@ -1,7 +1,7 @@
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { extErrors, readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import { readOnlyOptions } from "../../boot/slot-image.ts";
-import { mountFailure } from "../../state-ops/data-check.ts";
+import { failureOn } from "../../state-ops/data-check.ts";
 import { LAYOUT } from "../../state-ops/layout.ts";
 import { REQUESTS } from "../../state-ops/requests.ts";
 import { O } from "../kernel/constants.ts";
@@ -44,6 +44,6 @@ export function gatherData(kernel: Kernel, mounts: ReadOnlyMounts, device: Block
     return { fault: null, filesystem: type, uuid, errors: type === "ext4" && extErrors(bytes), content: value, unknown };
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
-    return { ...nothing, fault: mountFailure(error.message, error.code) };
+    return { ...nothing, fault: failureOn(device.path, error) };
   }
 }

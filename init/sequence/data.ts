@@ -1,7 +1,7 @@
 import { extErrors, readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile, DataFilesystem } from "../../state-ops/control.ts";
-import { isDamage, mayBeDamage, mountFailure } from "../../state-ops/data-check.ts";
+import { failureOn, mayBeDamage } from "../../state-ops/data-check.ts";
 import { judgeData, type SeenData } from "../../state-ops/data-use.ts";
 import { O } from "../kernel/constants.ts";
 import { withOpen } from "../kernel/files.ts";
@@ -39,21 +39,21 @@ export async function openDataIfPossible(launch: Launch, request: DataRequest) {
   try {
     return { data: await openData(launch, definition, request), missing: null };
   } catch (error) {
-    const missing = failureText(error);
+    const missing = error instanceof Error ? error.message : String(error);
     launch.warn(`no data filesystem: ${missing}`);
     return { data: null, missing };
   }
 }
 
-/** What a failure on the data filesystem tells somebody. */
-export function failureText(error: unknown): string {
-  if (error instanceof KernelError) return mountFailure(error.message, error.code);
+/** What a failure on the data filesystem of `device` tells somebody. */
+export function failureText(device: string, error: unknown): string {
+  if (error instanceof KernelError) return failureOn(device, error);
   return error instanceof Error ? error.message : String(error);
 }
 
 async function openData(launch: Launch, definition: NonNullable<ControlFile["data"]>, request: DataRequest): Promise<OpenData> {
   const device = await request.findDevice();
-  const seen = lookAtData(launch.kernel, device);
+  const seen = lookOrSay(launch.kernel, device);
   const use = judgeData(seen, { definition, known: request.knownData, adopt: launch.words.adoptData });
   for (const note of use.notes) launch.note(note);
   const facts = { device: device.path, filesystem: definition.filesystem, uuid: seen.uuid };
@@ -62,13 +62,21 @@ async function openData(launch: Launch, definition: NonNullable<ControlFile["dat
   try {
     return { root: mountData(launch, facts), facts, checked };
   } catch (error) {
-    if (!(error instanceof KernelError) || !mayBeDamage(error.code)) throw error;
+    if (!(error instanceof KernelError) || !mayBeDamage(error)) throw new Error(failureText(facts.device, error));
     return repairAndMount(launch, facts, error, checked);
   }
 }
 
+function lookOrSay(kernel: Kernel, device: { path: string; readOnly: boolean }): SeenData {
+  try {
+    return lookAtData(kernel, device);
+  } catch (error) {
+    throw new Error(failureText(device.path, error));
+  }
+}
+
 /** What is on the data partition, before anything is done to it. Throws KernelError where it cannot be read. */
-export function lookAtData(kernel: Kernel, device: { path: string; readOnly: boolean }): SeenData {
+function lookAtData(kernel: Kernel, device: { path: string; readOnly: boolean }): SeenData {
   const bytes = withOpen(kernel, device.path, O.RDONLY, (fd) => kernel.read(fd, SUPERBLOCK_BYTES, 0n));
   const superblock = readSuperblock(bytes);
   return {
@@ -107,16 +115,16 @@ function mountData(launch: Launch, { device, filesystem, uuid }: DataFacts): Des
 
 /** After `failure`, which may come of damage: lets the checker repair it and mounts it again, once. */
 async function repairAndMount(launch: Launch, facts: DataFacts, failure: KernelError, checked: string | null): Promise<OpenData> {
-  const seen = failureText(failure);
+  const seen = failureText(facts.device, failure);
   if (checked !== null) throw new Error(`${seen}; ${checked} before`);
   const { result, text } = await checkData(launch, facts.filesystem, facts.device, seen);
   if (result === "absent" || result === "left") throw new Error(`${seen}; ${text}`);
   try {
     const root = mountData(launch, facts);
-    launch.note(`${facts.device} was damaged: ${seen}; ${text}`);
+    launch.note(`the data filesystem was repaired: ${seen}; ${text}`);
     return { root, facts, checked: text };
   } catch (error) {
-    throw new Error(`${failureText(error)}; ${text} before`);
+    throw new Error(`${failureText(facts.device, error)}; ${text} before`);
   }
 }
 
@@ -137,7 +145,7 @@ export async function withRepair<Result>(launch: Launch, data: OpenData, use: (d
   try {
     return attempt(data);
   } catch (error) {
-    if (!(error instanceof KernelError) || !isDamage(error.code)) throw error;
+    if (!(error instanceof KernelError) || !mayBeDamage(error)) throw error;
     return attempt(await repairAndMount(launch, data.facts, error, data.checked));
   }
 }

@@ -34,6 +34,7 @@ export function ext4(tag: number): Uint8Array {
   view.setUint32(1024 + 4, 4096, true);
   view.setUint32(1024 + 0x18, 2, true);
   view.setUint16(1024 + 0x38, 0xef53, true);
+  view.setUint16(1024 + 0x3a, 1, true);
   view.setUint32(1024 + 0x5c, 0x04, true);
   view.setUint32(1024 + 0x60, 0x42, true);
   bytes.set(uuidBytes(tag), 1024 + 0x68);
