@@ -1,28 +1,17 @@
 import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
-import { isKept, keepsState, lostState, planStateWithout } from "../../state-ops/data-use.ts";
-import { type GenerationFacts, planGeneration } from "../../state-ops/generation-plan.ts";
-import { generationName } from "../../state-ops/layout.ts";
+import { isKept, keepsState, planStateWithout } from "../../state-ops/data-use.ts";
 import { needsOverlay } from "../../state-ops/state-plan.ts";
-import type { Descriptor } from "../kernel/kernel.ts";
 import { applyState } from "../state/apply.ts";
-import { detachDataFilesystem, readGenerations } from "../state/data-filesystem.ts";
-import { prepareGeneration } from "../state/generations.ts";
-import { adaptGeneration } from "../state/merge/adapt.ts";
+import { detachDataFilesystem } from "../state/data-filesystem.ts";
 import { DATA_PLACE, type DataRequest, failureText, type OpenData, openDataIfPossible, withRepair } from "./data.ts";
+import { type GenerationRequest, type MadeGeneration, makeGeneration } from "./generation.ts";
 import type { Launch } from "./launch.ts";
 
 /** Whose state is laid, and what the counters know of it. */
-export interface StateRequest extends DataRequest {
-  newRoot: Descriptor;
+export interface StateRequest extends DataRequest, GenerationRequest {
   /** The image's control file; null where it has none, and so no writable state. */
   imageControl: ControlFile | null;
-  slot: string;
-  imageId: string;
-  attempt: number;
-  trial: boolean;
-  previousEnd: GenerationFacts["previousEnd"];
-  committed: GenerationFacts["committed"];
 }
 
 export interface LaidState {
@@ -50,7 +39,7 @@ export async function layState(launch: Launch, request: StateRequest): Promise<L
   const onProgress = () => launch.chores();
   const { data, generation, missing } = keepsState(operators) ? await openState(launch, request, imageControl) : NO_STATE;
   try {
-    const steps = planStateWithout(operators, { generation: generation?.path ?? null, slot }, missing);
+    const steps = planStateWithout(operators, { generation: generation?.path ?? null }, missing);
     if (needsOverlay(steps)) launch.loadForFilesystem("overlay");
     const laid = applyState(launch.kernel, { steps, newRoot, data: data?.root ?? null, onProgress });
     for (const warning of laid.warnings) launch.warn(warning);
@@ -84,7 +73,7 @@ export function detachState(launch: Launch, laid: LaidState): void {
 
 interface OpenState {
   data: OpenData | null;
-  generation: ReturnType<typeof makeGeneration> | null;
+  generation: MadeGeneration | null;
   /** Why there is no generation; null where there is one, or none is needed. */
   missing: string | null;
 }
@@ -108,21 +97,4 @@ async function openState(launch: Launch, request: StateRequest, imageControl: Co
     launch.warn(`no generation: ${reason}`);
     return { ...NO_STATE, missing: reason };
   }
-}
-
-function makeGeneration(launch: Launch, data: OpenData, request: StateRequest, imageControl: ControlFile) {
-  const { newRoot, slot, imageId, trial, previousEnd, committed, attempt } = request;
-  const { operators, digest: controlDigest } = imageControl;
-  const slots = launch.control.slots.map((definition) => definition.name);
-  const found = readGenerations(launch.kernel, data.root, slots);
-  const plan = planGeneration({ slot, imageId, controlDigest, trial, previousEnd, committed, ...found });
-  launch.log.info(`state: ${plan.do} generation: ${plan.why}`);
-  if (plan.reason !== null) launch.warn(plan.reason);
-  const lost = lostState(plan, data.facts.uuid, request.knownData);
-  if (lost !== null) launch.note(lost);
-  const onProgress = () => launch.chores();
-  const order = { plan, slot, imageId, controlDigest, attempt, operators, adapt: adaptGeneration };
-  const prepared = prepareGeneration(launch.kernel, data.root, { ...order, newRoot }, onProgress);
-  for (const warning of prepared.warnings) launch.warn(warning);
-  return { name: generationName(prepared.number), path: prepared.path, notes: prepared.notes };
 }
