@@ -1,9 +1,16 @@
-/** `npm run bench`: how long until the next init starts, and how big the initrd is, side by side with what people use. */
+/**
+ * `npm run bench`: how long until the next init starts, and how big the initrd is, side by side with what people use; what a
+ * clone of state costs; what operators add to a boot.
+ */
 import { statSync } from "node:fs";
 import { accelerator } from "../qemu/accelerator.ts";
 import { bootOnce, checkMounts, memoryMiB } from "./bench/boot.ts";
+import { measureClones } from "./bench/clone.ts";
+import { clonesTable } from "./bench/clone-table.ts";
 import { makeGround } from "./bench/ground.ts";
-import { parseOptions, Usage, usage } from "./bench/options.ts";
+import { measureOperators } from "./bench/operators.ts";
+import { operatorsTable } from "./bench/operators-table.ts";
+import { type BenchOptions, parseOptions, Usage, usage } from "./bench/options.ts";
 import { peers } from "./bench/peers.ts";
 import { jsonOf, type Measured, tableOf } from "./bench/table.ts";
 
@@ -41,15 +48,30 @@ async function measure(runs: number): Promise<{ measured: Measured[]; machine: s
   return { measured: contestants.map(({ measured }) => measured), machine };
 }
 
+/** What each subject prints, as text or as JSON. */
+const answers: Record<BenchOptions["subject"], (runs: number, json: boolean) => Promise<string>> = {
+  boot: async (runs, json) => {
+    const { measured, machine } = await measure(runs);
+    return json ? JSON.stringify(jsonOf(measured)) : `${machine}\n\n${tableOf(measured, reference)}`;
+  },
+  clone: async (runs, json) => {
+    const measured = await measureClones(runs, say);
+    return json ? JSON.stringify({ clones: measured }) : clonesTable(measured);
+  },
+  operators: async (runs, json) => {
+    const measured = await measureOperators(runs, say);
+    return json ? JSON.stringify({ operators: measured }) : operatorsTable(measured);
+  },
+};
+
 async function main(words: string[]): Promise<number> {
   try {
     if (words.includes("--help")) {
       console.log(usage);
       return 0;
     }
-    const { runs, json } = parseOptions(words);
-    const { measured, machine } = await measure(runs);
-    console.log(json ? JSON.stringify(jsonOf(measured)) : `${machine}\n\n${tableOf(measured, reference)}`);
+    const { subject, runs, json } = parseOptions(words);
+    console.log(await answers[subject](runs, json));
     return 0;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);

@@ -10,7 +10,11 @@ import type { Peer } from "./peers.ts";
 export const memoryMiB = 512;
 
 /** Boots `peer` once from a copy of the disk, with no other machine of this checkout beside it, up to the bench's next init. */
-export async function bootOnce(ground: Ground, peer: Peer, initrd: string): Promise<BootFacts> {
+export async function bootOnce(
+  ground: Pick<Ground, "kernel" | "disk">,
+  peer: Pick<Peer, "name" | "append">,
+  initrd: string,
+): Promise<BootFacts> {
   const [place, ...others] = await takePlaces(machinesAtATime);
   const disk = throwAwayCopy(ground.disk);
   try {

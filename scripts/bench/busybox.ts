@@ -72,7 +72,7 @@ export function busyboxScript(control: ControlFile, slot: string, rootType: stri
     { variable: "root", label: partLabel(device) },
     { variable: "data", label: partLabel(control.data.device) },
   ];
-  const steps = planState(control.operators, { generation: `${LAYOUT.slots}/${slot}`, slot });
+  const steps = planState(control.operators, { generation: `${LAYOUT.slots}/${slot}` });
   return `#!/bin/sh
 mount -t proc -o nosuid,nodev,noexec proc /proc
 mount -t sysfs -o nosuid,nodev,noexec sysfs /sys

@@ -21,7 +21,8 @@ export function jsonOf(measured: Measured[]) {
   return { peers };
 }
 
-const rows = (lines: string[][]): string[] => {
+/** Lines whose columns stand below each other: the first flush left, the others right. */
+export const rows = (lines: string[][]): string[] => {
   const width = (column: number) => Math.max(...lines.map((line) => line[column]?.length ?? 0));
   const cell = (text: string, column: number) => (column === 0 ? text.padEnd(width(0)) : text.padStart(width(column)));
   return lines.map((line) => line.map(cell).join("   "));

@@ -18,12 +18,13 @@ const Report = z.object({
  * The parts that slipway noted in boot.json, and what they leave: `handover`, from the end of the last part to the start
  * of the next init, and `between`, what lies between two parts. Throws Error where the boot was not an ordinary one: a
  * trial, or one without its declared state, does other work.
+ * @param keepsState false: the image declares nothing that lives longer than a boot
  */
-export function timelineOf(facts: BootFacts): Part[] {
+export function timelineOf(facts: BootFacts, keepsState = true): Part[] {
   if (facts.report === null) throw new Error("slipway left no /run/slipway/boot.json");
   const { trial, generation, degraded, timeline } = Report.parse(JSON.parse(facts.report));
   if (trial) throw new Error("the slot was on trial: the disk to measure on is not committed");
-  if (generation === null || degraded.length > 0)
+  if ((generation !== null) !== keepsState || degraded.length > 0)
     throw new Error(`state was not laid as declared: ${degraded.map(({ path, reason }) => `${path}: ${reason}`).join("; ")}`);
   const parts = timeline.map(({ name, lengthMs }) => ({ name, lengthMs }));
   const first = timeline[0]?.startMs ?? 0;

@@ -4,13 +4,18 @@ import * as assert from "uvu/assert";
 import { readCpio } from "../../init/builder/initrd/cpio.ts";
 import { checkMounts } from "../../scripts/bench/boot.ts";
 import { busyboxInitrd, busyboxScript } from "../../scripts/bench/busybox.ts";
+import { fileSizes } from "../../scripts/bench/clone-sizes.ts";
+import { clonesTable, plainCopy, snapshot } from "../../scripts/bench/clone-table.ts";
 import { readFacts, spreadOf } from "../../scripts/bench/facts.ts";
+import { operatorsFragment } from "../../scripts/bench/operators-fragment.ts";
+import { operatorsTable } from "../../scripts/bench/operators-table.ts";
 import { parseOptions, Usage } from "../../scripts/bench/options.ts";
 import { jsonOf, type Measured, tableOf } from "../../scripts/bench/table.ts";
 import { timelineOf } from "../../scripts/bench/timeline.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
 import { sampleControl } from "../samples/control-file.ts";
 import { sampleOperator } from "../samples/operator.ts";
+import { randomNumbers } from "../samples/random.ts";
 
 const report = {
   trial: false,
@@ -76,6 +81,13 @@ test("a trial, lost state or no report is nothing to measure", () => {
   assert.throws(() => timeline(null), /no \/run\/slipway\/boot.json/);
 });
 
+test("an image that declares no state has none laid", () => {
+  const timeline = (boot: object) => timelineOf(readFacts(told([], boot)), false);
+  assert.ok(timeline({ ...report, generation: null }).length > 0);
+  assert.throws(() => timeline(report), /not laid/);
+  assert.throws(() => timeline({ ...report, generation: null, degraded: [{ path: "/x", reason: "EIO" }] }), /\/x: EIO/);
+});
+
 test("medians of odd and even numbers of runs", () => {
   assert.equal(spreadOf([3, 1, 2]), { median: 2, min: 1, max: 3 });
   assert.equal(spreadOf([10, 1, 2, 4]), { median: 3, min: 1, max: 10 });
@@ -104,7 +116,7 @@ test("the busybox script does the mounts of the control file, in their order", (
   const script = busyboxScript(control, "b", "erofs", ["first.ko", "second.ko"]);
   const mounts = script.split("\n").filter((line) => /^(insmod|mkdir|cp|mount .* '?(\/root\/|\/seed))/.test(line));
   const overlay = "index=off,metacopy=off,redirect_dir=off,xino=off";
-  const layers = "lowerdir='/root/etc',upperdir='/data/slots/b/ovl/etc/upper',workdir='/data/work/b/etc'";
+  const layers = "lowerdir='/root/etc',upperdir='/data/slots/b/ovl/etc/upper',workdir='/data/slots/b/work/etc'";
   assert.equal(mounts, [
     "insmod /modules/first.ko",
     "insmod /modules/second.ko",
@@ -179,6 +191,57 @@ test("the table has medians, spread and the ratio to the reference, and the time
   assert.match(lines.at(-1) ?? "", /^ {2}runtime +100 +\(90-200\)$/);
 });
 
+test("the table of clones compares within a filesystem", () => {
+  const lines = clonesTable([
+    { filesystem: "ext4", name: "slipway", ms: [300, 100, 200] },
+    { filesystem: "ext4", name: plainCopy, ms: [100, 400, 400] },
+    { filesystem: "btrfs", name: "slipway", ms: [30] },
+    { filesystem: "btrfs", name: plainCopy, ms: [3000] },
+    { filesystem: "btrfs", name: snapshot, ms: [20] },
+  ]).split("\n");
+  assert.match(lines[1] ?? "", /^ext4: slipway +200 \(100-300\) +0\.500 +$/);
+  assert.match(lines[2] ?? "", /^ext4: cp -a --reflink=never +400 \(100-400\) +1\.00 +$/);
+  assert.match(lines[3] ?? "", /^btrfs: slipway +30 \(30-30\) +0\.0100 +1\.50$/);
+  assert.match(lines[5] ?? "", /^btrfs: btrfs subvolume snapshot +20 \(20-20\) +0\.00667 +1\.00$/);
+});
+
+test("files to clone: as many as asked, as many bytes, small ones and large ones, the same each time", () => {
+  const sizes = fileSizes(20_000, 1024 ** 3, randomNumbers(1));
+  assert.is(sizes.length, 20_000);
+  assert.is(
+    sizes.reduce((sum, size) => sum + size, 0),
+    1024 ** 3,
+  );
+  assert.equal(sizes, fileSizes(20_000, 1024 ** 3, randomNumbers(1)));
+  const sorted = sizes.toSorted((left, right) => left - right);
+  assert.ok((sorted[10_000] ?? 0) < 16_384 && (sorted[0] ?? 0) > 1000);
+  assert.ok((sorted.at(-1) ?? 0) > 500_000 && (sorted.at(-1) ?? 0) < 2 ** 20);
+});
+
+test("the table of operators has what they add", () => {
+  const lines = operatorsTable([
+    { operators: 0, runs: [{ stateMs: 10, initToExecMs: 1000 }] },
+    {
+      operators: 100,
+      runs: [
+        { stateMs: 90, initToExecMs: 1100 },
+        { stateMs: 110, initToExecMs: 1300 },
+      ],
+    },
+  ]).split("\n");
+  assert.match(lines[1] ?? "", /^0 +10 \(10-10\) +1\.00 +0 +1000 \(1000-1000\) +1\.00 +0$/);
+  assert.match(lines[2] ?? "", /^100 +100 \(90-110\) +10\.00 +90 +1200 \(1100-1300\) +1\.20 +200$/);
+});
+
+test("operators of five kinds, and what the image must have for them", () => {
+  assert.equal(operatorsFragment(0), { fragment: null, directories: [], files: {} });
+  const { fragment, directories, files } = operatorsFragment(12);
+  assert.is(fragment?.match(/- path: /g)?.length, 12);
+  assert.is(directories.length, 10);
+  assert.equal(files, { "/srv/operator-4": "", "/srv/operator-9": "" });
+  assert.ok(directories.includes("srv/operator-11"));
+});
+
 test("JSON has each peer's medians and all its runs", () => {
   const { peers } = JSON.parse(JSON.stringify(jsonOf(measured)));
   assert.equal(
@@ -191,10 +254,13 @@ test("JSON has each peer's medians and all its runs", () => {
 });
 
 test("options", () => {
-  assert.equal(parseOptions([]), { runs: 5, json: false });
-  assert.equal(parseOptions(["--json", "--runs", "7"]), { runs: 7, json: true });
-  assert.equal(parseOptions(["--runs=1"]), { runs: 1, json: false });
-  for (const words of [["--runs"], ["--runs", "0"], ["--runs", "1.5"], ["--runs=101"], ["--quick"], ["5"]])
+  assert.equal(parseOptions([]), { subject: "boot", runs: 5, json: false });
+  assert.equal(parseOptions(["--json", "--runs", "7"]), { subject: "boot", runs: 7, json: true });
+  assert.equal(parseOptions(["--runs=1"]), { subject: "boot", runs: 1, json: false });
+  assert.equal(parseOptions(["clone"]), { subject: "clone", runs: 3, json: false });
+  assert.equal(parseOptions(["--json", "operators", "--runs=2"]), { subject: "operators", runs: 2, json: true });
+  const runs = [["--runs"], ["--runs", "0"], ["--runs", "1.5"], ["--runs=101"]];
+  for (const words of [...runs, ["--quick"], ["5"], ["boot"], ["clone", "operators"], ["clone", "clone"]])
     assert.throws(
       () => parseOptions(words),
       (error: unknown) => error instanceof Usage,
