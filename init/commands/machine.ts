@@ -16,6 +16,7 @@ export interface Places {
   uncommitted: string;
   lock: string;
   systemctl: string;
+  journalctl: string;
   watchdogs: string;
   osRelease: string;
   /** The control file of the running image. */
@@ -28,6 +29,7 @@ export const PLACES: Places = {
   uncommitted: RUN.uncommitted,
   lock: RUN.lock,
   systemctl: "systemctl",
+  journalctl: "journalctl",
   watchdogs: "/sys/class/watchdog",
   osRelease: "/usr/lib/os-release",
   imageControl: "/usr/lib/slipway/control.json",

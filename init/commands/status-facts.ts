@@ -22,7 +22,8 @@ interface Read extends RecordAndJournal {
   unwritableReason: string | null;
 }
 
-function readStore(kernel: Kernel, machine: Machine): Read {
+/** Record and boot journal; a record that cannot be opened is a condition. */
+export function readStore(kernel: Kernel, machine: Machine): Read {
   try {
     const store = openRecord(kernel, machine);
     try {

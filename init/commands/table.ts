@@ -44,6 +44,12 @@ export const table: Entry[] = [
     load: () => import("./activate.ts"),
   },
   {
+    name: "journal",
+    summary: "the boot journal: how each boot went; with ATTEMPT, the system's log of that boot",
+    group: "running system",
+    load: () => import("./journal.ts"),
+  },
+  {
     name: "state explain",
     summary: "who may write a path, and what becomes of what is written there",
     group: "running system",
