@@ -3,8 +3,10 @@ import type { GenerationFacts } from "../../state-ops/generation-facts.ts";
 import { type GenerationPlan, planGeneration } from "../../state-ops/generation-plan.ts";
 import { type GenerationWork, generationNotes, planWork } from "../../state-ops/generation-work.ts";
 import { GENERATION, generationName, generationPath, LAYOUT, slotPointer, temporaryGeneration } from "../../state-ops/layout.ts";
+import { MERGE_REPORT } from "../../state-ops/merge/report.ts";
 import { NO_REQUEST_PLAN, planRequests, type RequestPlan } from "../../state-ops/request-plan.ts";
 import { DATA_PLACE } from "../sequence/data.ts";
+import { sameImage } from "../state/merge/adapt.ts";
 import { droppedRequests, parseRequestsText } from "../state/requests.ts";
 import type { DataContent } from "./facts.ts";
 import type { Effect } from "./plan-shape.ts";
@@ -86,10 +88,13 @@ function generationEffects(facts: GenerationFacts, plan: GenerationPlan, work: G
   const inUse = Object.entries(pointers).filter(([, pointer]) => pointer !== null);
   const reset = [...inUse.map(([name]) => slotPointer(name)), ...generations.map((entry) => generationPath(entry.number))];
   const pointed = work.factory ? null : (pointers[slot] ?? null);
+  const source = plan.do === "clone" ? (generations.find((entry) => entry.number === plan.from)?.meta ?? null) : null;
+  const merges = source !== null && !sameImage(facts, source);
   return [
     ...(work.factory ? reset.map(trash) : []),
     ...work.pins.map((entry) => pin(entry.number)),
     ...work.collect.map((entry) => trash(generationPath(entry))),
+    ...(merges ? [{ do: "write" as const, path: MERGE_REPORT, text: "" }] : []),
     ...(plan.do === "continue" ? [] : [rename(temporaryGeneration(number, `attempt-${attempt}`), generationPath(number), true)]),
     ...(pointed === number ? [] : [rename(`${slotPointer(slot)}.tmp`, slotPointer(slot), false)]),
   ];

@@ -96,7 +96,7 @@ export class MergeWorld {
   withOverlay(number: number, image: TestImage, operator: Operator, use: (place: string) => void): void {
     const place = `${scratch}/overlay`;
     // Beside the upper layer: a generation may be a subvolume, and an overlay renames from one to the other.
-    const work = this.at(number, `ovl/${operator.id}/.work`);
+    const work = this.at(number, `work/${operator.id}`);
     const upper = this.at(number, `ovl/${operator.id}/upper`);
     rmSync(work, { recursive: true, force: true });
     for (const directory of [place, work, upper]) mkdirSync(directory, { recursive: true });

@@ -49,7 +49,7 @@ function running(change: Parameters<typeof report>[0], use: (running: Running) =
       writeFileSync(`${place}/hosts`, "here");
       writeFileSync(`${place}/passwd`, "root:x:0:0:::\nada:x:1000:1000:::\n");
     });
-    rmSync(world.at(1, "ovl/etc/.work"), { recursive: true });
+    rmSync(world.at(1, "work"), { recursive: true });
     const device = program("findmnt", "-n", "-o", "SOURCE", world.disk.place);
     const uuid = program("blkid", "-o", "value", "-s", "UUID", device);
     const data = { device, filesystem: "ext4", uuid };

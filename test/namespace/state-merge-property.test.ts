@@ -125,8 +125,8 @@ const shown = (all: Tree) =>
   Array.from(all, ([path, { type, mode, content }]) => `${path} ${type} ${mode.toString(8)} ${content ?? ""}`).sort();
 
 for (const [via, rounds] of [
-  ["overlay", 60],
-  ["bind", 30],
+  ["overlay", 40],
+  ["bind", 20],
 ] as const) {
   test(`${via}: what is visible over the next image is what the merge decided`, () => {
     let contested = 0;

@@ -1,6 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { recordText } from "../../init/explain/record-text.ts";
+import { O } from "../../init/kernel/constants.ts";
 import { image } from "./golden-machine.ts";
 import { World } from "./golden-world.ts";
 
@@ -17,7 +18,18 @@ function committedState(world: World): string {
   const kernel = world.kernel();
   kernel.mount("/dev/vda4", "/sysroot", "ext4", 0, "");
   const pointer = Buffer.from(kernel.readLink("/sysroot/slots/a")).toString();
-  return `${pointer}: ${kernel.peek(`/sysroot/slots/${pointer}/tree/var-lib-app/default`)}`;
+  const store = `/sysroot/slots/${pointer}/tree/var-lib-app`;
+  return `${pointer}: ${kernel.peek(`${store}/default`)} ${kernel.peek(`${store}/own`)}`;
+}
+
+/** What the application leaves in the committed slot's state. */
+function writeState(world: World, text: string): void {
+  const kernel = world.kernel();
+  kernel.mount("/dev/vda4", "/sysroot", "ext4", 0, "");
+  const file = kernel.open("/sysroot/gens/000001/tree/var-lib-app/own", O.WRONLY | O.CREAT, { mode: 0o644 });
+  kernel.write(file, new TextEncoder().encode(text), 0n);
+  kernel.syncFilesystem(file);
+  kernel.close(file);
 }
 
 /**
@@ -54,6 +66,7 @@ test("a trial cut at any effect: the next boot has a slot, the tries are right, 
   await world.boot();
   world.commitAndShutDown("a", v1.id);
   world.installInB(v2);
+  writeState(world, "of the device\n");
   const state = committedState(world);
   for (const torn of [0, 256]) {
     const cuts = await cutEverywhere(world, torn, async (text, counted) => {
@@ -66,7 +79,8 @@ test("a trial cut at any effect: the next boot has a slot, the tries are right, 
       assert.is(next.root, "/dev/vda3", text);
       assert.is(tries(world, "b"), counted ? 1 : 2, text);
       assert.is(committedState(world), state, text);
-      assert.is(next.kernel.peek("/var/lib/app/default"), "from image 1\n", `${text}: the trial has a whole clone`);
+      assert.is(next.kernel.peek("/var/lib/app/own"), "of the device\n", `${text}: the trial has a whole clone`);
+      assert.is(next.kernel.peek("/var/lib/app/default"), "from image 2\n", `${text}: what nobody changed follows the image`);
     });
     console.log(`${cuts} power cuts in a trial boot, torn writes of ${torn} bytes`);
   }

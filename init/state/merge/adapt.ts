@@ -62,9 +62,9 @@ export function adaptGeneration(kernel: Kernel, built: BuiltGeneration, onProgre
   return { files: text === null ? {} : { [GENERATION.baseline]: text }, notes };
 }
 
-/** An image that was changed in place brings another control file, even under one id. */
-function sameImage(built: BuiltGeneration, meta: GenerationMeta): boolean {
-  return built.imageId === meta.imageId && built.controlDigest === meta.controlDigest;
+/** Whether a generation needs no merge for an image. One that was changed in place brings another control file, even under one id. */
+export function sameImage(image: Pick<GenerationMeta, "imageId" | "controlDigest">, meta: GenerationMeta): boolean {
+  return image.imageId === meta.imageId && image.controlDigest === meta.controlDigest;
 }
 
 /** Writes the report. Returns what the journal says; throws where a rule refuses the merge. */
