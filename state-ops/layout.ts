@@ -9,10 +9,11 @@
  *   gens/000017/ovl/ID/upper      an overlay's upper layer
  *   gens/000017/baseline.json     what the image had at the stores' places (state-ops/merge/baseline.ts)
  *   gens/000017/aside/            what lost in a merge
+ *   gens/000017/work/ID           overlay work directories, made empty at every boot: the kernel renames from them into the
+ *                                 upper layers, which it cannot from one subvolume of btrfs to another
  *   gens/000017/PINNED            why it is never collected unasked; not vouched for by COMPLETE
  *   gens/.tmp-000019-TAG          a generation that is being built
  *   shared/ID                     stores that no rollback touches
- *   work/SLOT/ID                  overlay work directories, made empty at every boot
  *   updater/requests.json         what the running system asks the next boot to do (requests.ts)
  *   trash/                        what is to be deleted is renamed to here
  */
@@ -23,7 +24,6 @@ export const LAYOUT = {
   generations: "gens",
   slots: "slots",
   shared: "shared",
-  work: "work",
   trash: "trash",
   updater: "updater",
 } as const;
@@ -37,6 +37,7 @@ export const GENERATION = {
   tree: "tree",
   overlays: "ovl",
   aside: "aside",
+  work: "work",
 } as const;
 
 /** What a generation belongs to. */

@@ -72,7 +72,7 @@ export interface OverlayStep extends StepBase {
   do: "overlay";
   /** Relative to the data filesystem's root: "gens/000017/ovl/etc/upper". */
   upper: string;
-  /** Relative to the data filesystem's root, made empty at every boot: "work/a/etc". */
+  /** Relative to the data filesystem's root, made empty at every boot: "gens/000017/work/etc". */
   work: string;
 }
 
@@ -106,11 +106,10 @@ export type StateStep = TmpfsStep | BindStep | OverlayStep | MemoryOverlayStep |
 /** A generation ("gens/000017") for persistent state; null: there is no data filesystem to use. */
 export interface StateContext {
   generation: string | null;
-  slot: string;
 }
 
 /**
- * The steps that lay `operators` over the image in `context.slot`, in the operators' order (parents first). Without a
+ * The steps that lay `operators` over an image, in the operators' order (parents first). Without a
  * generation, what may be `degraded` becomes a tmpfs; Refusal where a store is required.
  */
 export function planState(operators: readonly Operator[], context: StateContext): StateStep[] {
@@ -175,11 +174,11 @@ type StoreStep = BindStep | OverlayStep;
 function planStore(
   operator: Operator,
   context: StateContext,
-  step: (operator: Operator, generation: string, slot: string) => StoreStep,
+  step: (operator: Operator, generation: string) => StoreStep,
 ): StateStep {
   const { path, state, origin } = operator;
-  if (context.generation !== null) return step(operator, context.generation, context.slot);
-  const instead = operator.onFailure === "degraded" ? degrade(step(operator, "", context.slot)) : null;
+  if (context.generation !== null) return step(operator, context.generation);
+  const instead = operator.onFailure === "degraded" ? degrade(step(operator, "")) : null;
   if (instead === null) {
     throw new Refusal(`${path} is ${state} state (${origin}), and there is no data filesystem to keep it on`);
   }
@@ -194,9 +193,9 @@ function bindStep(operator: Operator, generation: string): BindStep {
   return { do: "bind", ...stepBase(operator), store, formerStore, seed, literal, generate };
 }
 
-function overlayStep(operator: Operator, generation: string, slot: string): OverlayStep {
+function overlayStep(operator: Operator, generation: string): OverlayStep {
   const upper = `${generation}/${GENERATION.overlays}/${operator.id}/upper`;
-  return { do: "overlay", ...stepBase(operator), upper, work: `${LAYOUT.work}/${slot}/${operator.id}` };
+  return { do: "overlay", ...stepBase(operator), upper, work: `${generation}/${GENERATION.work}/${operator.id}` };
 }
 
 function stepBase(operator: Operator): StepBase {

@@ -47,7 +47,7 @@ export function planSlotState(order: PlannedState): StatePlan {
   const kept = keepsState(operators);
   const { found, missing } = kept ? openData(order) : { found: null, missing: null };
   const generation = found === null ? null : generationOf(order, found, imageControl);
-  const steps = planStateWithout(operators, { generation: generation?.path ?? null, slot }, missing);
+  const steps = planStateWithout(operators, { generation: generation?.path ?? null }, missing);
   order.effects.push(...stateEffects(steps));
   const degraded = steps.flatMap((step) =>
     step.do === "tmpfs" && step.degraded ? [{ path: `/${step.path}`, reason: missing ?? "it cannot be kept" }] : [],

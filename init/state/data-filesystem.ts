@@ -18,7 +18,7 @@ import { makeDirectories } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError, type Path } from "../kernel/kernel.ts";
 import { exists, readText, replaceFile, withDirectory } from "./beneath.ts";
 
-const topDirectories = [LAYOUT.generations, LAYOUT.slots, LAYOUT.shared, LAYOUT.work, LAYOUT.trash];
+const topDirectories = [LAYOUT.generations, LAYOUT.slots, LAYOUT.shared, LAYOUT.trash];
 /** No file that PID 1 reads here is longer, in bytes. */
 const textLimit = 64 * 1024;
 

@@ -211,8 +211,8 @@ test("a link in the place of an overlay's layers or of a file mounts nothing", (
       disk: work,
       operators: [etc],
       prepare: (data) => {
-        mkdirSync(`${data}/work/a`);
-        symlinkSync(secret, `${data}/work/a/etc`);
+        mkdirSync(`${data}/gens/000001/work`, { recursive: true });
+        symlinkSync(secret, `${data}/gens/000001/work/etc`);
       },
     },
     () => write("/etc/hosts", "changed"),

@@ -73,7 +73,7 @@ export function boot(boot: Boot, look: (result: StateResult) => void): void {
       boot.prepare?.(disk.place);
     }
     const generation = disk === null ? null : (boot.generation ?? "gens/000001");
-    const steps = planState(boot.operators, { generation, slot: "a" });
+    const steps = planState(boot.operators, { generation });
     look(applyState(counting.kernel, { steps, newRoot, data: disk?.data ?? null, run, onProgress: () => {} }));
   } finally {
     const seen = existsSync(`${run}/slipway`) ? readdirSync(`${run}/slipway`) : [];

@@ -96,7 +96,7 @@ const everyKind = [
 function layState(kernel: RecordingKernel, laid: readonly Operator[]): StateResult {
   const data = mountDataFilesystem(kernel, "/dev/vda3", "ext4", place);
   const newRoot = kernel.open("/sysroot", O.RDONLY | O.DIRECTORY);
-  const steps = planState(laid, { generation: "gens/000001", slot: "a" });
+  const steps = planState(laid, { generation: "gens/000001" });
   try {
     return applyState(kernel, { steps, newRoot, data, onProgress: () => {} });
   } finally {

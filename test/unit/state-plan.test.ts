@@ -30,7 +30,7 @@ import {
 import { sampleOperator } from "../samples/operator.ts";
 
 const base = sampleOperator("/x", { origin: "app/x.yaml:3" });
-const context = { generation: "gens/000017", slot: "a" };
+const context = { generation: "gens/000017" };
 
 /** What every step of an operator like `base` says. */
 const common = {
@@ -80,7 +80,7 @@ const plans: Record<string, [Partial<Operator>, object]> = {
     { via: "overlay", onFailure: "degraded", owner: 1, group: 2 },
     {
       ...{ do: "overlay", ...common, onFailure: "degraded", owner: 1, group: 2 },
-      ...{ upper: "gens/000017/ovl/x/upper", work: "work/a/x" },
+      ...{ upper: "gens/000017/ovl/x/upper", work: "gens/000017/work/x" },
     },
   ],
   "an overlay in memory": [
@@ -138,7 +138,7 @@ test("the steps have the operators' order", () => {
   );
 });
 
-const withoutData: StateContext = { generation: null, slot: "a" };
+const withoutData: StateContext = { generation: null };
 
 /** What needs the data filesystem. */
 const kept: Record<string, Partial<Operator>> = {
