@@ -25,13 +25,13 @@ export class GuestShell {
   }
 
   /** Waits until the shell answers, after a boot. Throws when it does not within `timeoutMs`. */
-  async ready(prompt: string | RegExp = /root@[\w-]+:.*# /, timeoutMs = 120_000): Promise<void> {
+  async ready(prompt: string | RegExp = /root@[\w-]+:.*# /, timeoutMs = 240_000): Promise<void> {
     await this.#machine.expect(prompt, timeoutMs);
     this.#machine.send("stty -echo cols 200; stty -F /dev/ttyS1 raw -echo; PS1='$ '\n");
   }
 
   /** Runs a command line in a shell of its own, and waits for its end. */
-  async run(command: string, timeoutMs = 60_000): Promise<CommandResult> {
+  async run(command: string, timeoutMs = 120_000): Promise<CommandResult> {
     count += 1;
     const [begin, end] = [`<<begin ${count}>>`, `<<end ${count} `];
     // Quoted in halves, so that an echo of the line is not taken for the answer. Through a pipe, so that no pager starts.
