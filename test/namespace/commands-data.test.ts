@@ -42,7 +42,7 @@ const mounted = () => program("cat", "/proc/self/mounts");
 for (const type of filesystems) {
   test(`${type}: the data filesystem is seen beside the mounts of the boot, and gone afterwards`, () => {
     const device = attach(makeFilesystem(type));
-    const uuid = program("blkid", "-o", "value", "-s", "UUID", device);
+    const uuid = program("blkid", "-c", "/dev/null", "-o", "value", "-s", "UUID", device);
     const machine = machineWith({ data: { device, filesystem: type, uuid } });
     const boot = `${scratch}/boot-${type}`;
     mkdirSync(boot);
