@@ -17,7 +17,7 @@ export function progressLine(generation: string, progress: CloneProgress): strin
   const left = total === null ? null : secondsLeft(progress, total);
   const counted = bytes >= MiB || (total?.bytes ?? 0) >= MiB;
   return [
-    `cloning generation ${generation}: ${counted ? of(bytes, total?.bytes ?? null, sizeText) : of(files, total?.files ?? null, filesText)}`,
+    `cloning generation ${generation}: ${counted ? of(bytes, total?.bytes ?? null, sizeText) : `${of(files, total?.files ?? null, String)} files`}`,
     ...(counted && rate > 0 ? [`${sizeText(rate)}/s`] : []),
     left === null ? `${timeText(seconds)} so far` : `${timeText(left)} left`,
   ].join(", ");
@@ -35,10 +35,6 @@ function secondsLeft({ bytes, files, elapsedMs }: CloneProgress, total: { bytes:
   const both = [left(bytes, total.bytes), left(files, total.files)].filter((value) => value !== null && value >= 0);
   const longest = Math.max(...both.map(Number));
   return both.length < 2 || !Number.isFinite(longest) ? null : longest;
-}
-
-function filesText(count: number): string {
-  return `${count} files`;
 }
 
 /** 1536 is "1.5 KiB"; at most three digits. */

@@ -62,6 +62,7 @@ function check(name: string, changes: Partial<GenerationFacts>, outcome: Outcome
   });
 }
 
+const carried = [{ ...generation(1, "a", "X"), ...pinned }, generation(2, "b", "Y", 1)];
 const rolledBack = { committed: { slot: "b", imageId: "Y" } };
 check("an ordinary boot does nothing else", {}, { plan: "continue 1" });
 check("a trial leaves nothing", { slot: "b", imageId: "Y", trial: true }, { plan: "continue 2" });
