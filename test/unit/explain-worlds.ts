@@ -1,7 +1,7 @@
 /** Machines in memory on which a planned boot is compared with a real one. */
 import { device, file as memoryFile } from "../../init/kernel/recording/memory-tree.ts";
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
-import { controlFile, type Image, image, MiB, operators } from "./golden-machine.ts";
+import { controlFile, ext4, ext4Errors, type Image, image, MiB, operators } from "./golden-machine.ts";
 import { World, type WorldOptions } from "./golden-world.ts";
 
 export interface Prepared {
@@ -85,6 +85,21 @@ async function watched(present: boolean): Promise<Prepared> {
   return { world, kernel };
 }
 
+const adopting = { data: { device: "PARTLABEL=sys-data", filesystem: "ext4", whenReplaced: "adopt" } } as const;
+
+/** A committed machine whose data filesystem was made anew since. */
+async function formatted(superblock: Uint8Array | null, commandLine = "quiet", control: WorldOptions["control"] = {}) {
+  const world = await committed({ a: v1, control });
+  world.formatData(superblock);
+  world.commandLine = commandLine;
+  return world;
+}
+
+function protectData(kernel: RecordingKernel): RecordingKernel {
+  kernel.plant("/sys/class/block/vda4", { ro: "1\n" });
+  return kernel;
+}
+
 const otherModules = { "usr/lib/modules": memoryFile(""), "usr/lib/modules/5.10.0-other/modules.dep": "" };
 const words = "quiet rw slipway.slot=b init=/usr/lib/systemd/systemd slipway.nonsense panic=7 -- single";
 
@@ -121,6 +136,25 @@ export const machines: Record<string, () => Promise<Prepared>> = {
   "data filesystem missing": async () => as(await trial(), ["vda4"]),
   "data partition without a filesystem": async () => as(new World({ a: v1, data: null })),
   "state that may be degraded": async () => as(await committed({ a: withControl(1, soft) }), ["vda4"]),
+  "state that may be degraded, data filesystem write-protected": async () => {
+    const world = await committed({ a: withControl(1, soft) });
+    return { world, kernel: () => protectData(world.kernel()) };
+  },
+  "data filesystem write-protected": async () => {
+    const world = await committed({ a: v1 });
+    return { world, kernel: () => protectData(world.kernel()) };
+  },
+  "data filesystem of another device": async () => as(await formatted(ext4(0xdb))),
+  "data filesystem of another device, adopted": async () => as(await formatted(ext4(0xdb), "quiet slipway.data=adopt")),
+  "data filesystem of another device, adopted by declaration": async () =>
+    as(await formatted(ext4(0xdb), "quiet", { ...adopting })),
+  "data filesystem made anew with the same UUID": async () => as(await formatted(ext4(0xda))),
+  "data partition that lost its superblock": async () => as(await formatted(null)),
+  "errors in the data filesystem's superblock": async () => {
+    const world = await committed({ a: v1 });
+    world.data.storage.write(0, ext4Errors(0xda, 3));
+    return as(world);
+  },
   "image without state": async () => as(await committed({ a: plain(1) })),
   watchdog: () => watched(true),
   "watchdog missing": () => watched(false),

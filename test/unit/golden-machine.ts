@@ -41,6 +41,13 @@ export function ext4(tag: number): Uint8Array {
   return bytes;
 }
 
+/** The same with another s_state: 1 valid, 2 errors, 4 orphans. */
+export function ext4Errors(tag: number, state: number): Uint8Array {
+  const bytes = ext4(tag);
+  new DataView(bytes.buffer).setUint16(1024 + 0x3a, state, true);
+  return bytes;
+}
+
 /** A program for this machine (elf(5)) that needs `interpreter`, where one is given. */
 export function program(interpreter: string | null): Uint8Array {
   const bytes = new Uint8Array(512);

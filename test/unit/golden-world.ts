@@ -41,12 +41,13 @@ const DATE = Date.UTC(2026, 0, 1);
 export class World {
   readonly disk: BlockDevice;
   readonly record: BlockDevice;
-  readonly data: BlockDevice;
+  data: BlockDevice;
   a: BlockDevice;
   b: BlockDevice;
   readonly control: ControlFile;
   readonly #text: string;
-  readonly #commandLine: string;
+  /** Of the next boots. */
+  commandLine: string;
 
   constructor(options: WorldOptions = {}) {
     this.disk = new BlockDevice({ path: "/dev/vda", number: { major: 254, minor: 0 }, size: 64 * MiB });
@@ -54,11 +55,11 @@ export class World {
     this.a = this.#slot(2, options.a ?? null);
     this.b = this.#slot(3, options.b ?? null);
     const tree = options.data === undefined ? {} : options.data;
-    this.data = this.#part(4, "sys-data", 8 * MiB, tree === null ? {} : { contents: ext4(0xda), type: "ext4", tree });
+    this.data = this.#dataPart(tree === null ? null : ext4(0xda), tree ?? {});
     const { text, control } = controlFile(options.control);
     this.#text = text;
     this.control = control;
-    this.#commandLine = options.commandLine ?? "quiet";
+    this.commandLine = options.commandLine ?? "quiet";
   }
 
   get policy(): Policy {
@@ -75,6 +76,16 @@ export class World {
       ...(contents ? { contents } : {}),
       ...(type && tree ? { filesystem: { type, tree } } : {}),
     });
+  }
+
+  #dataPart(superblock: Uint8Array | null, tree: Tree): BlockDevice {
+    return this.#part(4, "sys-data", 8 * MiB, superblock === null ? {} : { contents: superblock, type: "ext4", tree });
+  }
+
+  /** Makes the data filesystem anew, with that superblock; null: there is none any more. */
+  formatData(superblock: Uint8Array | null): void {
+    this.data = this.#dataPart(superblock, {});
+    if (superblock === null) this.data.storage.write(0, new Uint8Array(4096));
   }
 
   #slot(number: 2 | 3, holds: Image | null): BlockDevice {
@@ -134,7 +145,7 @@ export class World {
     const kernel = new RecordingKernel({
       stepMs: 0,
       unixMs: DATE,
-      commandLine: this.#commandLine,
+      commandLine: this.commandLine,
       initramfs: {
         "etc/initrd-release": "ID=slipway\n",
         "etc/slipway/control.json": this.#text,

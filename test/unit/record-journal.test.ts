@@ -1,5 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { encodeFrame } from "../../boot/record/frame.ts";
 import { type JournalEntry, placeJournalEntry, readJournal } from "../../boot/record/journal.ts";
 import { RECORD_LAYOUT } from "../../boot/record/store.ts";
 
@@ -132,6 +133,34 @@ test("reasons are cut", () => {
   const journal = blank();
   write(journal, entry(1, { outcome: "failed", reason: `${"x".repeat(158)}😀 and more` }));
   assert.is(readJournal(journal)[0]?.reason, `${"x".repeat(158)}…`);
+});
+
+test("notes come back, cut and five at most; entries without them are as they always were", () => {
+  const journal = blank();
+  const told = (attempt: number) => readJournal(journal).find((found) => found.attempt === attempt)?.notes;
+  write(journal, entry(1));
+  assert.not.ok("notes" in (readJournal(journal)[0] ?? {}));
+  write(journal, entry(1, { notes: [] }));
+  assert.is(told(1), undefined);
+  write(journal, entry(1, { notes: ["degraded: /etc: no disk", "state\nwas lost"] }));
+  assert.equal(told(1), ["degraded: /etc: no disk", "state was lost"]);
+  write(journal, entry(2, { notes: Array.from({ length: 9 }, (_, number) => `note ${number}`) }));
+  assert.equal(told(2), ["note 0", "note 1", "note 2", "note 3", "and 5 more notes, which /run/slipway/boot.json held"]);
+  const widest = '€"'.repeat(200);
+  write(journal, entry(3, { reason: widest, notes: [widest, widest, widest, widest, widest] }));
+  assert.equal(
+    told(3)?.map((note) => note.length),
+    [160, 160, 160, 160, 160],
+  );
+});
+
+test("an entry whose notes are none is left out", () => {
+  for (const notes of ["x", [1], ["x".repeat(161)], Array.from({ length: 6 }, () => "x"), null]) {
+    const journal = blank();
+    const payload = new TextEncoder().encode(JSON.stringify({ ...entry(1), notes }));
+    journal.set(encodeFrame("journal", 1, payload));
+    assert.equal(readJournal(journal), [], JSON.stringify(notes));
+  }
 });
 
 test.run();

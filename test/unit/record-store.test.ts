@@ -5,7 +5,7 @@ import { decodeFrame, encodeFrame } from "../../boot/record/frame.ts";
 import { cutReason, REASON_LENGTH } from "../../boot/record/reason.ts";
 import type { BootRecord } from "../../boot/record/record.ts";
 import { encodeRecord, freshRecord, RECORD_LAYOUT, readRecord } from "../../boot/record/store.ts";
-import { countTry } from "../../boot/selection/attempt.ts";
+import { countTry, reachHandover } from "../../boot/selection/attempt.ts";
 
 const policy = { slots: ["a", "b"], tries: { trial: 3, committed: 10 } };
 const imageId = "ab".repeat(32);
@@ -168,6 +168,9 @@ test("a payload of another shape is unreadable and says which key", () => {
     ["a text", /object/],
     [null, /object/],
   ];
+  const { attempt } = fresh;
+  for (const degraded of [false, null, "yes", 1])
+    cases.push([{ ...fresh, attempt: { ...attempt, degraded } }, /attempt\.degraded/]);
   assert.is(readRecord([framed(plain), blank()]).condition, "valid");
   for (const [value, key] of cases) {
     const reading = readRecord([framed(value), blank()]);
@@ -178,6 +181,14 @@ test("a payload of another shape is unreadable and says which key", () => {
   }
   const notJson = area(encodeFrame("record", 1, new Uint8Array([0xff, 0x7b])));
   assert.is(readRecord([notJson, blank()]).condition, "unreadable");
+});
+
+test("a record of a version that knew no degraded attempts is read as one without", () => {
+  const text = new TextDecoder().decode(encodeRecord(fresh, 1));
+  assert.not.match(text, "degraded", "and that version reads what is written where nothing is degraded");
+  assert.is(readRecord([framed(fresh), blank()]).record?.attempt?.degraded, undefined);
+  const degraded = reachHandover(fresh, true);
+  assert.is(readRecord([area(encodeRecord(degraded, 1)), blank()]).record?.attempt?.degraded, true);
 });
 
 test("a journal's frame is no record", () => {
@@ -196,7 +207,15 @@ test("the fullest record fits its area", () => {
         { state: "committed", priority: index + 1, tries: Number.MAX_SAFE_INTEGER, imageId, credits: 3, damaged: reason, reason },
       ]),
     ),
-    attempt: { number: Number.MAX_SAFE_INTEGER, slot: names[0] ?? "", imageId, trial: false, stage: "handover", cleanEnd: false },
+    attempt: {
+      number: Number.MAX_SAFE_INTEGER,
+      slot: names[0] ?? "",
+      imageId,
+      trial: false,
+      stage: "handover",
+      cleanEnd: false,
+      degraded: true,
+    },
     lastCommitted: { slot: names[0] ?? "", imageId },
     uncleanEnds: Number.MAX_SAFE_INTEGER,
     exhausted: Number.MAX_SAFE_INTEGER,

@@ -191,6 +191,33 @@ test("a trial that used up its tries gets a reason, and quarantine only after th
   assert.equal([slotOf(committedOne, "a").reason, committedOne.quarantined], ["tries used up without a good boot", []]);
 });
 
+test("a trial that ran with degraded state is given up with that reason, and not quarantined", () => {
+  const end = (b: Partial<SlotRecord>, change: Parameters<typeof attemptOf>[1]) =>
+    beginBoot(recordOf({ b }, { attempt: attemptOf("b", change) }), policy).record;
+  for (const cleanEnd of [true, false]) {
+    const given = end({ tries: 0 }, { stage: "handover", degraded: true, cleanEnd });
+    assert.is(slotOf(given, "b").reason, "trial used up without a commit; last: it ran with degraded state");
+    assert.equal(given.quarantined, []);
+  }
+  assert.is(slotOf(end({ tries: 1 }, { degraded: true }), "b").reason, null, "it has another try");
+  const later = reachHandover(countTry(end({ tries: 1 }, { degraded: true }), "b"));
+  assert.is(later.attempt?.degraded, undefined, "the next try is judged for itself");
+  assert.is(beginBoot(later, policy).record.quarantined.length, 1);
+  const committed = reachHandover(countTry(recordOf({ a: { tries: 1 } }), "a"), true);
+  assert.is(
+    slotOf(beginBoot(committed, policy).record, "a").reason,
+    "tries used up without a good boot; last: it ran with degraded state",
+  );
+});
+
+test("the handover notes whether the system runs with degraded state", () => {
+  const counted = countTry(recordOf(), "b");
+  assert.equal(reachHandover(counted, true).attempt, { ...counted.attempt, stage: "handover", degraded: true });
+  assert.equal(reachHandover(counted, false).attempt, { ...counted.attempt, stage: "handover" });
+  const again = countTry(reachHandover(counted, true), "b");
+  assert.not.ok("degraded" in (again.attempt ?? {}));
+});
+
 test("failures of device, content and proof never quarantine", () => {
   for (const kind of ["proof", "boot", "device"] as const) {
     let record = recordOf();
