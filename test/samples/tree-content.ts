@@ -9,8 +9,13 @@ const volatile = new Set(["trusted.overlay.origin", "trusted.overlay.uuid", "tru
 /**
  * Everything that a clone must keep of `top` and what is below it, by path ("." is `top`; bytes that are no UTF-8 are
  * shown as hex): kind, mode, owner, device, time of change in nanoseconds, extended attributes, content, and which names are one file.
+ * @param accessed tell the time of the last access too, for trees that are mounted with noatime
  */
-export function treeContent(kernel: Pick<Kernel, "listAttributes" | "getAttribute">, top: string): Record<string, string> {
+export function treeContent(
+  kernel: Pick<Kernel, "listAttributes" | "getAttribute">,
+  top: string,
+  accessed = false,
+): Record<string, string> {
   const seen: Record<string, string> = {};
   const inodes = new Map<bigint, string>();
   const visit = (place: Buffer, path: string): void => {
@@ -19,6 +24,7 @@ export function treeContent(kernel: Pick<Kernel, "listAttributes" | "getAttribut
     if (first === undefined) inodes.set(status.ino, path);
     seen[path] = [
       `${status.mode.toString(8)} ${status.uid}:${status.gid} ${status.mtimeNs}`,
+      ...(accessed ? [`accessed ${status.atimeNs}`] : []),
       ...(status.isDirectory() ? [] : [`links ${status.nlink}${first === undefined ? "" : `, is ${first}`}`]),
       ...attributes(kernel, place),
       contentOf(place, status),
@@ -47,4 +53,13 @@ function contentOf(place: Buffer, status: BigIntStats): string {
   if (status.isFile())
     return `${status.size} bytes ${createHash("sha256").update(readFileSync(place)).digest("hex").slice(0, 24)}`;
   return status.isDirectory() ? "directory" : `device ${status.rdev}`;
+}
+
+/** The first path at which two trees differ, and how; null where none does. */
+export function differenceOf(seen: Record<string, string>, wanted: Record<string, string>): string | null {
+  for (const path of new Set([...Object.keys(wanted), ...Object.keys(seen)])) {
+    if (seen[path] === wanted[path]) continue;
+    return `${path} is "${seen[path] ?? "missing"}" instead of "${wanted[path] ?? "missing"}"`;
+  }
+  return null;
 }

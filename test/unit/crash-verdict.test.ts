@@ -1,7 +1,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { differenceOf } from "../samples/tree-content.ts";
 import type { CrashFacts } from "../vm/support/crash-job.ts";
-import { difference, faultsOf, stateOfSlot } from "../vm/support/crash-verdict.ts";
+import { faultsOf, stateOfSlot } from "../vm/support/crash-verdict.ts";
 
 const generation = (number: number, whole = true) => ({ number, complete: whole, whole });
 const continues = (slot: string, from: number) => ({ slot, do: "continue" as const, from, reason: null });
@@ -94,7 +95,7 @@ test("the state of a slot is that of the generation it points at", () => {
   assert.equal(Object.keys(stateOfSlot(made, "b")), ["tree/home", "tree/new"]);
   assert.equal(stateOfSlot(made, "a"), { "tree/home": { ".": "directory", file: "1" } });
   assert.equal(stateOfSlot(old, "b"), {});
-  assert.is(difference({ a: "1" }, { a: "1" }), null);
+  assert.is(differenceOf({ a: "1" }, { a: "1" }), null);
 });
 
 test.run();

@@ -9,10 +9,11 @@ import { type CrashPoint, describePoint, flushBoundaries, reorderings } from "..
 import { runProgram } from "../../qemu/program.ts";
 import type { DataFilesystem } from "../../state-ops/control.ts";
 import { randomNumbers } from "../samples/random.ts";
+import { differenceOf } from "../samples/tree-content.ts";
 import type { Content, CrashFacts, NextBoot } from "./support/crash-job.ts";
 import { diskAt, factsAt, type Recording, recordBoot, removeScratch } from "./support/crash-replay.ts";
 import { makeSubject, nextBoot, type Subject, tryB, useV1 } from "./support/crash-subject.ts";
-import { difference, faultsOf, stateOfSlot } from "./support/crash-verdict.ts";
+import { faultsOf, stateOfSlot } from "./support/crash-verdict.ts";
 import { partition, startOf } from "./support/disk-file.ts";
 import { commitOn } from "./support/record-on-disk.ts";
 import { boot } from "./support/small-machine.ts";
@@ -39,12 +40,17 @@ function assertOwnPartitions({ before, entries }: Recording): void {
   }
 }
 
-/** ext4 writes its superblock in place, with a checksum over two sectors: a disk that tears that write leaves one for fsck. */
-function tearsSuperblock({ before, entries }: Recording, { later, torn }: CrashPoint): boolean {
+/** Bytes of the superblock that is written in place, with one checksum over several sectors; that of xfs is one sector. */
+const superblocks = { ext4: { offset: 1024, length: 1024 }, xfs: null, btrfs: { offset: 65536, length: 4096 } };
+
+/** A disk that tears the write of a superblock leaves one for the filesystem's checker, whoever wrote it and when. */
+function tearsSuperblock({ filesystem }: Subject, { before, entries }: Recording, { later, torn }: CrashPoint): boolean {
   const entry = entries[later.at(-1) ?? -1];
-  if (torn === null || entry?.kind !== "write") return false;
-  const first = (startOf(before, "sys-data") + 1024 - entry.offset) / 512;
-  return torn.includes(first) !== torn.includes(first + 1);
+  const superblock = superblocks[filesystem];
+  if (torn === null || superblock === null || entry?.kind !== "write") return false;
+  const first = (startOf(before, "sys-data") + superblock.offset - entry.offset) / 512;
+  const written = torn.filter((sector) => sector >= first && sector < first + superblock.length / 512);
+  return written.length > 0 && written.length < superblock.length / 512;
 }
 
 interface Tried {
@@ -76,7 +82,7 @@ async function replay(subject: Subject, recording: Recording, next: NextBoot[]):
       `${between.filter((point) => point.torn !== null).length} of them torn) of ${count("write")} writes, ` +
       `${count("flush")} flushes, ${count("discard")} discards; ${repaired.length} needed fsck; ${faults.length} faults`,
   );
-  const unexpected = repaired.filter((point) => !tearsSuperblock(recording, point));
+  const unexpected = repaired.filter((point) => !tearsSuperblock(subject, recording, point));
   assert.equal(
     unexpected.map((point) => describePoint(point, entries)),
     [],
@@ -121,7 +127,7 @@ async function bootFrom(subject: Subject, recording: Recording, tried: Tried, fr
   const [state, wanted] = [stateOfSlot(now, slot), stateOfSlot(tried.after, slot)];
   assert.equal(Object.keys(state).sort(), Object.keys(wanted).sort(), where);
   for (const [store, content] of Object.entries(state))
-    assert.is(difference(withoutTimes(content), withoutTimes(wanted[store] ?? {})), null, `${where}: ${store}`);
+    assert.is(differenceOf(withoutTimes(content), withoutTimes(wanted[store] ?? {})), null, `${where}: ${store}`);
   rmSync(disk);
 }
 

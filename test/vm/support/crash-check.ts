@@ -61,17 +61,25 @@ function rebuilt(file: string, work: (disk: RebuiltDisk) => void): void {
   }
 }
 
+/** What repairs a torn superblock: its exit code tells what it did; whether that was enough, the mount tells. */
+const checkers: Record<string, string[]> = { ext4: ["e2fsck", "-f", "-y"], btrfs: ["btrfs", "rescue", "super-recover", "-y"] };
+
 /** Mounts the data filesystem, which replays its journal. Returns why it could not before its checker had been at it. */
 function mountData(job: CrashJob, disk: string): string | null {
   const { firstLba, lastLba } = partition(disk, "sys-data");
-  const where = `offset=${firstLba * 512n},sizelimit=${(lastLba - firstLba + 1n) * 512n}`;
-  const options = `loop,nodev,nosuid,noatime,${where}${job.filesystem === "xfs" ? ",nouuid" : ""}`;
+  const [start, length] = [`${firstLba * 512n}`, `${(lastLba - firstLba + 1n) * 512n}`];
+  const options = `loop,nodev,nosuid,noatime,offset=${start},sizelimit=${length}${job.filesystem === "xfs" ? ",nouuid" : ""}`;
   const mount = () => program("mount", "-t", job.filesystem, "-o", options, disk, place);
   const failure = mount();
   if (failure === null) return null;
-  if (job.filesystem !== "ext4") throw new Error(failure);
-  // Its exit code tells what it did; whether that was enough, the mount tells.
-  program("e2fsck", "-f", "-y", `${disk}?offset=${firstLba * 512n}`);
+  const [checker, ...words] = checkers[job.filesystem] ?? [];
+  if (checker === undefined) throw new Error(failure);
+  const attached = spawnSync("losetup", ["--find", "--show", "--offset", start, "--sizelimit", length, disk], {
+    encoding: "utf8",
+  });
+  const device = attached.stdout.trim();
+  program(checker, ...words, device);
+  must("losetup", "--detach", device);
   const second = mount();
   if (second !== null) throw new Error(`${second}, and before its checker: ${failure}`);
   return failure;

@@ -1,4 +1,5 @@
 /** Whether what is on a disk after a power failure is what was there before or what came of it: never neither. */
+import { differenceOf } from "../../samples/tree-content.ts";
 import type { Content, CrashFacts } from "./crash-job.ts";
 
 /**
@@ -43,7 +44,7 @@ function storeFaults(seen: CrashFacts, before: CrashFacts, after: CrashFacts): s
   const different = Object.entries(seen.stores).flatMap(([path, content]) => {
     const known = [before.stores[path], after.stores[path]].filter((other) => other !== undefined);
     if (known.length === 0) return [`nobody made the store ${path}`];
-    const differences = known.map((other) => difference(content, other));
+    const differences = known.map((other) => differenceOf(content, other));
     return differences.includes(null) ? [] : [`the store ${path} is neither the old nor the new: ${differences.at(-1)}`];
   });
   const lost = Object.keys(before.stores).filter((path) => after.stores[path] !== undefined && seen.stores[path] === undefined);
@@ -78,15 +79,6 @@ function planFaults(seen: CrashFacts, before: CrashFacts, after: CrashFacts): st
 function isBetween(slot: string, seen: CrashFacts, after: CrashFacts): boolean {
   const number = after.pointers[slot] ?? null;
   return number !== seen.pointers[slot] && seen.generations.some((generation) => generation.number === number);
-}
-
-/** The first path that differs, and how; null where none does. */
-export function difference(seen: Content, wanted: Content): string | null {
-  for (const path of new Set([...Object.keys(wanted), ...Object.keys(seen)])) {
-    if (seen[path] === wanted[path]) continue;
-    return `${path} is "${seen[path] ?? "missing"}" instead of "${wanted[path] ?? "missing"}"`;
-  }
-  return null;
 }
 
 /** The stores of the generation that `slot` points at, by their paths in it. */
