@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -178,5 +179,62 @@ verbs("a fragment that would not be read is refused, and no link of the image is
   writeFileSync(join(fragments, "l.yaml"), "package: l\noperators:\n  - { path: /srv/ssl, state: persistent }\n");
   assert.match(slipway(context, "state", "check", ...sources).error, /l\.yaml:3:13: \/srv is a symlink to \/etc in the image/);
 });
+
+verbs("--fragments takes files and directories, in any order and as often as wanted", (context) => {
+  const at = (name: string) => join(context.place, name);
+  mkdirSync(at("more"));
+  writeFileSync(at("more/a.yaml"), "package: a\noperators:\n  - { path: /home, state: persistent }\n");
+  writeFileSync(at("b.yaml"), "package: b\noperators:\n  - { path: /tmp, state: ephemeral }\n");
+  writeFileSync(at("b.txt"), "");
+  const one = slipway(context, "state", "compile", ...sources, "--fragments", "more", "--fragments", "b.yaml", "-o", "one.json");
+  assert.is(one.code, 0, one.error);
+  const two = slipway(context, "state", "compile", ...sources, "--fragments", "b.yaml", "--fragments", "more", "-o", "two.json");
+  assert.is(two.code, 0, two.error);
+  const text = readFileSync(at("one.json"), "utf8");
+  assert.is(readFileSync(at("two.json"), "utf8"), text);
+  assert.equal(
+    readControl(text).operators.map(({ origin }) => origin),
+    ["a/a.yaml:3", "b/b.yaml:3", "app/usr/share/slipway/state.d/app.yaml:3"],
+  );
+  const [twice, other] = [["more", "more"], ["b.txt"]].map((places) =>
+    slipway(context, "state", "check", ...sources, ...places.flatMap((place) => ["--fragments", place])),
+  );
+  assert.is(twice?.code, 0, "the same fragment twice is the same");
+  assert.is(other?.code, 2);
+  assert.match(other?.error ?? "", /--fragments b\.txt is no fragment; give a \.yaml file/);
+});
+
+verbs(
+  "the image's own files are looked at: mounts, setuid files, keys; in directories that links lead to nothing is",
+  (context) => {
+    const at = (name: string) => join(context.place, "root", name);
+    mkdirSync(at("opt/app"), { recursive: true });
+    mkdirSync(at("usr/lib/systemd/system/local-fs.target.wants"), { recursive: true });
+    writeFileSync(at("opt/app/su"), "x");
+    chmodSync(at("opt/app/su"), 0o4755);
+    writeFileSync(Buffer.concat([Buffer.from(`${at("opt/app")}/`), Buffer.of(0xff)]), "-----BEGIN PRIVATE KEY-----\n");
+    symlinkSync("/etc", at("opt/app/elsewhere"));
+    writeFileSync(at("etc/fstab"), "LABEL=home /home ext4\n");
+    writeFileSync(at("usr/lib/systemd/system/var-tmp.mount"), "[Mount]\nWhere=/var/tmp\n");
+    symlinkSync("../var-tmp.mount", at("usr/lib/systemd/system/local-fs.target.wants/var-tmp.mount"));
+    const operators = ["path: /home, state: persistent", "path: /var/tmp, state: ephemeral", "path: /opt/app, state: identity"];
+    const list = operators.map((operator) => `  - { ${operator} }\n`).join("");
+    writeFileSync(join(context.place, "o.yaml"), `package: o\noperators:\n${list}`);
+    const { code, error } = slipway(context, "state", "check", ...sources, "--fragments", "o.yaml");
+    assert.is(code, 2);
+    assert.equal(
+      error
+        .trim()
+        .split("\n")
+        .map((line) => line.replace(/(is hidden by|is a private key|is setuid).*/, "$1")),
+      [
+        "o.yaml:3:13: /home is hidden by",
+        "o.yaml:4:13: /var/tmp is hidden by",
+        "o.yaml:5:5: /opt/app/su is setuid",
+        "o.yaml:5:5: /opt/app/\ufffd is a private key",
+      ],
+    );
+  },
+);
 
 verbs.run();
