@@ -172,13 +172,19 @@ test("with its trial used up slot a is left for slot b, which says why", async (
   assert.is(report.trial, true);
   const reason = "trial used up without a commit";
   assert.equal(report.skipped, [{ slot: "a", reason }]);
-  assert.equal(report.rollback, { from: "a", reason });
   assert.is(report.generation, "000002");
   assert.is(report.warnings.length, 1);
   assert.match(report.warnings[0] ?? "", /no slot was committed yet; state was cloned from generation 000001 of slot a/);
   assert.is(part(fourth, "kept"), "v1\nv1");
   const record = validRecord(machine.disk);
   assert.is(record.slots.a?.reason, reason);
+  assert.equal(report.rollback, { from: "a", imageId: record.slots.a?.imageId, reason, attempt: 3 });
+  const bootIds = recordOn(machine.disk).journal.map(({ bootId }) => bootId ?? "none");
+  assert.is(
+    new Set(bootIds.filter((bootId) => /^[0-9a-f]{32}$/.test(bootId))).size,
+    4,
+    "each boot has an id, by which its logs are found",
+  );
   assert.equal(record.quarantined, [], "the last try did not come as far as the handover");
   assert.is(record.slots.b?.tries, 2);
   assert.is(record.uncleanEnds, 3);
