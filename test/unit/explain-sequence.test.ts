@@ -8,11 +8,11 @@ import { planBoot } from "../../init/explain/plan.ts";
 import type { BootPlan, Effect } from "../../init/explain/plan-shape.ts";
 import { machines } from "./explain-worlds.ts";
 
-/** Calls that a plan shows. Of renames those count that make a generation or a slot's pointer real. */
+/** Calls that a plan shows. Of renames those count that make a generation, a pin or a slot's pointer real, or take one away. */
 const SHOWN = [
   /^mount\(/,
   /^umount\(/,
-  /^rename\("[^"]*\/(gens\/\.tmp-|slots\/)/,
+  /^rename\("[^"]*\/(gens\/(\.tmp-|\d+"|\d+\/\.new-PINNED")|slots\/)/,
   /^ioctl\("[^"]*", BLKROSET/,
   /^write\("\/dev\/vda1", record/,
   /^write\("\/run\/(slipway\/[a-z.]+"|systemd\/)/,

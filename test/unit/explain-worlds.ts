@@ -1,6 +1,10 @@
 /** Machines in memory on which a planned boot is compared with a real one. */
+
+import { rollBack } from "../../boot/selection/running.ts";
+import { O } from "../../init/kernel/constants.ts";
 import { device, file as memoryFile } from "../../init/kernel/recording/memory-tree.ts";
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
+import { formatRequests, NO_REQUESTS, REQUESTS, type StateRequests } from "../../state-ops/requests.ts";
 import { controlFile, ext4, ext4Errors, type Image, image, MiB, operators } from "./golden-machine.ts";
 import { World, type WorldOptions } from "./golden-world.ts";
 
@@ -100,6 +104,27 @@ function protectData(kernel: RecordingKernel): RecordingKernel {
   return kernel;
 }
 
+/** What the running system leaves for the boot that follows. */
+function asked(world: World, requests: Partial<StateRequests>): World {
+  const kernel = world.kernel();
+  kernel.mount("/dev/vda4", "/sysroot", "ext4", 0, "");
+  kernel.makeDirectory(`/sysroot/${REQUESTS.directory}`, 0o700);
+  const file = kernel.open(`/sysroot/${REQUESTS.directory}/${REQUESTS.file}`, O.WRONLY | O.CREAT);
+  kernel.write(file, new TextEncoder().encode(formatRequests({ ...NO_REQUESTS, ...requests })), 0n);
+  kernel.syncFilesystem(file);
+  kernel.close(file);
+  return world;
+}
+
+/** Both slots were committed, b last, and the next boot is a's. */
+async function rolledBack(): Promise<World> {
+  const world = await trial();
+  await world.boot();
+  world.commitAndShutDown("b", v2.id);
+  world.change((record) => rollBack(record, "b", world.policy, "rolled back by operator").record);
+  return world;
+}
+
 const otherModules = { "usr/lib/modules": memoryFile(""), "usr/lib/modules/5.10.0-other/modules.dep": "" };
 const words = "quiet rw slipway.slot=b init=/usr/lib/systemd/systemd slipway.nonsense panic=7 -- single";
 
@@ -163,6 +188,13 @@ export const machines: Record<string, () => Promise<Prepared>> = {
     world.change((record) => ({ ...record, lastKnownUnixMs: record.lastKnownUnixMs + 3_600_000 }));
     return as(world);
   },
+  "third try of a trial": async () => as(await tried(2)),
+  "rollback from a committed slot": async () => as(await rolledBack()),
+  "rollback that carries the state": async () => as(asked(await rolledBack(), { carry: { slot: "a", generation: 2 } })),
+  "request for another slot": async () => as(asked(await rolledBack(), { carry: { slot: "b", generation: 1 } })),
+  "reset of a store": async () =>
+    as(asked(await committed({ a: v1 }), { reset: { what: "stores", ids: ["var-lib-app", "no"] } })),
+  "factory reset": async () => as(asked(await rolledBack(), { reset: { what: "factory", identity: false } })),
   "words of the command line": async () => as(new World({ a: plain(1), b: plain(2), commandLine: words })),
   "locked command line": async () =>
     as(new World({ a: plain(1), b: plain(2), commandLine: words, control: { commandLine: "locked" } })),

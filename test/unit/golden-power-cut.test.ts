@@ -2,11 +2,11 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { recordText } from "../../init/explain/record-text.ts";
 import { O } from "../../init/kernel/constants.ts";
+import { cutEverywhere } from "./golden-cuts.ts";
 import { image } from "./golden-machine.ts";
 import { World } from "./golden-world.ts";
 
 const [v1, v2] = [image(1), image(2)];
-const unsyncedFates = ["kept", "lost"] as const;
 
 /** Tries left of a slot; -1 where there is no record. */
 function tries(world: World, slot: string): number {
@@ -30,35 +30,6 @@ function writeState(world: World, text: string): void {
   kernel.write(file, new TextEncoder().encode(text), 0n);
   kernel.syncFilesystem(file);
   kernel.close(file);
-}
-
-/**
- * Runs the boot that `world` stands before with the power cut after every number of effects, what was not synced kept or
- * lost, and calls `after` with the boot that follows. Returns how many cuts there were.
- */
-async function cutEverywhere(
-  world: World,
-  tornBytes: number,
-  after: (text: string, counted: boolean) => Promise<void>,
-): Promise<number> {
-  const back = world.checkpoint();
-  const whole = await world.boot();
-  const total = whole.kernel.effects;
-  const counts = whole.kernel.trace.split("\n").findIndex((line) => /^write\("\/dev\/vda1", record/.test(line));
-  assert.ok(whole.end.startsWith("exec") && counts >= 0 && total > 20, whole.end);
-  for (const unsynced of unsyncedFates) {
-    for (let effects = 0; effects < total; effects++) {
-      back();
-      const kernel = world.kernel();
-      kernel.crashAfter(effects, tornBytes, unsynced);
-      const cut = await world.boot(kernel);
-      const text = `cut after ${effects} of ${total} effects, unsynced ${unsynced}, torn ${tornBytes}`;
-      assert.is(cut.end, "power cut", text);
-      await after(text, effects > counts);
-    }
-  }
-  back();
-  return total * unsyncedFates.length;
 }
 
 test("a trial cut at any effect: the next boot has a slot, the tries are right, the committed state is as it was", async () => {
