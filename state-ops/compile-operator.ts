@@ -73,6 +73,12 @@ export function compileOperator(
   report("context", said.context === undefined ? null : contextFault(said.context));
   const size = said.size === undefined ? null : parseSize(said.size);
   report("size", size === null ? null : sizeFault(size));
+  report(
+    "reason",
+    /(?!\s)\p{Cc}|\p{Bidi_Control}/u.test(said.reason ?? "")
+      ? "the reason has characters that do not show; leave them out"
+      : null,
+  );
   report("renamed-from", said["renamed-from"] === undefined ? null : idFault(said["renamed-from"]));
   const laid = via === "bind" || via === "overlay" || via === "tmpfs";
   const made = found === null && kind === "directory" && laid;
@@ -99,7 +105,7 @@ export function compileOperator(
     exclude: said.exclude ?? [],
     generate: said.generate ?? null,
     renamedFrom: said["renamed-from"] ?? null,
-    reason: said.reason ?? null,
+    reason: said.reason?.replace(/\s+/g, " ").trim() ?? null,
     origin,
   };
   if (place !== null) {

@@ -18,6 +18,8 @@ export interface ImageFile {
   isDevice: boolean;
   /** Set-user-ID or set-group-ID. */
   isPrivileged: boolean;
+  /** Bytes of a file; 0 of anything else. */
+  size: number;
   /** The first 4096 bytes of a file as latin1; "" of anything else. */
   head(): string;
 }

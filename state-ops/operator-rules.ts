@@ -3,6 +3,7 @@
  * by these rules, and PID 1 checks them again. Each function returns null, or what is wrong with the remedy.
  */
 import type { Operator } from "./control.ts";
+import { visible } from "./problems.ts";
 
 /** The greatest number of a user or group; the one above means "no change" to the kernel. */
 export const GREATEST_ID = 0xff_ff_ff_fe;
@@ -16,7 +17,7 @@ export function pathFault(path: string): string | null {
     return `the path "${path}" is not absolute; begin it with a slash`;
   }
   if (!path.isWellFormed() || /[\p{Cc}\p{Bidi_Control}]/u.test(path)) {
-    return `the path ${visible(path)} has a character that does not show or is no valid UTF-8; rename it in the image`;
+    return `the path ${visible(JSON.stringify(path))} has a character that does not show or is no valid UTF-8; rename it in the image`;
   }
   const names = path.slice(1).split("/");
   if (path !== "/" && names.some((name) => name === "" || name === "." || name === "..")) {
@@ -26,12 +27,6 @@ export function pathFault(path: string): string | null {
     return `the path "${path}" is longer than the kernel takes (255 bytes a name, 4095 in all)`;
   }
   return null;
-}
-
-/** A text whose control characters are written as JSON escapes. */
-function visible(text: string): string {
-  const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return JSON.stringify(text).replace(/[\p{Cc}\p{Bidi_Control}]/gu, escaped);
 }
 
 /** Rule for where an operator may be laid. */

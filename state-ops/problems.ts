@@ -15,9 +15,15 @@ export class CompileError extends BadInput {
   }
 }
 
-/** `FILE:LINE:COLUMN: text` */
+/** `FILE:LINE:COLUMN: text` on one line, and nothing in it that a terminal obeys. */
 export function formatProblem(problem: Problem): string {
-  return `${problem.file}:${problem.line}:${problem.column}: ${problem.text}`;
+  return visible(`${problem.file}:${problem.line}:${problem.column}: ${problem.text}`);
+}
+
+/** `text` with characters that do not show written as escapes of JSON. */
+export function visible(text: string): string {
+  const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, escaped);
 }
 
 /** A problem at a value of a document, or at its key. */

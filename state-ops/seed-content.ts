@@ -2,6 +2,9 @@
 import type { Operator } from "./control.ts";
 import type { ImageFile, ImageTree } from "./image-tree.ts";
 
+/** What a file takes in a tmpfs is counted in pages. */
+const PAGE = 4096;
+
 /** Everything that is wrong with what a new store of `operator` would begin with; nothing where it begins empty. */
 export function seedFaults(operator: Operator, image: ImageTree): string[] {
   const { path, state, seed, via, literal } = operator;
@@ -14,7 +17,11 @@ export function seedFaults(operator: Operator, image: ImageTree): string[] {
   const devices: string[] = [];
   const keys: string[] = [];
   const ids: string[] = [];
+  let bytes = 0;
+  let inodes = 1;
   for (const file of image.files(path)) {
+    bytes += Math.ceil(file.size / PAGE) * PAGE;
+    inodes++;
     if (file.isPrivileged && file.kind === "file") privileged.push(file.path);
     if (file.isDevice) devices.push(file.path);
     if (state === "identity" && isKeyFile(file)) keys.push(file.path);
@@ -25,11 +32,21 @@ export function seedFaults(operator: Operator, image: ImageTree): string[] {
   return [
     ...fault(privileged, (shown) => `${shown} is setuid or setgid in the image, and ${into}; take it out of the image`),
     ...fault(devices, (shown) => `${shown} is a device node in the image, and ${into}; take it out of the image`),
+    ...limitFaults(operator, bytes, inodes),
     ...fault(keys, (shown) => keyFault(shown, path)),
     ...fault(
       ids,
       (shown) => `${shown} is a machine id, which all devices with this image would share at ${path}; ship it as an empty file`,
     ),
+  ];
+}
+
+/** Memory that begins with more than it may hold would fail at every boot. */
+function limitFaults({ path, size, inodes: limit }: Operator, bytes: number, inodes: number): string[] {
+  const holds = `the image's content of ${path}`;
+  return [
+    ...(size !== null && bytes > size ? [`${holds} needs ${bytes} bytes, and "size" is ${size}; say a greater one`] : []),
+    ...(limit !== null && inodes > limit ? [`${holds} needs ${inodes} inodes, and "inodes" is ${limit}; say more`] : []),
   ];
 }
 

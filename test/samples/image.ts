@@ -38,7 +38,14 @@ function describe(path: string, found: SampleFile | null): ImageFile {
   const isDevice = found !== null && typeof found === "object" && "kind" in found && found.kind === "device";
   const mode = found !== null && typeof found === "object" && "mode" in found ? (found.mode ?? 0) : 0;
   const text = found === null ? "" : textOf(found);
-  return { path, kind: kindOf(found), isDevice, isPrivileged: (mode & 0o6000) !== 0, head: () => text.slice(0, 4096) };
+  return {
+    path,
+    kind: kindOf(found),
+    isDevice,
+    isPrivileged: (mode & 0o6000) !== 0,
+    size: text.length,
+    head: () => text.slice(0, 4096),
+  };
 }
 
 function kindOf(found: SampleFile | null): ImageEntry["kind"] {

@@ -149,6 +149,20 @@ const rules: Rule[] = [
     fineImage: { "/opt/app/fifo": { kind: "pipe" } },
   },
   {
+    rule: "memory holds what it begins with: bytes",
+    refused: ["path: /opt/app, state: ephemeral, size: 8K"],
+    message: /the image's content of \/opt\/app needs 12288 bytes, and "size" is 8192/,
+    fine: ["path: /opt/app, state: ephemeral, size: 12K"],
+    image: { "/opt/app/a": "x".repeat(5000), "/opt/app/b": "x" },
+  },
+  {
+    rule: "memory holds what it begins with: inodes",
+    refused: ["path: /opt/app, state: ephemeral, inodes: 2"],
+    message: /the image's content of \/opt\/app needs 3 inodes, and "inodes" is 2/,
+    fine: ["path: /opt/app, state: ephemeral, inodes: 3"],
+    image: { "/opt/app/a": "x", "/opt/app/b": "x" },
+  },
+  {
     rule: "identity is not the same on all devices: a key by its content",
     refused: ["path: /opt/app, state: identity"],
     message: /\/opt\/app\/tls\/device.pem is a private key/,

@@ -65,6 +65,7 @@ const compiled: [string[], Partial<Operator>][] = [
   [["path: /home, state: persistent, cache: false"], { cache: false }],
   [["path: /home, state: persistent, exclude: [a, '**/*.sock']"], { exclude: ["a", "**/*.sock"] }],
   [["path: /home, state: shared, reason: r, renamed-from: old"], { renamedFrom: "old" }],
+  [['path: /home, state: shared, reason: " counts\\n  up\\n"'], { reason: "counts up" }],
   [["path: /home, state: persistent, on-failure: degraded"], { onFailure: "degraded" }],
   [['path: /home/new, state: persistent, mode: "1777"', home], { mode: 0o1777, owner: 0, group: 0, kind: "directory" }],
 ];
@@ -186,6 +187,7 @@ const refused: [string, string, RegExp][] = [
   ],
   ['path: "/home/\\u202egnp", state: ephemeral', "path", /the path "\/home\/\\u202egnp" has a character that does not show/],
   ['path: "/home/\\0", state: ephemeral', "path", /the path "\/home\/\\u0000" has a character that does not show/],
+  ['path: /home, state: shared, reason: "\\e[31m"', "reason", /the reason has characters that do not show/],
   ["path: /home, state: persistent, override: a/b", "override", /"override" must be a package name/],
 ];
 

@@ -70,6 +70,7 @@ function describeFile(root: string, path: string, file: Buffer, stats: Stats): I
     kind: kindOf(stats),
     isDevice: stats.isBlockDevice() || stats.isCharacterDevice(),
     isPrivileged: (stats.mode & 0o6000) !== 0,
+    size: stats.isFile() ? stats.size : 0,
     head: () => (stats.isFile() ? readable(root, path, () => readHead(file)) : ""),
   };
 }
