@@ -82,6 +82,73 @@ const faults: [string, object, RegExp][] = [
   ],
 ];
 
+const bind = operator("/srv");
+const shared = operator("/srv", { state: "shared", reason: "r" });
+const mask = operator("/srv", { state: null, via: "mask", seed: "none", mode: null, group: null });
+const hole = { ...mask, via: "readonly", seed: "image" };
+const link = { ...mask, kind: "file", state: "ephemeral", via: "symlink", target: "/run/x" };
+const file = operator("/srv", { kind: "file" });
+
+/** Operators that PID 1 refuses without having seen the image. */
+const operatorFaults: [string, object[], RegExp][] = [
+  ["inside a mask", [mask, operator("/srv/x")], /\/srv\/x is inside \/srv, which is masked/],
+  ["inside a file", [file, operator("/srv/x")], /\/srv\/x is inside \/srv, which is a file/],
+  ["inside a symlink", [link, operator("/srv/x")], /\/srv\/x is inside \/srv, which is a symlink/],
+  ["a hole in nothing", [hole], /is read-only without "via: readonly"/],
+  ["state without its way", [{ ...mask, state: "shared", reason: "r" }], /"via: mask" keeps no write/],
+  ["a way without state", [{ ...bind, state: null }], /"via: bind" needs "state:"/],
+  ["an overlay of shared state", [{ ...shared, via: "overlay" }], /would share one upper layer/],
+  ["a link that points nowhere", [{ ...link, target: null }], /"via: symlink" needs "target:"/],
+  ["a link to another path", [{ ...link, target: "run/x" }], /operators\[0\]\.target: the path "run\/x" is not absolute/],
+  ["a link to state that is kept longer", [{ ...link, target: "/etc/x" }, etc], /of ephemeral state is not below \/run/],
+  ["a link to what nobody keeps", [{ ...link, state: "persistent", target: "/home/x" }], /where no operator says how long/],
+  ["a link with an owner", [{ ...link, owner: 0 }], /"owner" is of a store or of memory/],
+  ["slipway's own place", [{ ...tmp, path: "/run/slipway/data" }], /\/run\/slipway is slipway's own/],
+  ["a literal without text", [{ ...file, seed: "literal" }], /"seed: literal" has no text/],
+  ["a text without a literal", [{ ...file, literal: "x" }], /"seed: image" has a text that is not used/],
+  ["a literal directory", [{ ...bind, seed: "literal", literal: "x" }], /a literal is the content of a file/],
+  ["a generated directory", [{ ...bind, seed: "none", generate: "uuid" }], /makes a file of nothing/],
+  ["flags that are not sorted", [{ ...bind, flags: ["nosuid", "nodev"] }], /operators\[0\]\.flags must be a sorted list/],
+  ["a flag twice", [{ ...bind, flags: ["nodev", "nodev"] }], /operators\[0\]\.flags must be a sorted list/],
+  ["a flag of another version", [{ ...bind, flags: ["relatime"] }], /flags must be a sorted list of nodev/],
+  ["a label that is none", [{ ...bind, context: "x" }], /operators\[0\]\.context: .* is no SELinux label/],
+  ["a glob that climbs", [{ ...bind, exclude: ["../x"] }], /the glob "\.\.\/x" is no path below the store/],
+  ["globs of what is not cloned", [{ ...shared, exclude: ["x"] }], /"exclude" is for a persistent directory/],
+  ["a shared cache", [{ ...shared, cache: true }], /"cache" is for persistent state/],
+  ["a shared merge", [{ ...shared, merge: "fail" }], /"merge" is for persistent state/],
+  ["a limit of a store", [{ ...bind, inodes: 5 }], /"inodes" limits a directory in memory/],
+  ["a mask that may fail", [{ ...mask, onFailure: "degraded" }], /says whether memory may stand in/],
+  ["its own former id", [{ ...bind, renamedFrom: "srv" }], /is the id that it has/],
+  ["a former id that climbs", [{ ...bind, renamedFrom: "../x" }], /renamedFrom: the id "\.\.\/x" cannot name a store/],
+  [
+    "a former id in use",
+    [{ ...etc, renamedFrom: "srv" }, bind],
+    /takes its store over from "srv", which is the id of \/srv, at app/,
+  ],
+  [
+    "a former id twice",
+    [
+      { ...etc, renamedFrom: "x" },
+      { ...bind, renamedFrom: "x" },
+    ],
+    /both take the store "x" over/,
+  ],
+];
+
+for (const [name, operators, message] of operatorFaults) {
+  test(`refused: ${name}`, () => refused(canonicalJsonWithDigest({ ...control, operators }), message));
+}
+
+test("each way of doing it is read", () => {
+  const paths = (entries: object[]) => entries.map((entry, index) => ({ ...entry, path: `/srv/${index}`, id: `i${index}` }));
+  const operators = [
+    bind,
+    ...paths([mask, hole, link, shared, file, { ...file, state: "identity", seed: "literal", literal: "x" }]),
+  ];
+  const text = canonicalJsonWithDigest({ ...control, operators });
+  assert.is(canonicalJson(readControl(text)), text);
+});
+
 for (const [name, changes, message] of faults) {
   test(`refused: ${name}`, () => refused(canonicalJsonWithDigest({ ...control, ...changes }), message));
 }

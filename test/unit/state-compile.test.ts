@@ -79,6 +79,13 @@ command-line: locked
   );
 });
 
+test("a data filesystem that was replaced is refused unless it says adopt", () => {
+  const adopt = systemText.replace("filesystem: ext4", "filesystem: ext4, when-replaced: adopt");
+  assert.is(build({}, adopt).control.data?.whenReplaced, "adopt");
+  const [line] = linesOf(() => build({}, adopt.replace("adopt", "format")));
+  assert.match(line ?? "", /^system\.yaml:5:\d+: "when-replaced" must be refuse or adopt, is "format"/);
+});
+
 test("no trust is a warning", () => {
   assert.match(build({}, systemText.replace("trust: unsigned\n", "")).warnings.join("\n"), /^system\.yaml:1:1: no "trust"/);
 });
