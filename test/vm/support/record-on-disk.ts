@@ -4,7 +4,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import type { BootRecord } from "../../../boot/record/record.ts";
 import { encodeRecord, freshRecord, RECORD_LAYOUT } from "../../../boot/record/store.ts";
 import type { Policy } from "../../../boot/selection/policy.ts";
-import { commitSlot } from "../../../boot/selection/running.ts";
+import { activate, commitSlot } from "../../../boot/selection/running.ts";
 import { partition, readAt, recordOn, startOf } from "./disk-file.ts";
 
 /** Writes `bytes` into the partition `label`, `offset` bytes from its start. */
@@ -44,10 +44,20 @@ export function changeRecord(disk: string, policy: Policy, change: (record: Boot
 /** Two slots, tries as system.yaml has them when it says nothing. */
 export const twoSlots: Policy = { slots: ["a", "b"], tries: { trial: 3, committed: 10 } };
 
-/** Commits the image in the slot `name`, as `slipway commit` in its system does. */
-export function commitOn(disk: string, name: string, policy = twoSlots): void {
-  const imageId = createHash("sha256")
+function imageIdIn(disk: string, name: string): string {
+  return createHash("sha256")
     .update(readAt(disk, startOf(disk, `root-${name}`), 65536))
     .digest("hex");
+}
+
+/** Commits the image in the slot `name`, as `slipway commit` in its system does. */
+export function commitOn(disk: string, name: string, policy = twoSlots): void {
+  const imageId = imageIdIn(disk, name);
   changeRecord(disk, policy, (record) => commitSlot(record, name, imageId, policy, Date.now()));
+}
+
+/** Makes the next boot try the image in the slot `name`, as `slipway activate` does in the slot `running`. */
+export function activateOn(disk: string, name: string, running: string, policy = twoSlots): void {
+  const imageId = imageIdIn(disk, name);
+  changeRecord(disk, policy, (record) => activate(record, name, imageId, running, policy));
 }
