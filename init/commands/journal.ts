@@ -22,20 +22,17 @@ export function readBoots(kernel: Kernel, places: Places): LastBoot[] {
 /** The journal as people read it. */
 export function journalText(boots: readonly LastBoot[]): string {
   if (boots.length === 0) return "The boot journal is empty.";
-  const rows = boots.flatMap((boot) => [
-    [
-      String(boot.attempt),
-      timeText(boot.startedUnixMs),
-      boot.slot,
-      boot.imageId?.slice(0, 12) ?? "-",
-      boot.trial ? "trial" : "committed",
-      boot.stage,
-      boot.outcome,
-      boot.ended,
-    ],
-    ...(boot.notes ?? []).map((note) => ["", "", "", "", "", "", "", `- ${note}`]),
+  const rows = boots.map((boot) => [
+    String(boot.attempt),
+    timeText(boot.startedUnixMs),
+    boot.slot,
+    boot.imageId?.slice(0, 12) ?? "-",
+    boot.trial ? "trial" : "committed",
+    boot.stage,
+    boot.outcome,
+    boot.ended,
   ]);
-  const heads = ["ATTEMPT", "STARTED", "SLOT", "IMAGE", "", "STAGE", "OUTCOME", ""];
+  const heads = ["ATTEMPT", "STARTED", "SLOT", "IMAGE", "AS", "STAGE", "OUTCOME", "ENDED"];
   return table([heads, ...rows], (text) => text).join("\n");
 }
 

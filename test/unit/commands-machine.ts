@@ -125,6 +125,7 @@ export class TestMachine {
   readonly kernel = new RecordingKernel({ unixMs: NOW });
   readonly places: Places;
   readonly recordDevice: BlockDevice;
+  readonly dataDevice: BlockDevice;
   readonly #calls: string;
 
   constructor(options: MachineOptions = {}) {
@@ -143,7 +144,7 @@ export class TestMachine {
     this.recordDevice = part(1, "boot-record", null);
     part(2, "root-a", image(1).head, { type: "erofs", tree: image(1).tree });
     const layout = { gens: {}, slots: {}, shared: {}, work: {}, trash: {} };
-    part(4, "sys-data", ext4(4), { type: "ext4", tree: { ...layout, ...options.data } });
+    this.dataDevice = part(4, "sys-data", ext4(4), { type: "ext4", tree: { ...layout, ...options.data } });
     part(3, "root-b", options.slotB === undefined ? image(2).head : options.slotB);
     this.kernel.plant("/", {
       run: {

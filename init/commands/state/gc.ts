@@ -1,11 +1,12 @@
 import { slotOf } from "../../../boot/selection/slots.ts";
 import type { CollectionFacts, CollectionPlan } from "../../../state-ops/collection.ts";
 import { planCollection } from "../../../state-ops/collection.ts";
-import { GENERATION, generationName, isTemporaryGeneration, LAYOUT, parseGenerationName } from "../../../state-ops/layout.ts";
+import { generationName, isTemporaryGeneration, LAYOUT, parseGenerationName } from "../../../state-ops/layout.ts";
 import { BadInput, Refusal } from "../../../state-ops/outcome.ts";
 import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
-import { removeIfThere, withDirectory } from "../../state/beneath.ts";
+import { withDirectory } from "../../state/beneath.ts";
+import { unpinGeneration } from "../../state/pins.ts";
 import { emptyTrash, moveToTrash } from "../../state/remove-tree.ts";
 import { withDataFilesystem } from "../data-access.ts";
 import { changeRecord, isUncommitted, PLACES, type Places, readMachine } from "../machine.ts";
@@ -65,7 +66,7 @@ export function collectState(kernel: Kernel, places: Places, order: CollectOrder
       }));
       if (!order.dryRun) {
         const freeBefore = freeBytes(kernel, data);
-        for (const number of order.unpin) unpin(kernel, data, number);
+        for (const number of order.unpin) unpinGeneration(kernel, data, number);
         toTrash(
           kernel,
           data,
@@ -117,13 +118,6 @@ function pick(plan: CollectionPlan, { spare, pinned }: CollectOrder): Collection
   });
   const listed = [...plan.collect, ...(spare ? plan.underPressure : [])];
   return [...named, ...listed.filter(({ number }) => !pinned.includes(number))];
-}
-
-function unpin(kernel: Kernel, data: Descriptor, number: number): void {
-  withDirectory(kernel, data, `${LAYOUT.generations}/${generationName(number)}`, (generation) => {
-    removeIfThere(kernel, generation, GENERATION.pinned);
-    kernel.sync(generation);
-  });
 }
 
 /** These and what an interrupted boot left: the names are gone from gens/, durably, before the first file is deleted. */
