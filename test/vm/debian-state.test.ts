@@ -57,7 +57,7 @@ let shell: GuestShell;
 
 test.before(async () => {
   const initrd = await initrdFor(v1.control);
-  debian = await startDebian({ initrd, copyOf: await demoDisk({ a: v1.image, b: v2.image }, system) });
+  debian = await startDebian({ initrd, copyOf: await demoDisk({ a: v1.image, b: v2.image }, system), timeoutMs: 880_000 });
   ({ shell } = debian);
   await shell.ready();
 });
@@ -194,7 +194,7 @@ test("v2 is changed in all of it", async () => {
 
 test("v2 fails: v1 comes back with its own state, the same identity, and what is shared as v2 left it", async () => {
   shell.type("touch /run/verdict");
-  await debian.machine.expect("reboot: Restarting system", 120_000);
+  await debian.machine.expect("reboot: Restarting system", 240_000);
   await shell.ready();
   const status = await committed(shell, "a");
   assert.equal([status.rollback?.from, status.rollback?.to], ["b", "a"]);
