@@ -11,6 +11,7 @@ import { project } from "../../qemu/places.ts";
 import { initrdFor } from "../../qemu/product.ts";
 import type { TreeFiles } from "../../qemu/tree.ts";
 import { committed, type Debian, powerOff, reboot, startDebian, statusOf } from "./support/debian.ts";
+import { checkData, dataFeatures } from "./support/disk-file.ts";
 
 const system = `${demoSystem}tries: { trial: 1, committed: 10 }\n`;
 const files: TreeFiles = {
@@ -216,10 +217,23 @@ test("the journal tells of all boots, those of the failed image too", async () =
   assert.match(await shell.must("journalctl -b -1 --no-pager --quiet -u verdict.service"), /Failed with result/);
 });
 
-test("in the end nothing has failed", async () => {
+test("slipway tells of it: the failed attempt's log, and who may write what", async () => {
+  assert.match(await shell.must("slipway journal 2 | grep 'story.*word'"), /word of v2/);
+  const paths = "/etc/ssh/keys/ssh_host_ed25519_key /var/log/journal /etc/hostname";
+  const explained = await shell.must(`for path in ${paths}; do slipway state explain $path; done`);
+  assert.match(explained, /openssh-server\.yaml:\d+/);
+  assert.match(explained, /journald\.yaml:\d+/);
+  assert.match(explained, /etc\.yaml:\d+/);
+});
+
+test("in the end nothing has failed, and the shutdown leaves a clean data filesystem", async () => {
   assert.is((await shell.run("systemctl --failed --plain --no-legend")).output, "");
   assert.is((await shell.run("journalctl -b -2 --no-pager | grep -i 'failed to unmount\\|failed unmounting'")).output, "");
   await powerOff(debian);
+  const { text } = debian.machine.console;
+  assert.not.match(text.slice(text.lastIndexOf("Restarting system")), /FAILED|Failed/);
+  assert.not.ok((await dataFeatures(debian.disk)).includes("needs_recovery"));
+  await checkData(debian.disk);
 });
 
 test.run();
