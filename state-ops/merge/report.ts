@@ -30,7 +30,7 @@ export interface StoreMerge {
   taken: number;
   deleted: number;
   kept: number;
-  /** The first {@link MOST_LISTED} of them, by path. */
+  /** The first {@link MOST_LISTED} of them, by path; those that refuse the merge before all others. */
   contested: ContestedPath[];
   contestedInAll: number;
   accounts: { file: string; name: string; outcome: AccountNote["outcome"]; why: string }[];
@@ -81,7 +81,7 @@ export function storeMerge(
     taken: count((action) => action.do === "take-image" && !action.contested),
     deleted: count((action) => action.do === "delete"),
     kept: count((action) => action.do === "keep" && !action.contested),
-    contested: contested.sort(byPath).slice(0, MOST_LISTED),
+    contested: contested.sort(refusingFirst).slice(0, MOST_LISTED),
     contestedInAll: contested.length,
     accounts: notes
       .slice(0, MOST_LISTED)
@@ -107,15 +107,21 @@ export function mergeText(report: MergeReport): string {
 /** One sentence for the boot journal; null where nothing is to be told. */
 export function mergeReason(report: MergeReport): string | null {
   const contested = report.stores.flatMap((store) => store.contested);
+  if (report.refused) {
+    const refusing = contested.filter(({ kept }) => kept === "neither");
+    return `state cannot be merged: ${counted(refusing.length, "path")} with the rule "fail" changed on both sides, first ${refusing[0]?.path}; see ${MERGE_REPORT}`;
+  }
   const accounts = report.stores.flatMap((store) => store.accounts);
   const paths = report.stores.reduce((sum, store) => sum + store.contestedInAll, 0);
   const names = report.stores.reduce((sum, store) => sum + store.accountsInAll, 0);
   if (paths + names === 0) return null;
   const first = contested[0]?.path ?? `${accounts[0]?.file} ${accounts[0]?.name}`;
-  const counted = (count: number, what: string) => (count === 0 ? [] : [`${count} ${what}${count === 1 ? "" : "s"}`]);
-  const what = [...counted(paths, "path"), ...counted(names, "account")];
-  const outcome = report.refused ? "state cannot be merged" : "state was merged";
-  return `${outcome}: ${what.join(" and ")} differ on both sides, first ${first}; see ${MERGE_REPORT}`;
+  const what = [...(paths > 0 ? [counted(paths, "path")] : []), ...(names > 0 ? [counted(names, "account")] : [])];
+  return `state was merged: ${what.join(" and ")} differ on both sides, first ${first}; see ${MERGE_REPORT}`;
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function storeLines(store: StoreMerge): string[] {
@@ -129,6 +135,10 @@ function storeLines(store: StoreMerge): string[] {
     ...store.accounts.map(({ file, name, outcome, why }) => `  ${file}: ${name} ${outcome.replace("-", " ")}: ${why}`),
     ...left(store.accountsInAll, store.accounts),
   ];
+}
+
+function refusingFirst(left: ContestedPath, right: ContestedPath): number {
+  return Number(right.kept === "neither") - Number(left.kept === "neither") || byPath(left, right);
 }
 
 function keptSide(action: MergePlan["actions"][number]): ContestedPath["kept"] | null {
