@@ -5,6 +5,7 @@ import { Refusal } from "../../state-ops/outcome.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { readImageId } from "../store/image-id.ts";
+import { refuseWithoutSpace } from "./activation-space.ts";
 import { type Answer, finish } from "./answer.ts";
 import { changeRecord, PLACES, type Places, requireSlot, writeRecord } from "./machine.ts";
 import { slotDevice } from "./slot-device.ts";
@@ -23,8 +24,8 @@ function imageIn(kernel: Kernel, slot: string, device: string): ImageId {
 
 /**
  * Makes the next boot choose `name`, on trial unless the very image it holds was committed there. Throws BadInput for a
- * slot that is not there, Refusal for an empty one and where the rules of selection forbid it, Error where the record
- * cannot be written.
+ * slot that is not there, Refusal for an empty one, where the rules of selection forbid it and where its first boot would
+ * find no space to clone the state, Error where the record cannot be written.
  */
 export function activateSlot(kernel: Kernel, places: Places, name: string): Answer {
   return changeRecord(kernel, places, "slipway activate", ({ machine, store, record }) => {
@@ -33,6 +34,7 @@ export function activateSlot(kernel: Kernel, places: Places, name: string): Answ
     const imageId = imageIn(kernel, slot, slotDevice(kernel, machine, slot));
     const activated = activate(record, slot, imageId, running, machine.policy);
     const changed = JSON.stringify(activated) !== JSON.stringify(record);
+    const warnings = changed ? refuseWithoutSpace(kernel, places, machine, activated, slot) : [];
     if (changed) writeRecord(store, activated);
     const { state, tries } = slotOf(activated, slot);
     const as = state === "committed" ? "as a committed slot" : "on trial";
@@ -40,7 +42,7 @@ export function activateSlot(kernel: Kernel, places: Places, name: string): Answ
       slot,
       changed,
       did: [`The next boot is slot ${slot} with image ${imageId.slice(0, 12)}, ${as} with ${tries} tries.`],
-      warnings: [],
+      warnings,
       next: slot === running ? "nothing to do: the slot runs already." : `reboot (systemctl reboot) to go to slot ${slot}.`,
     };
   });
@@ -51,7 +53,8 @@ export const verb: Verb = {
 Usage: slipway activate SLOT [--reboot] [--json]
 
 Makes the next boot choose SLOT: on trial with a few tries, unless the very image that it holds was committed there before.
-Refused for an empty slot, while the running slot is on trial, and while another slot waits for its trial.
+Refused for an empty slot, while the running slot is on trial, while another slot waits for its trial, and where the data
+filesystem has no space for the clone of the state that the slot's first boot makes.
 
 Options:
   --reboot  reboot at once

@@ -1,7 +1,7 @@
 /** How much a clone of a generation needs, found by a bounded walk that changes nothing. */
 import type { CloneRules } from "../../state-ops/clone-rules.ts";
 import type { CloneEngine } from "../../state-ops/clone-space.ts";
-import { GENERATION, generationPath } from "../../state-ops/layout.ts";
+import { GENERATION, generationPath, LAYOUT } from "../../state-ops/layout.ts";
 import { IOCTL, O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError, type Path } from "../kernel/kernel.ts";
 import { type OnProgress, openBeneath, withDescriptor, withDirectory } from "./beneath.ts";
@@ -81,21 +81,26 @@ export function measureStores(
 export function probeEngine(kernel: Kernel, data: Descriptor, generation: number): CloneEngine {
   const snapshot = withDirectory(kernel, data, generationPath(generation), (source) => canSnapshot(kernel, source));
   if (snapshot) return "snapshot";
-  return withDirectory(kernel, data, "gens", (generations) => (canReflink(kernel, generations) ? "reflink" : "copy"));
+  return withDirectory(kernel, data, LAYOUT.generations, (generations) => (canReflink(kernel, generations) ? "reflink" : "copy"));
 }
 
 /** Tried on two empty files that are deleted again, now or with the next generation that is built. */
 function canReflink(kernel: Kernel, generations: Descriptor): boolean {
   const probe = ".tmp-probe";
-  removeTree(kernel, generations, probe, () => {});
-  kernel.makeDirectory(probe, 0o700, generations);
+  try {
+    removeTree(kernel, generations, probe, () => {});
+    kernel.makeDirectory(probe, 0o700, generations);
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    return false;
+  }
   try {
     return withDirectory(kernel, generations, probe, (directory) => {
       const make = (name: string) => () => openBeneath(kernel, directory, name, O.RDWR | O.CREAT | O.EXCL, 0o600);
       return withDescriptor(kernel, make("from"), (from) =>
         withDescriptor(kernel, make("to"), (to) => {
-          kernel.write(from, new Uint8Array(4096), 0n);
           try {
+            kernel.write(from, new Uint8Array(4096), 0n);
             kernel.ioctl(to, IOCTL.FICLONE, from);
             return true;
           } catch (error) {
