@@ -124,6 +124,34 @@ test("shutdown-credit works without an answer of systemd", () => {
   assert.is(stored()?.attempt?.cleanEnd, true);
 });
 
+test("the verbs about state refuse what they cannot do, and say how to ask", () => {
+  machine(false);
+  for (const [words, status, message] of [
+    ["state reset", 2, /say what to reset: a PATH, or --factory for everything, or --cancel/],
+    ["state reset /etc --factory", 2, /--factory begins everything anew; leave \/etc out/],
+    ["state reset --cancel --identity", 2, /say it alone/],
+    ["state reset etc", 2, /"etc" is not absolute/],
+    ["state explain /a/../b", 2, /not canonical/],
+    ["state explain", 2, /takes PATH, got ""/],
+    ["state explain /etc", 3, /the running image declares no state: \/usr\/lib\/slipway\/control\.json cannot be read/],
+    ["state gc --pinned x", 2, /"x" is no generation; "slipway state list" shows them/],
+    ["state gc", 3, /\/dev\/vda4 cannot be read/],
+    ["state erase", 2, /no verb "state erase"; known are: state explain/],
+    ["rollback --state new", 2, /--state is old or current, not "new"/],
+    ["rollback --state current", 3, /\/dev\/vda4 cannot be read/],
+    ["journal 99", 2, /holds no attempt 99; it holds 7/],
+    ["journal 7", 3, /does not know the kernel's boot id of attempt 7/],
+  ] as const) {
+    const said = slipway(...words.split(" "));
+    assert.is(said.status, status, `${words}: ${said.stderr}`);
+    assert.match(said.stderr, message, words);
+    assert.is(said.stdout, "", words);
+  }
+  assert.equal(stored()?.slots, record().slots, "nothing was changed");
+  const journal = JSON.parse(slipway("journal", "--json").stdout);
+  assert.equal([journal.schema, journal.boots.length, journal.boots[0].attempt], [1, 1, 7]);
+});
+
 test("every verb explains itself", () => {
   for (const verb of [
     "status",
@@ -134,8 +162,14 @@ test("every verb explains itself", () => {
     "shutdown-credit",
     "trial-deadline",
     "trial-failed",
+    "journal",
+    "state explain",
+    "state list",
+    "state diff",
+    "state reset",
+    "state gc",
   ]) {
-    const help = slipway(verb, "--help");
+    const help = slipway(...verb.split(" "), "--help");
     assert.is(help.status, 0);
     assert.match(help.stdout, new RegExp(`^Usage: slipway ${verb}`));
   }
