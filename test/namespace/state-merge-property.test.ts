@@ -17,8 +17,8 @@ import { mergeTree } from "../../state-ops/merge/three-way.ts";
 import { contentDigest, type Entry, type Tree } from "../../state-ops/merge/tree.ts";
 import { sampleOperator } from "../samples/operator.ts";
 import { randomNumbers } from "../samples/random.ts";
-import { MergeWorld, makeImage, prepareRun } from "./merge-world.ts";
-import { cleanUp } from "./state-machine.ts";
+import { MergeWorld, makeImage, prepareRun, type TestImage } from "./merge-world.ts";
+import { cleanUp, unmountAll } from "./state-machine.ts";
 
 test.before(prepareRun);
 test.after(cleanUp);
@@ -124,48 +124,50 @@ function expected(base: Tree, state: Tree, image: Tree, rule: MergeRule): string
 const shown = (all: Tree) =>
   Array.from(all, ([path, { type, mode, content }]) => `${path} ${type} ${mode.toString(8)} ${content ?? ""}`).sort();
 
+/** Two merges one after the other. Returns how many actions the first one needed. */
+function mergeTwice(world: MergeWorld, via: "overlay" | "bind", seed: number): number {
+  const random = randomNumbers(seed);
+  const rule: MergeRule = random() < 0.5 ? "local" : "image";
+  const operator = sampleOperator("/srv", { via, merge: rule });
+  const first = anyWords(random);
+  const [here, there, later] = [changedWords(random, first), changedWords(random, first), changedWords(random, first)];
+  const make = (content: Words) => makeImage([operator], (root) => write(`${root}/srv`, content));
+  const [v1, v2, v3] = [make(first), make(there), make(later)];
+  const inside = (number: number, image: TestImage, use: (place: string) => void) =>
+    via === "overlay" ? world.withOverlay(number, image, operator, use) : use(world.at(number, "tree/srv"));
+  const { number } = world.create(v1);
+  if (via === "bind") mkdirSync(world.at(number, "tree/srv"));
+  inside(number, v1, (place) => {
+    if (via === "bind") write(place, first);
+    write(place, here);
+    assert.equal([...read(place)].sort(), [...here].sort(), "the edits");
+  });
+  const second = world.clone(number, v2).number;
+  let afterSecond: Words = new Map();
+  inside(second, v2, (place) => {
+    afterSecond = read(place);
+    assert.equal(shown(tree(afterSecond)), expected(tree(first), tree(here), tree(there), rule), `seed ${seed}`);
+  });
+  inside(world.clone(second, v3).number, v3, (place) => {
+    const wanted = expected(tree(there), tree(afterSecond), tree(later), rule);
+    assert.equal(shown(tree(read(place))), wanted, `seed ${seed}, the third image`);
+  });
+  inside(number, v1, (place) => assert.equal([...read(place)].sort(), [...here].sort(), "the parent"));
+  for (const { root } of [v1, v2, v3]) unmountAll(root);
+  return mergeTree(tree(first), tree(here), tree(there), { rule, operatorPath: "/srv" }).actions.length;
+}
+
 for (const [via, rounds] of [
   ["overlay", 40],
   ["bind", 20],
 ] as const) {
   test(`${via}: what is visible over the next image is what the merge decided`, () => {
     let contested = 0;
-    for (let seed = 1; seed <= rounds; seed++) {
-      const random = randomNumbers(seed);
-      const rule: MergeRule = random() < 0.5 ? "local" : "image";
-      const operator = sampleOperator("/srv", { via, merge: rule });
-      const first = anyWords(random);
-      const [here, there, later] = [changedWords(random, first), changedWords(random, first), changedWords(random, first)];
-      const world = new MergeWorld("ext4");
-      try {
-        const images = [first, there, later].map((content) => makeImage([operator], (root) => write(`${root}/srv`, content)));
-        const [v1, v2, v3] = images;
-        if (v1 === undefined || v2 === undefined || v3 === undefined) throw new Error("three images were made");
-        const inside = (number: number, image: typeof v1, use: (place: string) => void) =>
-          via === "overlay" ? world.withOverlay(number, image, operator, use) : use(world.at(number, "tree/srv"));
-        world.create(v1);
-        if (via === "bind") mkdirSync(world.at(1, "tree/srv"));
-        inside(1, v1, (place) => {
-          if (via === "bind") write(place, first);
-          write(place, here);
-          assert.equal([...read(place)].sort(), [...here].sort(), "the edits");
-        });
-        world.clone(1, v2);
-        let afterSecond: Words = new Map();
-        inside(2, v2, (place) => {
-          afterSecond = read(place);
-          assert.equal(shown(tree(afterSecond)), expected(tree(first), tree(here), tree(there), rule), `seed ${seed}`);
-        });
-        world.clone(2, v3);
-        inside(3, v3, (place) => {
-          const wanted = expected(tree(there), tree(afterSecond), tree(later), rule);
-          assert.equal(shown(tree(read(place))), wanted, `seed ${seed}, the third image`);
-        });
-        inside(1, v1, (place) => assert.equal([...read(place)].sort(), [...here].sort(), "the parent"));
-        contested += mergeTree(tree(first), tree(here), tree(there), { rule, operatorPath: "/srv" }).actions.length;
-      } finally {
-        world.close();
-      }
+    const world = new MergeWorld("ext4");
+    try {
+      for (let seed = 1; seed <= rounds; seed++) contested += mergeTwice(world, via, seed);
+    } finally {
+      world.close();
     }
     assert.ok(contested > rounds, `only ${contested} actions in ${rounds} merges`);
   });
