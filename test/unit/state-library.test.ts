@@ -94,6 +94,12 @@ test("all of them go together, but for two ways to name servers", () => {
   assert.match(both, /systemd-resolved\.yaml/);
 });
 
+test("their README lists each of them, and no other", () => {
+  const readme = readFileSync(`${library}/optional/README`, "utf8");
+  const listed = [...readme.matchAll(/^ {2}([a-z-]+) {2,}\S/gm)].map(([, name]) => `${name}.yaml`);
+  assert.equal(listed.sort(), Object.keys(optional).sort());
+});
+
 test("host keys that the image ships are an error, in the directory of the keys", () => {
   const image = sampleImage(
     { ...files, "/etc/ssh/keys/ssh_host_ed25519_key": "-----BEGIN OPENSSH PRIVATE KEY-----\n" },
