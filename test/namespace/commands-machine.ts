@@ -36,17 +36,18 @@ export class StateMachine {
   readonly data: Descriptor;
   /** The image, mounted as the root is. */
   readonly root: string;
+  readonly #directory = mkdtempSync(`${scratch}/machine-`);
   readonly #report: BootReport;
   readonly #closeDisk: () => void;
 
   constructor({ type, operators, image }: MachineOrder) {
-    const tree = `${scratch}/tree-${type}`;
+    const tree = `${this.#directory}/tree`;
     mkdirSync(tree);
     program("sh", "-ec", `cd ${tree}; ${image}`);
-    const imageFile = `${scratch}/image-${type}`;
+    const imageFile = `${this.#directory}/image`;
     program("mkfs.ext4", "-q", "-d", tree, imageFile, "24M");
     const slotDevice = attach(imageFile);
-    this.root = `${scratch}/root-${type}`;
+    this.root = `${this.#directory}/root`;
     mkdirSync(this.root);
     kernel.mount(slotDevice, this.root, "ext4", MS.RDONLY, "noload");
 

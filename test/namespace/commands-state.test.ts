@@ -329,6 +329,62 @@ function rollsBack(machine: StateMachine): void {
   assert.not(existsSync(`${place}/updater/requests.json`), "what is refused asks for nothing");
 }
 
+test("a hostile data filesystem leads nowhere else, and is told of as far as it can be read", () => {
+  const machine = new StateMachine({ type: "ext4", operators, image });
+  try {
+    const { places, place } = machine;
+    const generation = machine.generation(4, {}, "a");
+    mkdirSync(`${generation}/tree/var`, { recursive: true });
+    symlinkSync("/etc", `${generation}/ovl/etc`);
+    // Too deep for one path.
+    const half = Array(9).fill("x".repeat(250)).join("/");
+    program(
+      "sh",
+      "-ec",
+      `cd ${generation}/tree/var; mkdir tmp; ln -s /etc lib; mkfifo fresh; mkfifo pipe; mknod disk b 7 0
+      mkdir -p one/${half} two/${half}; echo deep >two/${half}/file; top=$PWD; cd one/${half}; mv "$top/two" .`,
+    );
+    mkdirSync(`${generation}/PINNED`);
+    symlinkSync("/etc/passwd", `${place}/shared/etc-machine-id`);
+    symlinkSync("../../../../etc", `${place}/slots/b`);
+    symlinkSync("/etc", `${place}/gens/000007`);
+    const list = listState(kernel, places);
+    const found = (path: string) => list.operators.find((operator) => operator.path === path);
+    assert.is(found("/etc")?.size, null, "a link in the place of a store");
+    assert.is(found("/etc/machine-id")?.size?.files, 1, "a link is a file like any other, and not what it points to");
+    assert.match(found("/var")?.size?.unread.join() ?? "", /\(ENAMETOOLONG\)$/);
+    assert.equal(
+      list.generations.map(({ number, slot: owner, pinned }) => [number, owner, pinned === null]),
+      [
+        ["000004", "a", false],
+        ["000007", null, true],
+      ],
+    );
+    const difference = diffState(kernel, places, null);
+    const of = (path: string) => difference.operators.find((operator) => operator.path === path);
+    assert.match(of("/etc")?.note ?? "", /its store cannot be read: .*(ELOOP|ENOTDIR)/);
+    const lines = (of("/var")?.differences ?? []).map((entry) => `${entry.change} ${entry.path} ${entry.kind}`);
+    assert.ok(lines.includes("changed /var/lib symlink"), lines.slice(0, 5).join());
+    assert.ok(lines.includes("added /var/disk block"));
+    assert.ok(lines.includes("added /var/pipe fifo"));
+    assert.not.ok(
+      lines.some((line) => line.includes("passwd") || line.includes("/var/lib/")),
+      "the link was not followed",
+    );
+    assert.ok((of("/var")?.unread.length ?? 0) > 0);
+    machine.boot({ report: { generation: "000004" } });
+    const kept = collectState(kernel, places, { ...plain, spare: true });
+    assert.ok(existsSync("/etc/passwd"));
+    assert.ok(kept.kept.some(({ number }) => number === "000004"));
+    program("rm", "-rf", `${place}/gens`);
+    symlinkSync("/etc", `${place}/gens`);
+    assert.throws(() => collectState(kernel, places, plain), /ELOOP|ENOTDIR/);
+    assert.ok(existsSync("/etc/passwd"));
+  } finally {
+    machine.close();
+  }
+});
+
 test("the log of a failed boot is found in the generation that it left", () => {
   const machine = new StateMachine({ type: "xfs", operators, image });
   try {
