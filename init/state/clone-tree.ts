@@ -151,9 +151,10 @@ class Cloner {
   /** The error with the path where it happened, which calls by descriptor do not know. */
   #naming(error: unknown, path: Uint8Array): unknown {
     if (!(error instanceof Error) || this.#named.has(error)) return error;
-    const where = new TextDecoder().decode(path);
-    const named =
-      error instanceof KernelError ? new KernelError(error.call, where, error.code) : new Error(`${where}: ${error.message}`);
+    const where = shownPath(path);
+    // Nobody else's RangeError than the stack's, of directories in directories.
+    const why = error instanceof RangeError ? "the directories are too deep to be copied; flatten them" : error.message;
+    const named = error instanceof KernelError ? new KernelError(error.call, where, error.code) : new Error(`${where}: ${why}`);
     this.#named.add(named);
     return named;
   }
@@ -164,4 +165,10 @@ class Cloner {
     const start = procPath(root.at, root.name);
     return Buffer.concat([typeof start === "string" ? Buffer.from(start) : start, path.subarray(1)]);
   }
+}
+
+/** The path, of a very long one its ends: a reason is cut, and what failed comes behind it. */
+function shownPath(path: Uint8Array): string {
+  const text = new TextDecoder().decode(path);
+  return text.length <= 100 ? text : `${text.slice(0, 40)}…${text.slice(-40)}`;
 }
