@@ -1,5 +1,5 @@
 /** A generation cloned by each engine, on real filesystems; what happens where there is no space. */
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { IOCTL } from "../../init/kernel/constants.ts";
@@ -20,7 +20,8 @@ import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
 import { NO_WORK } from "../../state-ops/generation-work.ts";
 import { plainOrder } from "../samples/generation-order.ts";
 import { sampleOperator } from "../samples/operator.ts";
-import { cleanUp, kernel, look, makeFilesystem, mountDisk, program, scratch } from "./state-machine.ts";
+import { boot, read, root, write } from "./state-boots.ts";
+import { cleanUp, filesystems, kernel, look, makeFilesystem, mountDisk, program, scratch } from "./state-machine.ts";
 import { plantTree } from "./state-tree.ts";
 
 const nothing = () => {};
@@ -179,6 +180,39 @@ for (const { name, type, engine, prepare: change } of engines) {
     } finally {
       disk.close();
     }
+  });
+}
+
+for (const type of filesystems) {
+  test(`${type}: an overlay can be written over a generation and over its clone, each its own`, () => {
+    const disk = makeFilesystem(type);
+    const generation = (plan: GenerationPlan) => {
+      const mounted = mountDisk(type, disk);
+      layOut(kernel, mounted.data, "uuid");
+      prepare(kernel, mounted.data, plan, { slot: `s${plan.do === "continue" ? 0 : plan.to}` });
+      mounted.close();
+    };
+    const operators = [sampleOperator("/etc", { via: "overlay" })];
+    generation(create);
+    boot({ type, disk, operators, generation: "gens/000001" }, () => {
+      write("/etc/hosts", "copied up");
+      renameSync(`${root}/etc/motd`, `${root}/etc/renamed`);
+      rmSync(`${root}/etc/seal`);
+    });
+    generation(clone(1, 2));
+    boot({ type, disk, operators, generation: "gens/000002" }, () => {
+      assert.is(read("/etc/hosts"), "copied up");
+      write("/etc/hosts", "by the clone");
+      write("/etc/new", "by the clone");
+      assert.is(read("/etc/renamed"), "motd v1");
+    });
+    boot({ type, disk, operators, generation: "gens/000001" }, () => {
+      assert.is(read("/etc/hosts"), "copied up");
+      assert.equal(
+        ["motd", "seal", "new"].map((name) => existsSync(`${root}/etc/${name}`)),
+        [false, false, false],
+      );
+    });
   });
 }
 

@@ -1,6 +1,7 @@
 /** What the running system asked for, carried out by PID 1 whose power fails at every point. */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { rollBack } from "../../boot/selection/running.ts";
 import { O } from "../../init/kernel/constants.ts";
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { formatRequests, NO_REQUESTS, REQUESTS, type StateRequests } from "../../state-ops/requests.ts";
@@ -119,11 +120,7 @@ for (const identity of [false, true]) {
 
 test("rollback that carries the state, cut at any effect: the other slot has it, its own is kept and pinned", async () => {
   const world = await updated();
-  world.change((record) => {
-    const [a, b] = [record.slots.a, record.slots.b];
-    if (a === undefined || b === undefined) throw new Error("no such slots");
-    return { ...record, slots: { ...record.slots, a: { ...a, priority: 2 }, b: { ...b, priority: 1 } } };
-  });
+  world.change((record) => rollBack(record, "b", world.policy, "rolled back by operator").record);
   ask(world, { carry: { slot: "a", generation: 2 } });
   const cuts = await cutEverywhere(world, 256, async (where) => {
     assert.is(text(world, "gens/000001/tree/var-lib-app/own"), "written in a\n", where);
@@ -157,6 +154,60 @@ test("a rollback without the state: the old one comes back, the other is pinned,
   assert.is(again.kernel.peek("/var/lib/app/own"), "written in b\n");
   assert.is(text(world, "gens/000002/PINNED"), null, "it is a slot's own again");
   assert.match(text(world, "gens/000001/PINNED") ?? "", /slot a, which was committed, was left for slot b/);
+});
+
+test("reset where a new generation has no space: the store is emptied where it is", async () => {
+  const world = await used();
+  ask(world, { reset: { what: "stores", ids: ["var-lib-app"] } });
+  const kernel = world.kernel();
+  kernel.failOn({ call: "makeDirectory", match: /gens\/\.tmp-/, code: "ENOSPC" });
+  const boot = await world.boot(kernel);
+  assert.is(boot.end, "exec /sbin/init");
+  assert.is(boot.kernel.peek("/var/lib/app/own"), null);
+  assert.is(boot.kernel.peek("/var/lib/app/default"), "from image 1\n");
+  assert.is(boot.kernel.peek("/etc/hostname"), "gateway\n");
+  assert.match(notesOf(boot), /reset without a new generation, since there was no space for one/);
+  assert.equal(names(world, "gens"), ["000001"]);
+  assert.equal(names(world, REQUESTS.directory), []);
+});
+
+test("a carry that has no space: the slot keeps its own, and says so", async () => {
+  const world = await updated();
+  world.change((record) => rollBack(record, "b", world.policy, "rolled back by operator").record);
+  ask(world, { carry: { slot: "a", generation: 2 } });
+  const kernel = world.kernel();
+  kernel.failOn({ call: "makeDirectory", match: /gens\/\.tmp-/, code: "ENOSPC" });
+  const boot = await world.boot(kernel);
+  assert.is(boot.root, "/dev/vda2");
+  assert.is(boot.kernel.peek("/var/lib/app/own"), "written in a\n");
+  assert.match(notesOf(boot), /there was no space to go on with generation 000002: the slot keeps its own/);
+  assert.equal(names(world, REQUESTS.directory), []);
+});
+
+test("a trial without space for its clone fails cleanly: the committed slot boots with its state", async () => {
+  const world = await used();
+  world.installInB(v2);
+  const kernel = world.kernel();
+  kernel.failOn({ call: "makeDirectory", match: /gens\/\.tmp-.*tree/, code: "ENOSPC" });
+  const boot = await world.boot(kernel);
+  assert.is(boot.root, "/dev/vda2");
+  assert.is(boot.kernel.peek("/var/lib/app/own"), "written in a\n");
+  assert.match(boot.kernel.peek("/run/slipway/boot.json") ?? "", /"slot":"b","reason":"[^"]*ENOSPC/);
+  assert.equal([...names(world, "gens"), ...names(world, "trash")], ["000001"]);
+});
+
+test("what cannot be moved away by a factory reset is told of, and does not keep the machine from booting", async () => {
+  const world = await used();
+  ask(world, { reset: { what: "factory", identity: true } });
+  const kernel = world.kernel();
+  kernel.failOn({ call: "rename", match: /trash/, code: "EPERM", times: 99 });
+  const boot = await world.boot(kernel);
+  assert.is(boot.end, "exec /sbin/init");
+  assert.match(
+    warningsOf(boot),
+    /generation gens\/000001 could not be deleted: .*EPERM.*shared\/etc-machine\\x2did could not be reset/,
+  );
+  assert.is(boot.kernel.peek("/var/lib/app/own"), null, "the slot has a new generation all the same");
 });
 
 test("a request for another slot is dropped with a note", async () => {
