@@ -1,4 +1,5 @@
 import { RUN } from "../../boot/report.ts";
+import { MERGE_REPORT } from "../../state-ops/merge/report.ts";
 import { contents, environmentText, listText, mountFlags, octal, quote, unmountFlags } from "../kernel/recording/trace.ts";
 import type { Effect } from "./plan-shape.ts";
 import { recordText } from "./record-text.ts";
@@ -7,6 +8,7 @@ import { recordText } from "./record-text.ts";
 const KNOWN_FILES: Record<string, string> = {
   [RUN.report]: "how and why this boot came about",
   [RUN.control]: "the initrd's control file",
+  [MERGE_REPORT]: "what was merged",
 };
 
 /** An effect as strace would show the call, like a line of a golden trace. */

@@ -45,6 +45,9 @@ export function planSlotGeneration(
   const work = planWork(facts, plan);
   if (plan.reason !== null) order.warnings.push(plan.reason);
   order.effects.push(...generationEffects(facts, plan, work));
+  if (merges(facts, plan)) {
+    order.unknown.push("which paths both the image and somebody here changed: slipway state merge --dry-run tells");
+  }
   const lost = lostState(plan, uuid, order.knownData);
   if (lost !== null) order.stateNotes.push(lost);
   const notes = [...requests.notes, ...generationNotes(facts, plan, work)];
@@ -69,6 +72,13 @@ export function generationLabel(plan: GenerationPlan | null): string | null {
   return plan === null ? null : generationName(numberOf(plan));
 }
 
+/** Whether the plan's clone is of another image's generation. */
+function merges(facts: GenerationFacts, plan: GenerationPlan): boolean {
+  if (plan.do !== "clone") return false;
+  const source = facts.generations.find((entry) => entry.number === plan.from)?.meta ?? null;
+  return source !== null && !sameImage(facts, source);
+}
+
 /** The renames that make things real; what is built aside before them counts for nothing. */
 function generationEffects(facts: GenerationFacts, plan: GenerationPlan, work: GenerationWork): Effect[] {
   const { slot, attempt, pointers, generations } = facts;
@@ -88,13 +98,11 @@ function generationEffects(facts: GenerationFacts, plan: GenerationPlan, work: G
   const inUse = Object.entries(pointers).filter(([, pointer]) => pointer !== null);
   const reset = [...inUse.map(([name]) => slotPointer(name)), ...generations.map((entry) => generationPath(entry.number))];
   const pointed = work.factory ? null : (pointers[slot] ?? null);
-  const source = plan.do === "clone" ? (generations.find((entry) => entry.number === plan.from)?.meta ?? null) : null;
-  const merges = source !== null && !sameImage(facts, source);
   return [
     ...(work.factory ? reset.map(trash) : []),
     ...work.pins.map((entry) => pin(entry.number)),
     ...work.collect.map((entry) => trash(generationPath(entry))),
-    ...(merges ? [{ do: "write" as const, path: MERGE_REPORT, text: "" }] : []),
+    ...(merges(facts, plan) ? [{ do: "write" as const, path: MERGE_REPORT, text: "" }] : []),
     ...(plan.do === "continue" ? [] : [rename(temporaryGeneration(number, `attempt-${attempt}`), generationPath(number), true)]),
     ...(pointed === number ? [] : [rename(`${slotPointer(slot)}.tmp`, slotPointer(slot), false)]),
   ];
