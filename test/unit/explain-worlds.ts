@@ -4,7 +4,9 @@ import { rollBack } from "../../boot/selection/running.ts";
 import { O } from "../../init/kernel/constants.ts";
 import { device, file as memoryFile } from "../../init/kernel/recording/memory-tree.ts";
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
+import type { Operator } from "../../state-ops/control.ts";
 import { formatRequests, NO_REQUESTS, REQUESTS, type StateRequests } from "../../state-ops/requests.ts";
+import { everyKind, everyKindTree, moreKinds } from "./every-kind.ts";
 import { controlFile, ext4, ext4Errors, type Image, image, MiB, operators } from "./golden-machine.ts";
 import { World, type WorldOptions } from "./golden-world.ts";
 
@@ -128,6 +130,10 @@ async function rolledBack(): Promise<World> {
 const otherModules = { "usr/lib/modules": memoryFile(""), "usr/lib/modules/5.10.0-other/modules.dep": "" };
 const words = "quiet rw slipway.slot=b init=/usr/lib/systemd/systemd slipway.nonsense panic=7 -- single";
 
+/** An image with other operators than the usual ones. */
+const kinds = (operators: Operator[], change: Partial<Operator> = {}): Image =>
+  withControl(1, controlFile({ operators: operators.map((operator) => ({ ...operator, ...change })) }).text, everyKindTree);
+
 /** By what they are about. */
 export const machines: Record<string, () => Promise<Prepared>> = {
   "first boot": async () => as(new World({ a: v1 })),
@@ -180,6 +186,11 @@ export const machines: Record<string, () => Promise<Prepared>> = {
     world.data.storage.write(0, ext4Errors(0xda, 3));
     return as(world);
   },
+  "one operator of each kind": async () => as(new World({ a: kinds(everyKind) })),
+  "one operator of each kind, again": async () => as(await committed({ a: kinds(everyKind) })),
+  "each kind without a data filesystem": async () =>
+    as(await committed({ a: kinds(everyKind, { onFailure: "degraded" }) }), ["vda4"]),
+  "variants of the kinds": async () => as(new World({ a: kinds(moreKinds) })),
   "image without state": async () => as(await committed({ a: plain(1) })),
   watchdog: () => watched(true),
   "watchdog missing": () => watched(false),

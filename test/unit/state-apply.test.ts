@@ -3,7 +3,6 @@ import * as assert from "uvu/assert";
 import { O } from "../../init/kernel/constants.ts";
 import { KernelError } from "../../init/kernel/kernel.ts";
 import { BlockDevice } from "../../init/kernel/recording/memory-devices.ts";
-import { link as memoryLink } from "../../init/kernel/recording/memory-tree.ts";
 import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { type CallName, type FailureRule, PowerCut } from "../../init/kernel/recording/script.ts";
 import { applyState, type StateResult } from "../../init/state/apply.ts";
@@ -15,6 +14,7 @@ import type { Operator } from "../../state-ops/control.ts";
 import { planState } from "../../state-ops/state-plan.ts";
 import { matchesGolden } from "../golden.ts";
 import { sampleOperator } from "../samples/operator.ts";
+import { everyKind, everyKindTree, moreKinds } from "./every-kind.ts";
 
 const place = "/run/slipway/data";
 const validMachineId = (text: string) => keepsContent("machine-id", text);
@@ -30,17 +30,9 @@ function newDisk(): BlockDevice {
 /** A machine whose image is mounted at /sysroot, and that has `disk` for its data. */
 function machine(disk = newDisk()): RecordingKernel {
   const kernel = new RecordingKernel({ initramfs: { sysroot: {}, run: {} } });
-  const etc = { hosts: "localhost", "machine-id": "", seal: "sealed", secret: "key", id: "", token: "", note: "", conf: "" };
-  const image = {
-    etc: { ...etc, "secret.d": { key: "key" }, "resolv.conf": memoryLink("/run/resolv.conf") },
-    var: { log: { first: "shipped" }, lib: {}, vendor: { blob: "shipped" } },
-    opt: { note: "shipped" },
-    srv: { page: "shipped" },
-    run: {},
-  };
   kernel.addDevice({
     ...{ path: "/dev/vda2", number: { major: 252, minor: 2 }, size: 1 << 20 },
-    filesystem: { type: "erofs", tree: image },
+    filesystem: { type: "erofs", tree: everyKindTree },
   });
   kernel.addDevice(disk);
   kernel.mount("tmpfs", "/run", "tmpfs", 6, "mode=0755");
@@ -59,7 +51,6 @@ function machine(disk = newDisk()): RecordingKernel {
 
 const operator = sampleOperator;
 const file = (path: string, words: Partial<Operator>) => operator(path, { kind: "file", seed: "none", ...words });
-const label = "system_u:object_r:etc_t:s0";
 const ephemeral = { state: "ephemeral" } as const;
 
 const operators = [
@@ -68,28 +59,6 @@ const operators = [
   operator("/opt", { ...ephemeral, via: "tmpfs", size: 65536 }),
   operator("/run/app", { ...ephemeral, via: "tmpfs", seed: "none", mode: 0o700, owner: 7 }),
   operator("/var", { mode: 0o755, owner: 0, group: 0 }),
-];
-
-/** One of each kind, with all the words that a kind can have. */
-const everyKind = [
-  operator("/etc", { via: "overlay", context: label, mode: 0o755, owner: 1, group: 2 }),
-  file("/etc/conf", { state: "shared", seed: "literal", literal: "made = here\n", mode: 0o640, reason: "r" }),
-  file("/etc/id", { state: "identity", generate: "uuid", renamedFrom: "former" }),
-  file("/etc/machine-id", { state: "identity", generate: "machine-id" }),
-  file("/etc/note", { ...ephemeral, seed: "literal", literal: "in memory\n" }),
-  file("/etc/resolv.conf", { ...ephemeral, via: "symlink", target: "/run/resolv.conf" }),
-  operator("/etc/seal", { state: null, via: "readonly", kind: "file" }),
-  file("/etc/secret", { state: null, via: "mask" }),
-  operator("/etc/secret.d", { state: null, via: "mask", seed: "none" }),
-  file("/etc/token", { generate: "random", context: label }),
-  operator("/opt", { ...ephemeral, via: "overlay", size: 65536, inodes: 20, context: label }),
-  operator("/run/app", { ...ephemeral, via: "tmpfs", seed: "none", mode: 0o700, owner: 7 }),
-  operator("/run/big", { ...ephemeral, via: "tmpfs", seed: "none", size: 65536, inodes: 9 }),
-  file("/run/latest", { ...ephemeral, via: "symlink", target: "/var/latest" }),
-  operator("/srv", { ...ephemeral, via: "tmpfs", context: label }),
-  operator("/var", { flags: ["nodev", "noexec", "nosuid"], context: label }),
-  file("/var/latest", { ...ephemeral, via: "symlink", target: "/srv" }),
-  operator("/var/vendor", { state: null, via: "readonly" }),
 ];
 
 /** What a boot does about state once there is a generation, from the mount of the data filesystem to its being detached. */
@@ -219,6 +188,15 @@ for (const { what, paths, ...rule } of failures) {
     }
   });
 }
+
+test("golden trace of further variants", () => {
+  const kernel = machine();
+  assert.equal(layState(kernel, moreKinds), nothing);
+  assert.is(kernel.peek("/run/deep/er/file"), "in memory\n");
+  assert.is(kernel.peek("/sysroot/etc/conf"), "limited\n");
+  assert.equal(mountedAt(kernel), ["/run", "/run/dev", "/run/deep/er/file"]);
+  matchesGolden("state-more-kinds", kernel.trace);
+});
 
 test("a filesystem that knows no labels is a warning", () => {
   const kernel = machine();
