@@ -24,6 +24,7 @@ const whole = `${fragment([
 ])}`;
 
 const pieces = fc.oneof(
+  { weight: 8, arbitrary: fc.constantFrom("", " ", "a", "0", "1") },
   fc.string({ maxLength: 6, unit: "binary" }),
   fc.constantFrom(
     "{",
@@ -73,9 +74,9 @@ const pieces = fc.oneof(
 );
 
 function edits(text: string): fc.Arbitrary<string> {
-  const edit = fc.tuple(fc.nat(text.length), fc.nat(4), pieces);
+  const edit = fc.tuple(fc.nat(text.length), fc.nat(2), pieces);
   return fc
-    .array(edit, { minLength: 1, maxLength: 3 })
+    .array(edit, { minLength: 1, maxLength: 2 })
     .map((all) => all.reduce((old, [at, length, put]) => old.slice(0, at) + put + old.slice(at + length), text));
 }
 
@@ -95,17 +96,18 @@ test("an edited fragment or system definition compiles, or has problems that eac
       compiled += lines.length === 0 ? 1 : 0;
       checkProblems(problemsOf({ system }), "system.yaml", system);
     }),
-    { numRuns: 600 },
+    { numRuns: 400 },
   );
-  assert.ok(compiled > 5, `only ${compiled} compiled`);
+  assert.ok(compiled > 3, `only ${compiled} compiled`);
 });
 
 const limit = LONGEST_YAML;
-const many = (text: string, each: (index: number) => string): string => {
-  let all = "";
-  for (let index = 0; all.length + 40 < limit; index++) all += each(index);
-  return text + all;
-};
+/** `text` and as many of `each` as a file may hold. */
+function many(text: string, each: (index: number) => string): string {
+  let all = text;
+  for (let index = 0; all.length + each(index).length <= limit; index++) all += each(index);
+  return all;
+}
 
 /** Texts that keep a careless reader busy, as long as a file may be. */
 const costly: [string, string, RegExp | null][] = [
@@ -153,7 +155,8 @@ const costlyFragments: [string, string][] = [
 for (const [name, text] of costlyFragments) {
   test(`costly fragment: ${name}`, () => {
     const before = performance.now();
-    assert.ok(problemsOf({ fragments: { "x.yaml": text } }).length > 0);
+    const problems = problemsOf({ fragments: { "x.yaml": text } });
+    assert.ok(problems.length > 1, problems.join("\n"));
     assert.ok(performance.now() - before < 30_000, `takes ${performance.now() - before} ms`);
   });
 }
@@ -215,9 +218,9 @@ test("whatever the bytes of the files: the verb writes a whole control file, or 
         assert.is(existsSync(output) ? readFileSync(output, "utf8") : null, isFirst ? null : "old");
         ends.refused++;
       }),
-      { numRuns: 250 },
+      { numRuns: 120 },
     );
-    assert.ok(ends.written > 20 && ends.refused > 50, JSON.stringify(ends));
+    assert.ok(ends.written > 10 && ends.refused > 25, JSON.stringify(ends));
   } finally {
     rmSync(place, { recursive: true, force: true });
   }
@@ -264,9 +267,9 @@ test("whatever words an operator of a control file has: it is planned, or refuse
         seen.refused++;
       }
     }),
-    { numRuns: 4000 },
+    { numRuns: 2000 },
   );
-  assert.ok(seen.planned > 200 && seen.refused > 1000, JSON.stringify(seen));
+  assert.ok(seen.planned > 100 && seen.refused > 500, JSON.stringify(seen));
 });
 
 test.run();
