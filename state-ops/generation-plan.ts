@@ -80,7 +80,7 @@ function planUnasked(facts: GenerationFacts): GenerationPlan {
     const reason = `slot ${facts.slot} points at generation ${generationName(pointer)}, which is ${stateOf(facts, pointer)}`;
     return planReplacement(facts, valid, committed ?? own, reason);
   }
-  const resumes = own !== null && (!facts.trial || own.number === committed?.number);
+  const resumes = own !== null && (!facts.trial || committed === null || own.number === committed.number);
   if (resumes) {
     const reason = pointed === null ? `slot ${facts.slot} had no pointer to a generation` : null;
     return planOwn(facts, own, reason);

@@ -194,6 +194,12 @@ const rows: Row[] = [
     reason: "the data filesystem holds no generation; state starts anew",
   },
   {
+    name: "a first boot that was cut before its pointer was set goes on with what it made",
+    facts: facts({ trial: true, previousEnd: "unclean", pointers: {}, committed: null }),
+    plan: "continue 1",
+    reason: "slot a had no pointer",
+  },
+  {
     name: "an unreadable record: the slot goes on with its own",
     facts: facts({ trial: true, previousEnd: "none", committed: null }),
     plan: "continue 1",
