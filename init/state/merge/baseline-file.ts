@@ -61,5 +61,5 @@ export function nextBaseline(
     else stores.delete(operator.id);
   }
   const text = formatBaseline({ schema: 1, stores: [...stores.values()] });
-  return text.length > longest ? null : text;
+  return Buffer.byteLength(text) > longest ? null : text;
 }
