@@ -2,13 +2,13 @@
 import { LAYOUT } from "../../state-ops/layout.ts";
 import type { BindStep, OverlayStep, StateStep } from "../../state-ops/state-plan.ts";
 import { O } from "../kernel/constants.ts";
-import type { Descriptor, Path } from "../kernel/kernel.ts";
+import { type Descriptor, KernelError, type Path } from "../kernel/kernel.ts";
 import { openBeneath, procPath, splitPath, withDescriptor } from "./beneath.ts";
 import type { Place } from "./clone-metadata.ts";
 import { flagsOf, type LayContext } from "./lay-context.ts";
 import type { StoreOrder } from "./make-store.ts";
 import { bindOn, mountOn } from "./mounts.ts";
-import { removeTree } from "./remove-tree.ts";
+import { moveToTrash, removeTree } from "./remove-tree.ts";
 import type { Stores } from "./stores.ts";
 
 /** Under any other setting an upper layer is bound to one lower layer, and every update brings another. */
@@ -47,7 +47,7 @@ export function layOverlay(context: LayContext, step: OverlayStep, order: StoreO
     () => upper,
     () => {
       const [parent, name] = splitPath(step.work);
-      const work = () => openEmpty(context, data.directories.at(parent), name);
+      const work = () => openEmpty(context, data, parent, name);
       return withDescriptor(kernel, work, (fd) => [...warnings, ...mountOverlay(context, step, { lower, upper, work: fd })]);
     },
   );
@@ -72,9 +72,15 @@ export function mountOverlay(
   return mountOn(context, step, lower, mount);
 }
 
-/** What an overlay left in its work directory belongs to the boot before. */
-function openEmpty({ kernel, onProgress }: LayContext, directory: Descriptor, name: string): Descriptor {
-  removeTree(kernel, directory, name, onProgress);
+/** What an overlay left in its work directory belongs to the boot before. What resists being deleted goes to trash/. */
+function openEmpty({ kernel, onProgress }: LayContext, data: Stores, parent: string, name: string): Descriptor {
+  const directory = data.directories.at(parent);
+  try {
+    removeTree(kernel, directory, name, onProgress);
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    moveToTrash(kernel, data.root, directory, name);
+  }
   kernel.makeDirectory(name, 0o700, directory);
   return openBeneath(kernel, directory, name, O.RDONLY | O.DIRECTORY);
 }

@@ -58,7 +58,7 @@ const places: Record<string, Expected> = {
 };
 
 /** Places that get all things; the others get some, others each. */
-const thorough = new Set(["gens/000001/tree/home", "gens/000001/ovl/etc/upper", "shared/etc-machine-id", "work/a/etc"]);
+const thorough = new Set(["gens/000001/tree/home", "gens/000001/ovl/etc/upper", "shared/etc-machine-id", "gens/000001/work/etc"]);
 
 for (const [index, [place, { degraded, fine = [] }]] of Object.entries(places).entries()) {
   const thingsFor = Object.entries(things).filter((_, thing) => thorough.has(place) || (thing + index) % 3 === 0);
