@@ -14,9 +14,10 @@ import { Refusal } from "../../state-ops/outcome.ts";
  * The world of the model: what lies in the slots, and how a machine behaves that does as the record says.
  *
  * healthy: commits when it is let. broken: its proof fails. refused: PID 1 cannot boot it. stuck: hangs within PID 1.
- * hangs: hangs after the handover. unfit: runs, but its health checks never let it commit.
+ * hangs: hangs after the handover. unfit: runs, but its health checks never let it commit. degraded: healthy, but with memory in
+ * the place of its state, so that only what was committed before goes on.
  */
-export type Kind = "healthy" | "broken" | "refused" | "stuck" | "hangs" | "unfit";
+export type Kind = "healthy" | "broken" | "refused" | "stuck" | "hangs" | "unfit" | "degraded";
 
 export interface Content {
   kind: Kind;
@@ -67,6 +68,9 @@ export function boot(
   const writes: BootRecord[] = [];
   const failed = new Map<SlotName, string>();
   let { record } = beginBoot(world.record, policy);
+  if (world.record.attempt?.degraded) {
+    assert.equal(record.quarantined, world.record.quarantined, "an image was quarantined for its state");
+  }
   for (;;) {
     const { slot } = selectSlot(record, { preferred, failed, recordWritable: true }, policy);
     if (slot === null) {
@@ -86,7 +90,9 @@ export function boot(
     if (failure !== "device" && failure !== "proof") {
       record = identifyImage(record, slot, content.imageId, policy).record;
     }
-    if (failure === null) return { writes: [...writes, reachHandover(record)], running: true };
+    if (failure === null) {
+      return { writes: [...writes, reachHandover(record, content.kind === "degraded")], running: true };
+    }
     record = failAttempt(record, { kind: failure, reason: failure });
     writes.push(record);
     failed.set(slot, failure);
@@ -207,6 +213,13 @@ function commit(world: World, policy: Policy): World {
   return withContent({ ...world, record }, slot, { ...content, committed: true });
 }
 
+/** A trial cannot be committed with degraded state, a committed slot is armed again. */
+function mayBeGood(world: World): boolean {
+  const slot = runningSlot(world);
+  const { kind } = contentOf(world, slot);
+  return kind === "healthy" || (kind === "degraded" && slotOf(world.record, slot).state === "committed");
+}
+
 function end(world: World, policy: Policy, credit: boolean): World {
   return { ...world, running: false, record: endCleanly(world.record, policy, { credit, unixMs: 0 }) };
 }
@@ -236,7 +249,7 @@ export function events(world: World, policy: Policy, kinds: Kind[], decays: Kind
   if (kind === "hangs") return [cut];
   return [
     cut,
-    ...(kind === "healthy" ? [{ name: "good boot", after: commit(world, policy) }] : []),
+    ...(mayBeGood(world) ? [{ name: "good boot", after: commit(world, policy) }] : []),
     { name: "clean reboot", after: end(world, policy, true) },
     { name: "reboot by a failure action", after: end(world, policy, false) },
     ...commandEvents(world, policy, kinds),
@@ -254,7 +267,7 @@ export function undisturbed(world: World, policy: Policy): World[] {
   }
   const { kind } = contentOf(world, runningSlot(world));
   if (kind === "hangs") return [{ ...world, running: false }];
-  if (kind === "unfit") return [end(world, policy, true), end(world, policy, false), { ...world, running: false }];
+  if (!mayBeGood(world)) return [end(world, policy, true), end(world, policy, false), { ...world, running: false }];
   return world.record.attempt?.stage === "good" ? [] : [commit(world, policy)];
 }
 

@@ -149,6 +149,11 @@ test("two slots, every sequence of up to 40 events", () => {
   });
 });
 
+test("two slots whose state may be degraded, every sequence of up to 40 events", () => {
+  const kinds: Kind[] = ["healthy", "degraded", "unfit"];
+  report("degraded", { slots: ["a", "b"], depth: 40, kinds, decays: ["degraded"] });
+});
+
 test("three slots, every sequence of up to 10 events", () => {
   report("three slots", { slots: ["a", "b", "c"], depth: 10, kinds: ["healthy", "broken", "unfit"], decays: ["unfit"] });
 });
