@@ -8,6 +8,9 @@ import type { Launch } from "./launch.ts";
 /** A checker that takes longer is killed, milliseconds: a large filesystem takes minutes, one that never ends must not hold the machine. */
 const LONGEST = 15 * 60_000;
 
+/** Waited for the end of one that was killed, milliseconds: a disk that does not answer keeps even a killed program. */
+const LONGEST_END = 30_000;
+
 /** Somebody at the console sees that it still runs, milliseconds. */
 const TELL_EVERY = 30_000;
 
@@ -63,14 +66,17 @@ async function withLog<Result>(launch: Launch, use: (output: Descriptor) => Prom
   }
 }
 
+class Unkillable extends Error {}
+
 /** Null where it had to be killed. */
 async function runBounded(launch: Launch, program: string, words: string[], output: Descriptor): Promise<EndedChild | null> {
   const started = launch.kernel.now().bootMs;
   let told = started;
   let killed = false;
-  const ended = await launch.children.run(program, words, environment, output, async (pid) => {
+  const watch = async (pid: number): Promise<void> => {
     await launch.pause(100);
     const now = launch.kernel.now().bootMs;
+    if (now - started > LONGEST + LONGEST_END) throw new Unkillable();
     if (now - started > LONGEST && !killed) {
       killed = true;
       launch.kernel.kill(pid, SIGNAL.KILL);
@@ -78,8 +84,14 @@ async function runBounded(launch: Launch, program: string, words: string[], outp
     if (now - told < TELL_EVERY) return;
     told = now;
     launch.log.notice(`${words[0]} has been running for ${Math.round((now - started) / 1000)} s`);
-  });
-  return killed ? null : ended;
+  };
+  try {
+    const ended = await launch.children.run(program, words, environment, output, watch);
+    return killed ? null : ended;
+  } catch (error) {
+    if (error instanceof Unkillable) return null;
+    throw error;
+  }
 }
 
 function logOutput(launch: Launch, name: string, output: Descriptor): void {

@@ -225,6 +225,18 @@ for (const [name, rule, told] of [
   });
 }
 
+test("a checker that not even a signal ends does not hold the machine", async () => {
+  const world = await committed(soft(1));
+  const kernel = withChecker(world.kernel());
+  kernel.failOn({ call: "mount", match: /"\/dev\/vda4"/, code: "EUCLEAN", times: 1 });
+  kernel.onSpawn({ match: /e2fsck/, afterMs: 36_000_000 });
+  Object.defineProperty(kernel, "kill", { value: () => {} });
+  const boot = await world.boot(kernel);
+  assert.is(boot.root, "/dev/vda2");
+  assert.match(report(boot).degraded[0]?.reason ?? "", /it was killed, since it ran for more than 15 minutes/);
+  assert.is(boot.kernel.trace.match(/mount\("\/dev\/vda4"/g)?.length, 1, "what may still be written to is not mounted");
+});
+
 test("a checker that finds nothing where the mount fails again: both are told", async () => {
   const world = await committed(soft(1));
   const kernel = withChecker(world.kernel());
