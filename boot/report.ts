@@ -16,10 +16,17 @@ export interface BootReport {
   /** Slots that were looked at before, best first, and why each did not boot. */
   skipped: { slot: SlotName; reason: string }[];
   /**
-   * Set when this boot is a rollback: the slot under trial or asked for that was left, its image, why, and its last attempt,
-   * by which the boot journal tells when; null where that was before the last boot.
+   * Set when this boot is a rollback: the slot under trial or asked for that was left, its image, why, its last attempt and
+   * when that began, milliseconds since the epoch. `attempt` is null where it was before the last boot, `startedUnixMs` also
+   * where it was in this very boot.
    */
-  rollback: { from: SlotName; imageId: ImageId | null; reason: string; attempt: number | null } | null;
+  rollback: {
+    from: SlotName;
+    imageId: ImageId | null;
+    reason: string;
+    attempt: number | null;
+    startedUnixMs: number | null;
+  } | null;
   record: { condition: "valid" | "empty" | "unreadable"; writable: boolean; device: string | null };
   /** Number of the generation that holds the persistent state, "000017"; null without one. */
   generation: string | null;

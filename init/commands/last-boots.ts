@@ -62,7 +62,7 @@ export interface RollbackFacts {
 
 /** What this boot has to tell of a slot that it was left for; null where it was the first choice. */
 export function rollbackFacts(journal: readonly JournalEntry[], report: BootReport): RollbackFacts | null {
-  const rollback = report.rollback ?? operatorRollback(journal, report);
+  const { rollback } = report;
   if (rollback === null) return null;
   const { from, reason } = rollback;
   const newest = [...journal].filter((entry) => entry.slot === from).sort((left, right) => right.attempt - left.attempt);
@@ -74,7 +74,7 @@ export function rollbackFacts(journal: readonly JournalEntry[], report: BootRepo
   const to = report.slot;
   const imageId = rollback.imageId ?? latest?.imageId ?? null;
   const last = newest.find((entry) => entry.attempt === (rollback.attempt ?? latest?.attempt));
-  const facts = { from, to, imageId, reason, attempts, leftUnixMs: last?.startedUnixMs ?? null };
+  const facts = { from, to, imageId, reason, attempts, leftUnixMs: rollback.startedUnixMs ?? last?.startedUnixMs ?? null };
   const image = imageId === null ? "" : ` with image ${imageId.slice(0, 12)}`;
   const when = last === undefined ? "" : `, after attempt ${last.attempt} of ${timeText(last.startedUnixMs)}`;
   if (!latest || attempts.length === 0 || reason.startsWith(OPERATOR_ROLLBACK)) {
@@ -89,11 +89,4 @@ export function rollbackFacts(journal: readonly JournalEntry[], report: BootRepo
     ...facts,
     story: `slot ${from} ${what}${image}, ${used} (${which}${since}), rolled back to slot ${to}: ${reason}`,
   };
-}
-
-/** A committed slot that an operator left is passed over by nobody: the boot journal alone tells. */
-function operatorRollback(journal: readonly JournalEntry[], { attempt, slot }: BootReport): BootReport["rollback"] {
-  const before = journal.find((entry) => entry.attempt === attempt - 1);
-  if (before === undefined || before.slot === slot || before.reason?.startsWith(OPERATOR_ROLLBACK) !== true) return null;
-  return { from: before.slot, imageId: before.imageId, reason: before.reason, attempt: before.attempt };
 }

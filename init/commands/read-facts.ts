@@ -88,6 +88,7 @@ export function readReport(text: string): BootReport {
           imageId: rollback.nullable("imageId", () => rollback.text("imageId")),
           reason: rollback.text("reason"),
           attempt: rollback.nullable("attempt", () => rollback.number("attempt")),
+          startedUnixMs: rollback.nullable("startedUnixMs", () => rollback.number("startedUnixMs")),
         };
       }),
       record: {

@@ -1,4 +1,5 @@
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
+import type { JournalEntry } from "../../boot/record/journal.ts";
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import { freshRecord, RECORD_LAYOUT, type RecordReading } from "../../boot/record/store.ts";
 import { countTry, type Failure, failAttempt, identifyImage, reachHandover } from "../../boot/selection/attempt.ts";
@@ -19,6 +20,8 @@ export class PlannedRecord {
   readonly previous: PreviousAttempt | null;
   readonly notes: string[];
   readonly failed = new Map<SlotName, string>();
+  /** As it is before this boot. */
+  readonly journal: readonly JournalEntry[];
   /** The last attempt of each slot that this boot knows of. */
   readonly lastAttempts = new Map<SlotName, number>();
   readonly #policy: Policy;
@@ -38,6 +41,7 @@ export class PlannedRecord {
     const begun = beginBoot((readable ? facts.record : null) ?? freshRecord(policy), policy);
     this.#record = begun.record;
     this.previous = begun.previous;
+    this.journal = readable ? facts.journal : [];
     if (this.previous) this.lastAttempts.set(this.previous.slot, this.previous.attempt);
     this.notes = [
       ...(readable || facts === null ? [] : [`boot record: ${facts.fault}`]),

@@ -185,7 +185,7 @@ export class Counters {
 
   /** The rollback that this boot of `slot` is: the best slot that was left for it, and why. */
   rollbackFor(slot: SlotName, skipped: Skipped[]): BootReport["rollback"] {
-    return rollbackOf(this.#record, slot, skipped, this.#lastAttempts);
+    return rollbackOf(this.#record, slot, skipped, { last: this.#lastAttempts, journal: this.journal });
   }
 
   #write(): boolean {

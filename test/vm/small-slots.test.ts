@@ -178,7 +178,8 @@ test("with its trial used up slot a is left for slot b, which says why", async (
   assert.is(part(fourth, "kept"), "v1\nv1");
   const record = validRecord(machine.disk);
   assert.is(record.slots.a?.reason, reason);
-  assert.equal(report.rollback, { from: "a", imageId: record.slots.a?.imageId, reason, attempt: 3 });
+  const startedUnixMs = recordOn(machine.disk).journal.find(({ attempt }) => attempt === 3)?.startedUnixMs ?? 0;
+  assert.equal(report.rollback, { from: "a", imageId: record.slots.a?.imageId, reason, attempt: 3, startedUnixMs });
   const bootIds = recordOn(machine.disk).journal.map(({ bootId }) => bootId ?? "none");
   assert.is(
     new Set(bootIds.filter((bootId) => /^[0-9a-f]{32}$/.test(bootId))).size,
