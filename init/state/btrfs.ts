@@ -44,9 +44,9 @@ export function canSnapshot(kernel: Kernel, source: Descriptor): boolean {
   return tried(() => kernel.ioctl(source, IOCTL.BTRFS_GET_SUBVOL_ROOTREF, children)) && subvolumeChildren(children) === 0;
 }
 
-/** Deletes a subvolume with all it holds. False where it must be deleted as a directory is. */
-export function deleteSubvolume(kernel: Kernel, directory: Descriptor, name: Path): boolean {
-  if (kernel.statusAt(name, directory).inode !== SUBVOLUME_INODE || !hasSubvolumes(kernel, directory)) return false;
+/** Deletes a subvolume with all it holds; `inode` is that of `name`. False where it must be deleted as a directory is. */
+export function deleteSubvolume(kernel: Kernel, directory: Descriptor, name: Path, inode: bigint): boolean {
+  if (inode !== SUBVOLUME_INODE || !hasSubvolumes(kernel, directory)) return false;
   try {
     kernel.ioctl(directory, IOCTL.BTRFS_SNAP_DESTROY, subvolumeArguments(name));
     return true;

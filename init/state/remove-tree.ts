@@ -7,9 +7,10 @@ import { deleteSubvolume } from "./btrfs.ts";
 export function removeTree(kernel: Kernel, directory: Descriptor, name: Path, onProgress: OnProgress): void {
   let files = 0;
   const remove = (at: Descriptor, entry: Path): void => {
-    if (kernel.statusAt(entry, at).kind !== "directory") {
+    const { kind, inode } = kernel.statusAt(entry, at);
+    if (kind !== "directory") {
       kernel.remove(entry, { at });
-    } else if (!deleteSubvolume(kernel, at, entry)) {
+    } else if (!deleteSubvolume(kernel, at, entry, inode)) {
       withDescriptor(
         kernel,
         () => openBeneath(kernel, at, entry, O.RDONLY | O.DIRECTORY),
@@ -29,8 +30,10 @@ export function removeTree(kernel: Kernel, directory: Descriptor, name: Path, on
   }
 }
 
-/** Removes what has a path below `name` ("a/b") that `goes` says, with all below it; nothing where `name` is no directory.
- * Directories keep their times. */
+/**
+ * Removes what has a path below `name` ("a/b") that `goes` says, with all below it; nothing where `name` is no directory.
+ * Directories keep their times.
+ */
 export function pruneTree(
   kernel: Kernel,
   directory: Descriptor,
@@ -62,7 +65,10 @@ export function pruneTree(
   if (kernel.statusAt(name, directory).kind === "directory") prune(directory, name, new Uint8Array(0));
 }
 
-/** Moves a name of an open directory into trash/, where the next {@link emptyTrash} finds it. */
+/**
+ * Moves a name of an open directory into trash/, where the next {@link emptyTrash} finds it. What lies inside a generation
+ * cannot be moved so on btrfs (EXDEV), where that is a subvolume.
+ */
 export function moveToTrash(kernel: Kernel, data: Descriptor, directory: Descriptor, name: Path): void {
   const shown = typeof name === "string" ? name : new TextDecoder().decode(name);
   withDirectory(kernel, data, "trash", (trash) => {
