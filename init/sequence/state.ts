@@ -2,6 +2,7 @@ import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { isKept, keepsState, planStateWithout } from "../../state-ops/data-use.ts";
 import { needsOverlay } from "../../state-ops/state-plan.ts";
+import { KernelError } from "../kernel/kernel.ts";
 import { applyState } from "../state/apply.ts";
 import { detachDataFilesystem } from "../state/data-filesystem.ts";
 import { DATA_PLACE, type DataRequest, failureText, type OpenData, openDataIfPossible, withRepair } from "./data.ts";
@@ -92,8 +93,8 @@ async function openState(launch: Launch, request: StateRequest, imageControl: Co
     return { data: opened.data, generation: opened.result, missing: null };
   } catch (error) {
     const required = imageControl.operators.some((operator) => isKept(operator) && operator.onFailure === "required");
-    if (request.trial || required) throw error;
     const reason = failureText(data.facts.device, error);
+    if (request.trial || required) throw error instanceof KernelError ? new Error(reason) : error;
     launch.warn(`no generation: ${reason}`);
     return { ...NO_STATE, missing: reason };
   }
