@@ -2,7 +2,7 @@
 import type { CloneRules } from "../../state-ops/clone-rules.ts";
 import { GENERATION } from "../../state-ops/layout.ts";
 import type { Descriptor, Kernel, Path } from "../kernel/kernel.ts";
-import { exists, type OnProgress, withDirectory } from "./beneath.ts";
+import { type OnProgress, withDirectory } from "./beneath.ts";
 import { cloneTree } from "./clone-tree.ts";
 import { dropOverlayMarks } from "./overlay-marks.ts";
 import { pruneTree, removeTree } from "./remove-tree.ts";
@@ -45,12 +45,12 @@ export function copyStores(
  * are not cloned, under the names that they have now.
  */
 export function keepStores(kernel: Kernel, generation: Descriptor, rules: CloneRules, onProgress: OnProgress): void {
-  for (const { name, kind } of kernel.readDirectory(generation)) {
-    const isOurs = kind === "directory" && storeDirectories.includes(new TextDecoder().decode(name));
-    if (!isOurs) removeTree(kernel, generation, name, onProgress);
+  // What is no directory is not taken for one without stores: that would lose them without a word.
+  for (const name of storeDirectories) withDirectory(kernel, generation, name, () => {});
+  for (const { name } of kernel.readDirectory(generation)) {
+    if (!storeDirectories.includes(show(name))) removeTree(kernel, generation, name, onProgress);
   }
   for (const name of storeDirectories) {
-    if (!exists(kernel, generation, name)) kernel.makeDirectory(name, 0o700, generation);
     withDirectory(kernel, generation, name, (directory) => {
       for (const { name: store, kind } of kernel.readDirectory(directory)) {
         if (isHidden(store)) removeTree(kernel, directory, store, onProgress);

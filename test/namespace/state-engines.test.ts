@@ -1,5 +1,15 @@
 /** A generation cloned by each engine, on real filesystems; what happens where there is no space. */
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { IOCTL } from "../../init/kernel/constants.ts";
@@ -153,6 +163,27 @@ for (const { name, type, engine, prepare: change } of engines) {
       }
     } finally {
       disk.close();
+    }
+  });
+
+  test(`${name}: a link in the place of the stores is refused, and nothing beyond it is touched`, () => {
+    for (const place of ["tree", "ovl", "ovl/etc"]) {
+      const disk = mountDisk(type, makeFilesystem(type));
+      try {
+        layOut(kernel, disk.data, "uuid");
+        prepare(kernel, disk.data, create);
+        mkdirSync(`${disk.place}/gens/000001/ovl/etc/upper`, { recursive: true });
+        mkdirSync(`${disk.place}/elsewhere`);
+        writeFileSync(`${disk.place}/elsewhere/file`, "x");
+        change?.(disk.place);
+        rmSync(`${disk.place}/gens/000001/${place}`, { recursive: true });
+        symlinkSync(`${disk.place}/elsewhere`, `${disk.place}/gens/000001/${place}`);
+        assert.throws(() => prepare(kernel, disk.data, clone(1, 2), { slot: "b" }), /ELOOP|ENOTDIR|is no directory/, place);
+        assert.equal(readdirSync(`${disk.place}/elsewhere`), ["file"]);
+        assert.equal(readdirSync(`${disk.place}/gens`), ["000001"]);
+      } finally {
+        disk.close();
+      }
     }
   });
 
