@@ -61,10 +61,11 @@ async function makeContestant(kernel: GuestKernel, operators: number): Promise<C
       facts: `${operators} operators`,
       ending: "power-off",
       slipway: true,
-      directories,
+      directories: ["usr/sbin", ...directories],
       files,
       script,
     });
+    rmSync(`${tree}/usr/share/slipway/state.d`, { recursive: true }); // the product's own are not what is counted
     await runProgram("gcc", ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-s", "-o", `${tree}${nextInit}`, source]);
     await compileControl(system, tree, `${aside}/control.json`, fragment === null ? {} : { "bench.yaml": fragment });
     writeFiles(tree, { "/usr/lib/slipway/control.json": await Bun.file(`${aside}/control.json`).text(), "/system.yaml": system });
