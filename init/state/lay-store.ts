@@ -3,7 +3,7 @@ import { LAYOUT } from "../../state-ops/layout.ts";
 import type { BindStep, OverlayStep, StateStep } from "../../state-ops/state-plan.ts";
 import { O } from "../kernel/constants.ts";
 import { type Descriptor, KernelError, type Path } from "../kernel/kernel.ts";
-import { openBeneath, procPath, splitPath, withDescriptor } from "./beneath.ts";
+import { exists, openBeneath, procPath, splitPath, withDescriptor } from "./beneath.ts";
 import type { Place } from "./clone-metadata.ts";
 import { flagsOf, type LayContext } from "./lay-context.ts";
 import type { StoreOrder } from "./make-store.ts";
@@ -79,7 +79,7 @@ function openEmpty({ kernel, onProgress }: LayContext, data: Stores, parent: str
     removeTree(kernel, directory, name, onProgress);
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
-    moveToTrash(kernel, data.root, directory, name);
+    if (exists(kernel, directory, name)) moveToTrash(kernel, data.root, directory, name);
   }
   kernel.makeDirectory(name, 0o700, directory);
   return openBeneath(kernel, directory, name, O.RDONLY | O.DIRECTORY);
