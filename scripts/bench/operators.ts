@@ -24,6 +24,13 @@ boot-record: { store: record, device: PARTLABEL=boot-record }
 trust: unsigned
 `;
 
+const nextInitSource = fileURLToPath(new URL("next-init.c", import.meta.url));
+
+/** What the images are made by: another version makes others. */
+async function sources(): Promise<string[]> {
+  return Promise.all([nextInitSource, import.meta.filename].map((file) => Bun.file(file).text()));
+}
+
 interface Contestant {
   operators: number;
   initrd: string;
@@ -51,9 +58,8 @@ export async function measureOperators(runs: number, say: (text: string) => void
 }
 
 async function makeContestant(kernel: GuestKernel, operators: number): Promise<Contestant> {
-  const source = fileURLToPath(new URL("next-init.c", import.meta.url));
   const { fragment, directories, files } = operatorsFragment(operators);
-  const image = await madeOf("bench-operators", [system, fragment, directories, await Bun.file(source).text()], async (aside) => {
+  const image = await madeOf("bench-operators", [await sources(), fragment, directories], async (aside) => {
     const tree = `${aside}/tree`;
     mkdirSync(tree);
     const script = "slipway commit && say committed\n";
@@ -66,7 +72,7 @@ async function makeContestant(kernel: GuestKernel, operators: number): Promise<C
       script,
     });
     rmSync(`${tree}/usr/share/slipway/state.d`, { recursive: true }); // the product's own are not what is counted
-    await runProgram("gcc", ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-s", "-o", `${tree}${nextInit}`, source]);
+    await runProgram("gcc", ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-s", "-o", `${tree}${nextInit}`, nextInitSource]);
     await compileControl(system, tree, `${aside}/control.json`, fragment === null ? {} : { "bench.yaml": fragment });
     writeFiles(tree, { "/usr/lib/slipway/control.json": await Bun.file(`${aside}/control.json`).text(), "/system.yaml": system });
     await makeImage(tree, `${aside}/image`, "erofs");
