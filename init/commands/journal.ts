@@ -50,6 +50,12 @@ function bootIdOf({ attempt, bootId }: JournalEntry): string {
   );
 }
 
+function noLogs({ attempt, stage }: JournalEntry, bootId: string): string {
+  const ran = stage === "handover" || stage === "good";
+  const why = ran ? "it ended before journald wrote it, or it has been deleted since" : "it ended before any system ran";
+  return `the log of attempt ${attempt} (boot ${bootId}) is neither in the system's journal nor in a generation that is kept: ${why}`;
+}
+
 /** Prints the system's log of an attempt, or with `json` where it is. Returns the exit code. */
 export function showLogs(kernel: Kernel, places: Places, word: string, json: boolean): number {
   const entry = entryOf(readBoots(kernel, places), word);
@@ -59,11 +65,7 @@ export function showLogs(kernel: Kernel, places: Places, word: string, json: boo
       console.log(JSON.stringify({ schema: 1, boot: entry, logs: logs?.from ?? null }));
       return 0;
     }
-    if (logs === null) {
-      throw new Refusal(
-        `the log of attempt ${entry.attempt} (boot ${bootId}) is neither in the system's journal nor in a generation that is kept; it ended ${entry.stage === "handover" || entry.stage === "good" ? "before journald wrote it, or has been deleted since" : "before any system ran"}`,
-      );
-    }
+    if (logs === null) throw new Refusal(noLogs(entry, bootId));
     console.error(`Attempt ${entry.attempt}, slot ${entry.slot}: ${entry.ended}. Log from ${logs.from}:`);
     return logs.print();
   });
