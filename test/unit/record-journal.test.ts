@@ -163,4 +163,31 @@ test("an entry whose notes are none is left out", () => {
   }
 });
 
+test("the kernel's boot id is kept, is no other text, and is not asked of entries that were written without", () => {
+  const journal = blank();
+  const bootId = "0123456789abcdef".repeat(2);
+  write(journal, entry(1));
+  write(journal, entry(2, { bootId }));
+  assert.equal(readJournal(journal), [entry(2, { bootId }), entry(1)]);
+  assert.not("bootId" in (readJournal(journal)[1] ?? {}));
+  for (const wrong of ["", "0123", `${bootId}0`, bootId.toUpperCase(), "../../etc/passwd"]) {
+    write(journal, entry(3, { bootId: wrong }));
+    assert.equal(readJournal(journal), [entry(2, { bootId }), entry(1)], `"${wrong}" makes no entry`);
+  }
+});
+
+test("the longest entry fits into its frame", () => {
+  const long = "\u0800".repeat(160);
+  const whole = entry(Number.MAX_SAFE_INTEGER - 1, {
+    slot: "s".repeat(64),
+    reason: long,
+    notes: Array(5).fill(long),
+    bootId: "f".repeat(32),
+    startedUnixMs: Number.MAX_SAFE_INTEGER,
+  });
+  const journal = blank();
+  write(journal, whole);
+  assert.equal(readJournal(journal), [whole]);
+});
+
 test.run();
