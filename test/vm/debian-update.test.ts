@@ -59,6 +59,27 @@ test("before the update: refusals leave the record as it is, a second commit cha
   await shell.must("echo written in a > /var/lib/notes; echo a > /etc/notes");
 });
 
+test("what is declared, what it takes, and what differs from the image is told", async () => {
+  const explained = JSON.parse(await shell.must("slipway state explain /etc/notes --json"));
+  assert.equal([explained.rule, explained.operator.path, explained.degraded], ["persistent", "/etc", null]);
+  assert.match(explained.store, /^gens\/000001\/ovl\/.*\/notes$/);
+  assert.match(await shell.must("slipway state explain /usr/bin/new"), /immutable.*EROFS/);
+  const list = JSON.parse(await shell.must("slipway state list --json"));
+  assert.equal(list.warnings, []);
+  assert.equal(
+    list.generations.map(({ number, fate }: { number: string; fate: string }) => `${number} ${fate}`),
+    ["000001 kept"],
+  );
+  assert.match(await shell.must("slipway state diff /etc"), /^ {2}A \/etc\/notes$/m);
+  assert.not.match(await shell.must("slipway state diff"), /could not be read|undefined/);
+  // Logs of each slot lie in its own state.
+  await shell.must("mkdir -p /var/log/journal && systemctl restart systemd-journald && journalctl --flush");
+  assert.is(
+    await shell.must("systemctl show --property=Result,ConditionResult slipway-collect.service"),
+    "Result=success\nConditionResult=yes",
+  );
+});
+
 test("v2 is copied into slot b and activated", async () => {
   await shell.must("dd if=/dev/vdb of=/dev/disk/by-partlabel/root-b bs=1M conv=fsync status=none");
   assert.match(await shell.must("slipway activate b"), /The next boot is slot b .* on trial with 3 tries/);
@@ -80,6 +101,8 @@ test("slot b boots on trial with a clone of a's state, and is not committed befo
   assert.match(await shell.must("cat /run/slipway/uncommitted"), /^slot b, attempt 2$/);
   assert.is(await shell.must("systemctl is-active slipway-trial-deadline.timer"), "active");
   await refused("slipway activate a", /on trial/);
+  await refused("slipway state gc", /slot b is on trial, and what it is rolled back to must stay/);
+  await shell.must("logger --tag story word of b; journalctl --sync");
   await shell.must("echo written in b > /var/lib/notes; rm /etc/notes");
   assert.is((await statusOf(shell)).running.uncommitted, true);
 });
@@ -122,7 +145,36 @@ test("slipway rollback --reboot goes back to a, and to a's state", async () => {
   assert.match(slotOf(status, "a").version ?? "", /image v1$/);
   assert.match(status.boots[1]?.ended ?? "", /rolled back by operator, to slot a/);
   assert.match(await shell.must("slipway status"), /rolled back by operator, to slot a/);
+  assert.equal([status.rollback?.from, status.rollback?.imageId], ["b", slotOf(status, "b").imageId]);
+  assert.equal(
+    status.pinned.map(({ generation }) => generation),
+    ["000002"],
+  );
   assert.is(slotOf(status, "b").state, "committed");
+});
+
+test("the log of slot b's boot is read from the state that it left", async () => {
+  assert.match(await shell.must("slipway journal"), /^2 .* b .* rolled back by operator, to slot a/m);
+  // All of it would take minutes on the serial line.
+  const log = await shell.must("slipway journal 2 2>&1 | grep -e 'Log from' -e story");
+  assert.match(log, /Log from gens\/000002\/[^ ]*log\/journal:/);
+  assert.match(log, /story.*word of b/);
+  assert.match(await shell.must("slipway journal 3 --json"), /"logs":"the system's journal"/);
+});
+
+test("a reset begins an operator's state anew at the next boot, and keeps identity", async () => {
+  const identity = await shell.must("cat /etc/machine-id");
+  assert.match(
+    await shell.must("slipway state reset /etc/notes"),
+    /\/etc \(persistent, .*Kept, since it is identity.*\/etc\/machine-id/s,
+  );
+  assert.match((await statusOf(shell)).pending.join(), /begins these stores anew/);
+  await reboot(debian);
+  const status = await committed(shell, "a");
+  // A clone of the former generation, without that store.
+  assert.equal([status.generation, status.requests], ["000003", null]);
+  assert.is((await shell.run("cat /etc/notes")).exitCode, 1);
+  assert.equal(await shell.must("cat /etc/machine-id /var/lib/notes"), `${identity}\nwritten in a`);
 });
 
 test("mark-bad keeps a slot from booting", async () => {
