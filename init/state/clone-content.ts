@@ -1,11 +1,10 @@
 import { IOCTL } from "../kernel/constants.ts";
 import type { Descriptor, Kernel } from "../kernel/kernel.ts";
 import { isCode } from "./beneath.ts";
+import { WriteBack } from "./write-back.ts";
 
 /** Bytes that are copied between two reports of progress. */
 const step = 4 * 1024 * 1024;
-/** Bytes that may wait in memory before they are written out: one sync of all at the end could outlast the watchdog. */
-const mostUnsynced = 32 * 1024 * 1024;
 
 /**
  * Copies the contents of regular files with the cheapest engine that the two filesystems have: a reflink (FICLONE), the
@@ -15,12 +14,14 @@ const mostUnsynced = 32 * 1024 * 1024;
 export class ContentCopier {
   #reflinks = true;
   #ranges = true;
-  #unsynced = 0;
+  readonly #writeBack: WriteBack;
 
   constructor(
     readonly kernel: Kernel,
     readonly onBytes: (bytes: number) => void,
-  ) {}
+  ) {
+    this.#writeBack = new WriteBack(kernel);
+  }
 
   /** Copies `size` bytes into the new, empty file `to`. */
   copy(from: Descriptor, to: Descriptor, size: bigint): void {
@@ -56,11 +57,7 @@ export class ContentCopier {
       // The file shrank since it was looked at: what is left reads as zeroes.
       if (done === 0) return;
       at += BigInt(done);
-      this.#unsynced += done;
-      if (this.#unsynced >= mostUnsynced) {
-        this.kernel.syncFilesystem(to);
-        this.#unsynced = 0;
-      }
+      this.#writeBack.wrote(done, to);
       this.onBytes(done);
     }
   }

@@ -8,9 +8,7 @@ import { fileMode, makeStore, type StoreOrder } from "./make-store.ts";
 import { OpenDirectories } from "./open-directories.ts";
 import { removeTree } from "./remove-tree.ts";
 import { applyRoot } from "./root-properties.ts";
-
-/** Bytes of new stores that may wait in memory: one sync of all at the end could outlast the watchdog. */
-const mostUnsynced = 32 * 1024 * 1024;
+import { WriteBack } from "./write-back.ts";
 
 interface Built {
   order: StoreOrder;
@@ -27,7 +25,7 @@ export class Stores {
   readonly directories: OpenDirectories;
   readonly #failures = new Map<StoreOrder, unknown>();
   readonly #warnings = new Map<StoreOrder, string[]>();
-  #unsynced = 0;
+  readonly #writeBack: WriteBack;
 
   constructor(
     readonly kernel: Kernel,
@@ -37,6 +35,7 @@ export class Stores {
     readonly durable: boolean,
   ) {
     this.directories = new OpenDirectories(kernel, root);
+    this.#writeBack = new WriteBack(kernel);
   }
 
   /** Makes those of `orders` that do not exist. Never throws: what failed is thrown by {@link open}. */
@@ -87,7 +86,7 @@ export class Stores {
     try {
       removeTree(kernel, directory, aside, onProgress);
       const { bytes, lostAttributes } = makeStore(kernel, { at: directory, name: aside }, order, onProgress);
-      this.#wrote(bytes);
+      if (this.durable) this.#writeBack.wrote(bytes, this.root);
       if (lostAttributes.length > 0) {
         const lost = `${order.path} was seeded without the attributes ${lostAttributes.join(", ")}, which its filesystem does not know`;
         this.#warnings.set(order, [lost]);
@@ -103,13 +102,6 @@ export class Stores {
     if (formerPath === null) return false;
     const [parent, name] = splitPath(formerPath);
     return exists(this.kernel, this.directories.at(parent), name);
-  }
-
-  #wrote(bytes: number): void {
-    this.#unsynced += bytes;
-    if (!this.durable || this.#unsynced < mostUnsynced) return;
-    this.kernel.syncFilesystem(this.root);
-    this.#unsynced = 0;
   }
 
   /** Others need the space of what failed. What resists is left for the next boot. */
