@@ -27,7 +27,7 @@ function compareFile(image: ImageTree, what: string, file: string, old: Record<s
   const before = new Map(Object.entries(old));
   const ownerBefore = new Map([...before].map(([name, number]) => [number, name]));
   for (const [name, number] of now) {
-    const at = { file, line: lines.findIndex((line) => line.startsWith(`${name}:`)) + 1, column: 1 };
+    const at = { file: image.place(file), line: lines.findIndex((line) => line.startsWith(`${name}:`)) + 1, column: 1 };
     const was = before.get(name);
     const other = ownerBefore.get(number);
     if (was !== undefined && was !== number) {

@@ -118,7 +118,7 @@ export function compileOperator(
       report(key, text);
     }
   }
-  report("seed", problems.length === 0 ? contentFault(operator, found, content) : null);
+  report("seed" in said ? "seed" : "via", problems.length === 0 ? contentFault(operator, found, content) : null);
   return { declared: problems.length === 0 ? { operator, document, at } : null, problems };
 }
 
@@ -221,8 +221,9 @@ function entryFault(found: ImageEntry | null, { path, via, generate, seed }: Ope
 
 function contentFault({ path, via, seed, generate }: Operator, found: ImageEntry | null, content: boolean): string | null {
   if (seed === "image" && found === null) {
-    const remedy = via === "overlay" || via === "readonly" ? `use "via: bind"` : `leave "seed: image" away`;
-    return `the image has nothing at ${path} to show or to begin with; put it there, or ${remedy}`;
+    const remedy = { overlay: 'leave "via: overlay" away', readonly: "leave this operator away" };
+    const other = via === "overlay" || via === "readonly" ? remedy[via] : 'leave "seed: image" away';
+    return `the image has nothing at ${path} to show or to begin with; put it there, or ${other}`;
   }
   if (seed === "image" || !content || via === "mask" || via === "symlink") {
     return null;

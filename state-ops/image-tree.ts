@@ -6,6 +6,8 @@ export interface ImageTree {
   look(path: string): ImageEntry | null;
   /** The text of a file, null where there is none. */
   text(path: string): string | null;
+  /** How messages name the file at `path`, so that an editor of the builder's opens it. */
+  place(path: string): string;
   /** The file at `path`, or all that is below the directory there, sorted by name; no link is followed. */
   files(path: string): Iterable<ImageFile>;
 }

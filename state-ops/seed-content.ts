@@ -9,7 +9,11 @@ const PAGE = 4096;
 export function seedFaults(operator: Operator, image: ImageTree): string[] {
   const { path, state, seed, via, literal } = operator;
   if (literal !== null) {
-    return state === "identity" && isPrivateKey(literal) ? [keyFault(path, path)] : [];
+    if (state !== "identity") return [];
+    return [
+      ...(isPrivateKey(literal) ? [keyFault(path, path)] : []),
+      ...(isMachineId(path, literal) ? [machineIdFault(path, path)] : []),
+    ];
   }
   // An overlay copies nothing; the image's own files show through.
   if (seed !== "image" || (via !== "bind" && via !== "tmpfs")) return [];
@@ -25,7 +29,7 @@ export function seedFaults(operator: Operator, image: ImageTree): string[] {
     if (file.isPrivileged && file.kind === "file") privileged.push(file.path);
     if (file.isDevice) devices.push(file.path);
     if (state === "identity" && isKeyFile(file)) keys.push(file.path);
-    if (state === "identity" && isFilledMachineId(file)) ids.push(file.path);
+    if (state === "identity" && isMachineId(file.path, file.head())) ids.push(file.path);
   }
   const fault = (found: string[], text: (shown: string) => string): string[] => (found.length > 0 ? [text(some(found))] : []);
   const into = `"seed: image" would copy it into ${state} state at ${path}`;
@@ -34,10 +38,7 @@ export function seedFaults(operator: Operator, image: ImageTree): string[] {
     ...fault(devices, (shown) => `${shown} is a device node in the image, and ${into}; take it out of the image`),
     ...limitFaults(operator, bytes, inodes),
     ...fault(keys, (shown) => keyFault(shown, path)),
-    ...fault(
-      ids,
-      (shown) => `${shown} is a machine id, which all devices with this image would share at ${path}; ship it as an empty file`,
-    ),
+    ...fault(ids, (shown) => machineIdFault(shown, path)),
   ];
 }
 
@@ -52,6 +53,10 @@ function limitFaults({ path, size, inodes: limit }: Operator, bytes: number, ino
 
 function keyFault(shown: string, path: string): string {
   return `${shown} is a private key, which all devices with this image would share at ${path}; have it made on the device`;
+}
+
+function machineIdFault(shown: string, path: string): string {
+  return `${shown} is a machine id, which all devices with this image would share at ${path}; ship it as an empty file, and say "generate: machine-id"`;
 }
 
 function some(paths: string[]): string {
@@ -69,6 +74,6 @@ function isPrivateKey(text: string): boolean {
   return /^\s*-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----/.test(text);
 }
 
-function isFilledMachineId(file: ImageFile): boolean {
-  return file.kind === "file" && file.path.endsWith("/machine-id") && /^[0-9a-fA-F-]{32,36}\s*$/.test(file.head());
+function isMachineId(path: string, text: string): boolean {
+  return path.endsWith("/machine-id") && /^[0-9a-fA-F-]{32,36}\s*$/.test(text);
 }

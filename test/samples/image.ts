@@ -26,6 +26,7 @@ export function sampleImage(files: Record<string, SampleFile>, directories: read
   return {
     look,
     text: (path) => (look(path)?.kind === "file" ? textOf(entries.get(path) ?? "") : null),
+    place: (path) => path,
     files: (path) => {
       const kind = look(path)?.kind;
       const paths = kind === "directory" ? below(path) : kind === undefined ? [] : [path];

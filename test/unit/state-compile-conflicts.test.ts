@@ -201,6 +201,18 @@ const rules: Rule[] = [
     fineImage: { "/etc/machine-id": "" },
   },
   {
+    rule: "identity is not the same on all devices: a literal machine id",
+    refused: ['path: /etc/machine-id, state: identity, via: bind, seed: { literal: "0123456789abcdef0123456789abcdef" }'],
+    message: /\/etc\/machine-id is a machine id.*say "generate: machine-id"/,
+    fine: ["path: /etc/machine-id, state: identity, generate: machine-id"],
+  },
+  {
+    rule: "an overlay shows something: where the image has nothing, the remedy is one that compiles",
+    refused: ["path: /tmp/x, state: ephemeral, via: overlay", "path: /tmp, state: persistent"],
+    message: /^\d\.yaml:3:44: the image has nothing at \/tmp\/x .*leave "via: overlay" away/,
+    fine: ["path: /tmp/x, state: ephemeral", "path: /tmp, state: persistent"],
+  },
+  {
     rule: "a filled machine id is not made anew",
     refused: ["path: /etc/machine-id, state: identity, generate: machine-id"],
     message: /\/etc\/machine-id has content in the image.*ship it as an empty file/,

@@ -170,6 +170,14 @@ verbs("what cannot be read or written is named, with exit code 2", (context) => 
   assert.not(existsSync(join(context.place, "x")));
 });
 
+verbs("a user whose number changed is told at the line of the image's file, as an editor finds it", (context) => {
+  assert.is(slipway(context, "state", "compile", ...sources, "-o", "old.json").code, 0);
+  writeFileSync(join(context.place, "root/etc/passwd"), "root:x:0:0::/root:/bin/sh\napp:x:999:997::/:/bin/false\n");
+  const { code, error } = slipway(context, "state", "check", ...sources, "--previous", "old.json");
+  assert.is(code, 2);
+  assert.match(error, /^root\/etc\/passwd:2:1: the user "app" has the number 999 in this image and 998 in the previous/);
+});
+
 verbs("a fragment that would not be read is refused, and no link of the image is followed", (context) => {
   const fragments = join(context.place, "root/usr/share/slipway/state.d");
   writeFileSync(join(fragments, "late.yml"), "");

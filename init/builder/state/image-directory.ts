@@ -31,6 +31,7 @@ export function imageDirectory(root: string): ImageTree {
     text(path) {
       return readable(root, path, () => (stats(path)?.isFile() === true ? readFileSync(join(root, path), "utf8") : null));
     },
+    place: (path) => join(root, path),
     *files(path) {
       const found = readable(root, path, () => stats(path));
       if (found?.isDirectory() === true) {
