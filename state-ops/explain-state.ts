@@ -136,10 +136,8 @@ function summaryOf(operator: Operator, path: string): string {
 }
 
 function fateOf(operator: Operator): Fate | null {
-  const { state, path } = operator;
   const again = seedOf(operator);
-  const reset = `"slipway state reset ${path}" begins it anew at the next boot, ${again}`;
-  switch (state) {
+  switch (operator.state) {
     case null:
       return null;
     case "ephemeral":
@@ -149,7 +147,7 @@ function fateOf(operator: Operator): Fate | null {
         reboot: "kept",
         update: updateOf(operator, again),
         rollback: "reverts: the other slot's image gets its own copy back, as that was left",
-        reset,
+        reset: resetOf(operator, "", again),
         factoryReset: "gone",
       };
     case "shared":
@@ -157,7 +155,7 @@ function fateOf(operator: Operator): Fate | null {
         reboot: "kept",
         update: "kept: every image gets the same",
         rollback: "does not revert: every image gets the same",
-        reset,
+        reset: resetOf(operator, "", again),
         factoryReset: "gone",
       };
     case "identity":
@@ -165,10 +163,18 @@ function fateOf(operator: Operator): Fate | null {
         reboot: "kept",
         update: "kept: every image gets the same",
         rollback: "does not revert: every image gets the same",
-        reset: `kept, unless --identity is said: "slipway state reset --identity ${path}" begins it anew, ${again}`,
+        reset: `kept, unless --identity is said: ${resetOf(operator, "--identity ", again)}`,
         factoryReset: 'kept, unless it is "slipway state reset --factory --identity"',
       };
   }
+}
+
+/** A link keeps nothing itself: what it points to has a store, or lies in one. */
+function resetOf({ via, path, target }: Operator, option: "" | "--identity ", again: string): string {
+  const command = `slipway state reset ${option}`;
+  return via === "symlink"
+    ? `a link keeps nothing itself: "${command}${target}" is for what it points to`
+    : `"${command}${path}" begins it anew at the next boot, ${again}`;
 }
 
 function updateOf({ cache, exclude, via, seed, merge }: Operator, again: string): string {

@@ -89,7 +89,14 @@ const table: {
     operator: { via: "symlink", target: "/var/lib/x" },
     store: null,
     says: /symbolic link to \/var\/lib\/x/,
-    fate: { reboot: /kept/ },
+    fate: { reboot: /kept/, reset: /^a link keeps nothing itself: "slipway state reset \/var\/lib\/x" is for/ },
+  },
+  {
+    what: "an identity link",
+    operator: { state: "identity", via: "symlink", target: "/etc/machine-id" },
+    store: null,
+    says: /symbolic link to \/etc\/machine-id/,
+    fate: { reset: /^kept, unless .*"slipway state reset --identity \/etc\/machine-id" is for what it points to/ },
   },
   {
     what: "an ephemeral tmpfs",

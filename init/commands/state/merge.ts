@@ -92,7 +92,7 @@ Options:
   --root DIR     the image's tree
   --json         print one JSON object: the report as in merge.json, and notes
 
-Exit codes: 0 it can be merged, 3 a rule is "fail" and both sides changed something: the image would not boot`,
+It is refused (3) as well where a rule is "fail" and both sides changed something: the image would not boot.`,
   options: { "dry-run": { type: "boolean" }, root: { type: "string" }, json: { type: "boolean" } },
   positionals: [],
   async run(values) {
