@@ -1,6 +1,7 @@
 /** The operators of one image as a tree by path: who rules a path, what lies in whom, and where their stores are. */
 import type { Operator } from "./control.ts";
 import { GENERATION, LAYOUT } from "./layout.ts";
+import { hasStore } from "./operator-combinations.ts";
 
 /** Whether `path` is `above` or lies below it. Both absolute and canonical. */
 export function isAtOrBelow(path: string, above: string): boolean {
@@ -29,11 +30,6 @@ export function operatorsBelow(operators: readonly Operator[], operator: Operato
 /** Parents before children. */
 export function byPath(operators: readonly Operator[]): Operator[] {
   return [...operators].sort((left, right) => (left.path < right.path ? -1 : 1));
-}
-
-/** Whether what is written at the path is kept on the data filesystem, in a store of the operator's own. */
-export function hasStore({ state, via }: Pick<Operator, "state" | "via">): boolean {
-  return state !== null && state !== "ephemeral" && (via === "bind" || via === "overlay");
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Which stores a reset begins anew, and what the next boot is to be asked for. */
 import type { Operator } from "./control.ts";
-import { byPath, hasStore, operatorsBelow, rulingOperator } from "./operator-tree.ts";
+import { hasStore } from "./operator-combinations.ts";
+import { byPath, operatorsBelow, rulingOperator } from "./operator-tree.ts";
 import { Refusal } from "./outcome.ts";
 import type { StateRequests } from "./requests.ts";
 
@@ -11,7 +12,7 @@ export interface ResetPlan {
   requests: StateRequests;
   /** Operators whose stores begin anew, by path. */
   lost: Operator[];
-  /** Operators that one might think lost as well: identity, and what is in memory anyway is not among them. */
+  /** Identity among them, which is not lost. */
   kept: Operator[];
   /** What the caller may not expect, one sentence each. */
   notes: string[];

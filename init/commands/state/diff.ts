@@ -1,7 +1,8 @@
 import type { Operator } from "../../../state-ops/control.ts";
 import { nestedPaths } from "../../../state-ops/merge/baseline.ts";
 import { pathBytes, pathText } from "../../../state-ops/merge/path-text.ts";
-import { byPath, hasStore, isAtOrBelow, rulingOperator, storePaths } from "../../../state-ops/operator-tree.ts";
+import { hasStore } from "../../../state-ops/operator-combinations.ts";
+import { byPath, isAtOrBelow, rulingOperator, storePaths } from "../../../state-ops/operator-tree.ts";
 import { O } from "../../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../../kernel/kernel.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
