@@ -5,6 +5,7 @@ import { MNT, MS, O } from "../../init/kernel/constants.ts";
 import { linuxKernel } from "../../init/kernel/linux.ts";
 import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { type Bench, bench, names, results, type Step, text, using } from "../unit/file-scripts.ts";
+import "./own-mounts.ts";
 
 const listed = (b: Bench, path: string): unknown => using(b, path, O.RDONLY | O.DIRECTORY, (fd) => names(b, fd));
 const directories = (b: Bench, ...paths: string[]): void => {

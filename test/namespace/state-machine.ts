@@ -9,6 +9,7 @@ import { linuxKernel } from "../../init/kernel/linux.ts";
 import { procPath, withDescriptor } from "../../init/state/beneath.ts";
 import { mountDataFilesystem } from "../../init/state/data-filesystem.ts";
 import type { DataFilesystem } from "../../state-ops/control.ts";
+import "./own-mounts.ts";
 
 export const kernel = linuxKernel();
 export const filesystems: DataFilesystem[] = ["ext4", "xfs", "btrfs"];
