@@ -32,11 +32,13 @@ export function planCollection(facts: CollectionFacts): CollectionPlan {
   const failed: GenerationFact[] = [];
   const older: GenerationFact[] = [];
   const damaged: GenerationFact[] = [];
+  // Only a committed generation is cloned for another image: one that was cloned was committed once.
+  const parents = new Set(facts.generations.map(({ meta }) => meta?.parent));
   for (const generation of ascending(facts.generations)) {
     const why = whyKept(facts, generation, committed);
     if (why !== null) plan.kept.push({ number: generation.number, why });
     else if (!isValid(generation)) damaged.push(generation);
-    else if (isParent(facts, generation)) older.push(generation);
+    else if (parents.has(generation.number)) older.push(generation);
     else failed.push(generation);
   }
   const verdict = (why: string) => (generation: GenerationFact) => ({ number: generation.number, why });
@@ -76,11 +78,6 @@ function whyKept(facts: CollectionFacts, generation: GenerationFact, committed: 
   }
   if (!isValid(generation) && number > committed) return `damaged, and newer than the committed ${generationName(committed)}`;
   return null;
-}
-
-/** Only a committed generation is cloned for another image: one that was cloned was committed once. */
-function isParent(facts: CollectionFacts, { number }: GenerationFact): boolean {
-  return facts.generations.some(({ meta }) => meta?.parent === number);
 }
 
 function isValid({ number, complete, meta }: GenerationFact): boolean {

@@ -1,5 +1,5 @@
 /** What is known of generations before one is chosen for a slot, and what every rule on them looks up. */
-import { type GenerationMeta, generationName, type Pin } from "./layout.ts";
+import { type GenerationMeta, generationName, HIGHEST_GENERATION, type Pin } from "./layout.ts";
 
 /** A directory in gens/ with a number for a name. */
 export interface GenerationFact {
@@ -83,10 +83,19 @@ export function belongs(generation: ValidGeneration, image: { slot: string; imag
   return generation.meta.imageId === image.imageId && generation.meta.slot === image.slot;
 }
 
-/** Above every number that was ever seen, pointers to lost generations included. */
+/**
+ * Above every number that was ever seen, pointers to lost generations included. Where somebody has put the highest one there,
+ * the first that is free.
+ */
 export function nextNumber(facts: Pick<GenerationFacts, "pointers" | "generations">): number {
-  const pointers = Object.values(facts.pointers).map((pointer) => pointer ?? 0);
-  return Math.max(0, ...pointers, ...facts.generations.map((generation) => generation.number)) + 1;
+  const seen = new Set(facts.generations.map((generation) => generation.number));
+  for (const pointer of Object.values(facts.pointers)) if (pointer !== null) seen.add(pointer);
+  let highest = 0;
+  for (const number of seen) highest = Math.max(highest, number);
+  if (highest < HIGHEST_GENERATION) return highest + 1;
+  let free = 1;
+  while (seen.has(free)) free++;
+  return free;
 }
 
 /** As a directory's name: "000017". */

@@ -142,7 +142,8 @@ function planReplacement(
     return cloneOf(newest, facts, "the newest valid state", reason);
   }
   const damaged = facts.generations.map((generation) => generationName(generation.number));
-  const seen = damaged.length > 0 ? [`no valid generation among ${damaged.join(", ")}, which are kept`] : [];
+  const shown = damaged.length > 8 ? `${damaged.slice(0, 8).join(", ")} and ${damaged.length - 8} more` : damaged.join(", ");
+  const seen = damaged.length > 0 ? [`no valid generation among ${shown}, which are kept`] : [];
   const expected = damaged.length === 0 && facts.committed !== null ? ["the data filesystem holds no generation"] : [];
   const reasons = [...(found === null ? [] : [found]), ...seen, ...expected];
   const reason = reasons.length > 0 ? `${reasons.join("; ")}; state starts anew from the image` : null;

@@ -62,6 +62,9 @@ export function generationName(number: number): string {
   return String(number).padStart(6, "0");
 }
 
+/** No generation has a higher number: one more would have a name that is not read as one. */
+export const HIGHEST_GENERATION = 999_999_999_999_999;
+
 /** The number behind a name in gens/, null where {@link generationName} does not write such a name. */
 export function parseGenerationName(name: string): number | null {
   const number = /^\d{6,15}$/.test(name) ? Number(name) : 0;
@@ -158,7 +161,7 @@ export function parseMeta(text: string): GenerationMeta | null {
     return null;
   }
   const meta: GenerationMeta = { schema: 1, number, parent, imageId, slot, controlDigest, attempt };
-  return formatMeta(meta) === text ? meta : null;
+  return written(() => formatMeta(meta)) === text ? meta : null;
 }
 
 function isNumber(value: unknown): value is number {
@@ -180,6 +183,15 @@ function completeDigests(complete: string): Map<string, unknown> | null {
   if (value === null || value.schema !== 1 || typeof files !== "object" || files === null) {
     return null;
   }
-  const whole = value.digest === digestOf(value) && canonicalJson(value) === complete;
+  const whole = written(() => canonicalJson(value)) === complete && value.digest === written(() => digestOf(value));
   return whole ? new Map(Object.entries(files)) : null;
+}
+
+/** What was read may be nothing that JSON is written of: half a character, 1e999, lists in lists higher than the stack. */
+function written(write: () => string): string | null {
+  try {
+    return write();
+  } catch {
+    return null;
+  }
 }

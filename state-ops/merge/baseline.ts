@@ -92,8 +92,17 @@ export function parseBaseline(text: string): Baseline {
   const stores = fields.list("stores").map((store, index) => readStore(store, `stores[${index}]`));
   const baseline: Baseline = { schema: 1, stores };
   if (new Set(stores.map(({ id }) => id)).size !== stores.length) throw new BadInput("stores: two of them have one id");
-  if (formatBaseline(baseline) !== text) throw new BadInput("baseline.json is not in canonical form; it was changed by hand");
+  if (!isCanonical(baseline, text)) throw new BadInput("baseline.json is not in canonical form; it was changed by hand");
   return baseline;
+}
+
+/** Texts with half a character have no canonical form. */
+function isCanonical(baseline: Baseline, text: string): boolean {
+  try {
+    return formatBaseline(baseline) === text;
+  } catch {
+    return false;
+  }
 }
 
 function readStore(value: unknown, where: string): StoreBaseline {

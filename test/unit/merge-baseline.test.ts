@@ -70,6 +70,7 @@ const faults: [what: string, change: (text: string) => string, message: RegExp][
   ["an entry in no directory", (text) => text.replace('"path":"d/f"', '"path":"e/f"'), /e\/f lies in e, which is no directory/],
   ["an entry twice", (text) => text.replace('"path":"d/f"', '"path":"d"'), /d is there twice/],
   ["a text of wide characters", (text) => text.replace("\u00ff", "\u20ac"), /one character a byte/],
+  ["half a character", (text) => text.replace(/"id":"[^"]*"/, '"id":"\\ud800"'), /canonical/],
   ["white space", (text) => text.replace(":[", ": ["), /canonical/],
 ];
 

@@ -8,6 +8,7 @@ import {
   NO_ORDERS,
 } from "../../state-ops/generation-facts.ts";
 import { planGeneration } from "../../state-ops/generation-plan.ts";
+import { parseGenerationName } from "../../state-ops/layout.ts";
 
 const control = "sha256:control";
 
@@ -266,6 +267,19 @@ const arbitraryFacts: fc.Arbitrary<GenerationFacts> = fc.record({
   left: fc.constantFrom(null, "tries used up"),
   attempt: fc.integer({ min: 1, max: 9 }),
   orders: fc.constant(NO_ORDERS),
+});
+
+test("somebody put many generations there, one with the highest number: the next has a name that can be read again", () => {
+  const many = Array.from({ length: 70_000 }, (_, index) => incomplete(generation(index + 2, "z", "Z")));
+  const highest = parseGenerationName("999999999999999") ?? 0;
+  const given = (generations: GenerationFact[], pointers: GenerationFacts["pointers"]) => {
+    const plan = planGeneration(facts({ ...onTrial, pointers, generations: [generation(1, "a", "X"), ...generations] }));
+    return plan.do === "clone" ? plan.to : null;
+  };
+  assert.is(given(many, { a: 1 }), 70_002);
+  assert.is(given([incomplete(generation(highest, "z", "Z"))], { a: 1 }), 2);
+  assert.is(given([], { a: 1, b: highest }), 2);
+  assert.is(given([incomplete(generation(highest - 1, "z", "Z"))], { a: 1 }), highest);
 });
 
 test("whatever is found: only valid sources, new targets, no silent reset, the committed generation kept from trials", () => {

@@ -275,8 +275,17 @@ test("meta.json and COMPLETE vouch for each other, and any change shows", () => 
     text.trim(),
     text.replace('"number":17', '"number":0'),
     text.replace("}", ',"x":1}'),
+    text.replace('"ab"', '"\\ud800"'),
+    text.replace('"attempt":40', '"attempt":1e999'),
   ]) {
     assert.is(parseMeta(wrong), null, wrong);
+  }
+});
+
+test("a COMPLETE that no JSON is written as vouches for nothing", () => {
+  const deep = `${"[".repeat(32_000)}${"]".repeat(32_000)}`;
+  for (const more of [`"x":${deep}`, '"x":"\\ud800"', '"\\ud800":1', '"x":1e999']) {
+    assert.not(vouchesFor(`{"digest":"x","files":{},"schema":1,${more}}\n`, "meta.json", ""), more.slice(0, 20));
   }
 });
 
