@@ -3,6 +3,7 @@ import { freshRecord } from "../../boot/record/store.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
 import { pendingTrial } from "../../boot/selection/running.ts";
 import { notBootable, slotOf } from "../../boot/selection/slots.ts";
+import { systemDrift } from "../../state-ops/control-drift.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { readTextIfThere } from "../kernel/files.ts";
 import type { Kernel } from "../kernel/kernel.ts";
@@ -86,6 +87,26 @@ function expected(record: BootRecord, policy: Policy, read: Read): Status["next"
   return { slot: policy.slots[0] ?? null, why: "without a boot record the slots are tried in their order, uncounted" };
 }
 
+/** A warning where an image says what its initrd does not: somebody changed system.yaml and built no initrd with it. */
+function driftOf(kernel: Kernel, places: Places): string[] {
+  const [image, initrd] = [places.imageControl, places.control].map((path) => objectIn(readTextIfThere(kernel, path)));
+  const keys = image && initrd ? systemDrift(image, initrd) : [];
+  if (keys.length === 0) return [];
+  return [
+    `the image's control file says otherwise than the initrd's of ${keys.join(", ")}: the initrd's holds; build and install the initrd anew if the image's is meant`,
+  ];
+}
+
+/** Null for anything but JSON of an object: PID 1 has told what is wrong with a control file. */
+function objectIn(text: string | null): object | null {
+  try {
+    const value: unknown = JSON.parse(text ?? "null");
+    return typeof value === "object" ? value : null;
+  } catch {
+    return null;
+  }
+}
+
 /** What there is to tell of this machine. Throws Refusal where it was not booted by slipway. */
 export function readStatus(kernel: Kernel, places: Places): Status {
   const machine = readMachine(kernel, places);
@@ -96,7 +117,7 @@ export function readStatus(kernel: Kernel, places: Places): Status {
   const complete = { ...known, slots: { ...freshRecord(policy).slots, ...known.slots } };
   const record = withEmptySlots(kernel, machine, complete);
   const next = expected(record, policy, read);
-  const warnings = [...report.warnings];
+  const warnings = [...report.warnings, ...driftOf(kernel, places)];
   const slots = policy.slots.map((name) => {
     const version = name === report.slot ? versionOf(kernel, places) : null;
     return { ...slotFacts(kernel, machine, record, name, warnings), version, next: name === next.slot };

@@ -3,11 +3,14 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { readStatus } from "../../init/commands/status-facts.ts";
 import { statusText } from "../../init/commands/status-text.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
 import { formatPin } from "../../state-ops/layout.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { formatRequests } from "../../state-ops/requests.ts";
 import { matchesGolden } from "../golden.ts";
+import { sampleOperator } from "../samples/operator.ts";
 import { entry, IMAGE_A, IMAGE_B, type MachineOptions, record, report, slot, TestMachine, trialOfB } from "./commands-machine.ts";
+import { controlFile } from "./golden-machine.ts";
 
 function statusOf(options: MachineOptions) {
   const machine = new TestMachine(options);
@@ -231,6 +234,19 @@ test("a machine that slipway did not boot has no status", () => {
     () => readStatus(machine.kernel, { ...machine.places, report: "/run/none.json" }),
     (error: unknown) => error instanceof Refusal && /not booted by slipway/.test(error.message),
   );
+});
+
+test("status tells of what the image's control file says otherwise than the initrd's, but for what it rules itself", () => {
+  const warnings = (inImage: Partial<ControlFile>) =>
+    statusOf({
+      control: { tries: { trial: 3, committed: 10 }, operators: [] },
+      root: { "usr/lib/slipway/control.json": controlFile(inImage).text },
+    }).warnings;
+  const same = { tries: { trial: 3, committed: 10 } };
+  assert.equal(warnings({ ...same, operators: [sampleOperator("/var")] }), []);
+  assert.equal(warnings({ tries: { trial: 5, committed: 10 }, trialDeadline: 77 }), [
+    "the image's control file says otherwise than the initrd's of trial-deadline, tries: the initrd's holds; build and install the initrd anew if the image's is meant",
+  ]);
 });
 
 test.run();
