@@ -1,18 +1,20 @@
 import type { ControlFile } from "../../state-ops/control.ts";
+import { CHECKERS, mayBeDamage } from "../../state-ops/data-check.ts";
 import { lostState } from "../../state-ops/data-use.ts";
 import { type GenerationFacts, NO_ORDERS } from "../../state-ops/generation-facts.ts";
 import { type GenerationPlan, planGeneration } from "../../state-ops/generation-plan.ts";
 import { generationNotes, planWork } from "../../state-ops/generation-work.ts";
 import { generationName } from "../../state-ops/layout.ts";
 import { planRequests, type RequestPlan } from "../../state-ops/request-plan.ts";
-import type { Descriptor } from "../kernel/kernel.ts";
+import { exists } from "../kernel/files.ts";
+import { type Descriptor, KernelError } from "../kernel/kernel.ts";
 import type { OnProgress } from "../state/beneath.ts";
 import { readGenerations } from "../state/data-filesystem.ts";
 import { isFull, type PreparedGeneration, prepareGeneration, resetInPlace } from "../state/generations.ts";
 import { adaptGeneration } from "../state/merge/adapt.ts";
 import { forgetRequests, readRequests, resetShared } from "../state/requests.ts";
 import { cloneTold } from "./clone-told.ts";
-import type { OpenData } from "./data.ts";
+import { failureText, type OpenData } from "./data.ts";
 import type { Launch } from "./launch.ts";
 
 /** Who gets a generation, and what the counters know of it. */
@@ -80,8 +82,8 @@ interface Prepared {
 }
 
 /**
- * Where there is no space for what was asked, the slot gets the generation that it has without: a request must not cost the
- * boot. Stores that were to begin anew are then emptied where they are, which gives the space back.
+ * Where what was asked cannot be done, the slot gets the generation that it has without: a request must not cost the boot, nor
+ * be tried again at every one. Stores that were to begin anew are then emptied where they are, which gives the space back.
  */
 function prepare(
   launch: Launch,
@@ -103,31 +105,32 @@ function prepare(
     return { plan, prepared, notes: [...generationNotes(facts, plan, work), ...prepared.notes] };
   } catch (error) {
     const { factory, without, carry } = facts.orders;
-    if (!isFull(error) || factory || (without.length === 0 && carry === null)) throw error;
+    if (factory || (without.length === 0 && carry === null) || mayBeRepaired(launch, data, error)) throw error;
     const unasked = prepare(launch, data, request, imageControl, { ...facts, orders: NO_ORDERS });
-    return { ...unasked, notes: [...unasked.notes, ...withoutSpace(launch, data, facts, unasked, told)] };
+    const why = isFull(error) ? "there was no space" : failureText(data.facts.device, error);
+    return { ...unasked, notes: [...unasked.notes, ...notAsAsked(launch, data, facts, { unasked, why }, told)] };
   }
 }
 
-/** Returns notes. */
-function withoutSpace(
+/** Whether the filesystem's checker has not looked yet and could help. */
+function mayBeRepaired({ kernel }: Launch, { checked, facts }: OpenData, error: unknown): boolean {
+  if (checked !== null || !(error instanceof KernelError) || !mayBeDamage(error)) return false;
+  return CHECKERS[facts.filesystem].programs.some((path) => exists(kernel, path));
+}
+
+/** Returns notes. `why`: the request could not be carried out as it was meant. */
+function notAsAsked(
   launch: Launch,
   data: OpenData,
   facts: GenerationFacts,
-  unasked: Prepared,
+  { unasked, why }: { unasked: Prepared; why: string },
   onProgress: OnProgress,
 ): string[] {
   const { without, carry } = facts.orders;
   const inPlace = unasked.plan.do === "continue";
   if (inPlace) resetInPlace(launch.kernel, data.root, unasked.prepared.number, without, onProgress);
   return [
-    ...(carry === null ? [] : [`there was no space to go on with generation ${generationName(carry)}: the slot keeps its own`]),
-    ...(without.length === 0
-      ? []
-      : [
-          inPlace
-            ? "reset without a new generation, since there was no space for one"
-            : "nothing was reset, since there was no space",
-        ]),
+    ...(carry === null ? [] : [`the slot keeps its own state instead of that of generation ${generationName(carry)}: ${why}`]),
+    ...(without.length === 0 ? [] : [inPlace ? `reset without a new generation: ${why}` : `nothing was reset: ${why}`]),
   ];
 }

@@ -166,8 +166,23 @@ test("reset where a new generation has no space: the store is emptied where it i
   assert.is(boot.kernel.peek("/var/lib/app/own"), null);
   assert.is(boot.kernel.peek("/var/lib/app/default"), "from image 1\n");
   assert.is(boot.kernel.peek("/etc/hostname"), "gateway\n");
-  assert.match(notesOf(boot), /reset without a new generation, since there was no space for one/);
+  assert.match(notesOf(boot), /reset without a new generation: there was no space/);
   assert.equal(names(world, "gens"), ["000001"]);
+  assert.equal(names(world, REQUESTS.directory), []);
+});
+
+test("reset of a generation that cannot be cloned: the boot goes on, and is not asked for it again", async () => {
+  const world = await used();
+  withData(world, (kernel) =>
+    kernel.setAttribute(`${at}/gens/000001/ovl/etc/upper/hostname`, "trusted.overlay.metacopy", Buffer.from("")),
+  );
+  ask(world, { reset: { what: "stores", ids: ["var-lib-app"] } });
+  const boot = await world.boot();
+  assert.is(boot.end, "exec /sbin/init");
+  assert.is(boot.root, "/dev/vda2");
+  assert.is(boot.kernel.peek("/var/lib/app/own"), null);
+  assert.is(boot.kernel.peek("/etc/hostname"), "gateway\n");
+  assert.match(notesOf(boot), /reset without a new generation: .*hostname.*foreign mount options/);
   assert.equal(names(world, REQUESTS.directory), []);
 });
 
@@ -180,7 +195,7 @@ test("a carry that has no space: the slot keeps its own, and says so", async () 
   const boot = await world.boot(kernel);
   assert.is(boot.root, "/dev/vda2");
   assert.is(boot.kernel.peek("/var/lib/app/own"), "written in a\n");
-  assert.match(notesOf(boot), /there was no space to go on with generation 000002: the slot keeps its own/);
+  assert.match(notesOf(boot), /the slot keeps its own state instead of that of generation 000002: there was no space/);
   assert.equal(names(world, REQUESTS.directory), []);
 });
 
