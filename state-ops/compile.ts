@@ -15,6 +15,7 @@ import { checkSchema } from "./schema/check.ts";
 import type { Problem, SourceDocument } from "./schema/document.ts";
 import { type FragmentInPart, fragmentInPartSchema, fragmentSchema } from "./schema/fragment.ts";
 import { systemSchema } from "./schema/system.ts";
+import { shippedSecrets } from "./shipped-secrets.ts";
 
 export interface CompileInput {
   system: SourceDocument;
@@ -39,8 +40,8 @@ export function compile(input: CompileInput): Compiled {
   const system = checked.value === null ? null : compileSystem(checked.value, input.system);
   const fragments = compileFragments(input);
   const problems = [...checked.problems, ...(system?.problems ?? []), ...fragments.problems];
-  const warnings = [...(system?.warnings ?? [])];
   const declared = withoutTwins(fragments.declared);
+  const warnings = [...(system?.warnings ?? []), ...shippedSecrets(operatorsOf(declared), input.image)];
   problems.push(...findConflicts(declared, input.image, problems.length === 0));
   if (system?.system.data === null) {
     problems.push(...withoutData(declared, input.system.file));

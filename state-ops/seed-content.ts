@@ -64,7 +64,8 @@ function some(paths: string[]): string {
   return `${paths[0]}${more > 0 ? ` (and ${more} more)` : ""}`;
 }
 
-function isKeyFile(file: ImageFile): boolean {
+/** Whether a file is a host key of ssh, or any private key in PEM. */
+export function isKeyFile(file: ImageFile): boolean {
   if (file.kind !== "file") return false;
   const head = file.head();
   return (/\/ssh_host_[^/]*_key$/.test(file.path) && head.trim() !== "") || isPrivateKey(head);
@@ -74,6 +75,7 @@ function isPrivateKey(text: string): boolean {
   return /^\s*-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----/.test(text);
 }
 
-function isMachineId(path: string, text: string): boolean {
+/** Whether a file at `path` with this text is a machine id that is made already. */
+export function isMachineId(path: string, text: string): boolean {
   return path.endsWith("/machine-id") && /^[0-9a-fA-F-]{32,36}\s*$/.test(text);
 }

@@ -112,6 +112,8 @@ test("accounts are what getpwnam finds: the first line of a name, whole numbers 
   ]);
 });
 
+const etc = "path: /etc, state: persistent, via: overlay";
+
 /** Operators, what the image has besides, and what is warned of (null: nothing). */
 const advice: [string, string[], Record<string, SampleFile>, RegExp | null][] = [
   [
@@ -148,6 +150,39 @@ const advice: [string, string[], Record<string, SampleFile>, RegExp | null][] = 
   ["no overlay", ["path: /var, state: persistent, via: bind"], { "/var/lib/docker/x": "" }, null],
   ["no engine", ["path: /var, state: persistent, via: overlay"], {}, null],
   ["all of /var shared", ["path: /var, state: shared, reason: r"], {}, /^x\.yaml:3:26: all of \/var is shared/],
+  [
+    "a file that passwd replaces",
+    ["path: /etc/passwd, state: persistent, via: bind"],
+    {},
+    /^x\.yaml:3:13: \/etc\/passwd is replaced by rename .*declare \/etc as an overlay with "merge: keyed"$/,
+  ],
+  [
+    "a directory where a file is meant",
+    [etc, "path: /etc/hosts, state: persistent"],
+    {},
+    /^x\.yaml:4:13: the image has nothing at \/etc\/hosts, so that a directory is made there/,
+  ],
+  [
+    "a directory by the name of a file",
+    [etc, "path: /etc/app/app.conf, state: persistent"],
+    {},
+    /nothing at \/etc\/app\/app\.conf/,
+  ],
+  ["a directory that the image has", [etc, "path: /etc/app, state: persistent"], { "/etc/app/x": "" }, null],
+  ["a directory below", [etc, "path: /etc/app/units.d, state: persistent"], {}, null],
+  [
+    "a host key in the image",
+    [etc],
+    { "/etc/ssh/ssh_host_rsa_key": "x" },
+    /^\/etc\/ssh\/ssh_host_rsa_key:1:1: all devices with this image would have this private key; take it out/,
+  ],
+  ["no secret", [etc], { "/etc/ssh/ssh_host_rsa_key.pub": "x", "/etc/ssh/ssh_host_rsa_key": "" }, null],
+  [
+    "a machine id in the image",
+    [],
+    { "/etc/machine-id": "0123456789abcdef0123456789abcdef\n" },
+    /^\/etc\/machine-id:1:1: all devices with this image would have this machine id/,
+  ],
   ["a part of /var shared", ["path: /var/lib, state: shared, reason: r"], {}, null],
 ];
 
