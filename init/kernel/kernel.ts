@@ -141,7 +141,10 @@ export interface Kernel {
   changeMode(fd: Descriptor, mode: number): void;
   /** [utimensat, no follow] Nanoseconds since the epoch. */
   changeTimes(path: Path, accessed: bigint, modified: bigint, at?: Descriptor): void;
-  /** [llistxattr, lgetxattr, lsetxattr] On the path itself, never through a link in the last component. */
+  /**
+   * [llistxattr, lgetxattr, lsetxattr] On the path itself, never through a link in the last component. Names have one
+   * character a byte (latin1).
+   */
   listAttributes(path: Path): string[];
   getAttribute(path: Path, name: string): Uint8Array;
   setAttribute(path: Path, name: string, value: Uint8Array): void;

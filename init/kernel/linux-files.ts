@@ -34,6 +34,11 @@ function growing(path: Path, ask: (buffer: Memory) => number, name: "llistxattr"
   }
 }
 
+/** Any user may give a file of his an attribute whose name is no valid UTF-8. */
+function attributeName(name: string): Memory {
+  return cString(Buffer.from(name, "latin1"));
+}
+
 /** Arguments that make a call relative to a directory. */
 function from(at: Descriptor | undefined): number {
   return at ?? AT_FDCWD;
@@ -166,17 +171,21 @@ export class LinuxFiles {
   }
   listAttributes(path: Path): string[] {
     const list = growing(path, (buffer) => rawCall("llistxattr", cString(path), buffer, buffer.length), "llistxattr");
-    return new TextDecoder().decode(list).split("\0").slice(0, -1);
+    return Buffer.from(list).toString("latin1").split("\0").slice(0, -1);
   }
   getAttribute(path: Path, name: string): Memory {
-    return growing(path, (buffer) => rawCall("lgetxattr", cString(path), cString(name), buffer, buffer.length), "lgetxattr");
+    return growing(
+      path,
+      (buffer) => rawCall("lgetxattr", cString(path), attributeName(name), buffer, buffer.length),
+      "lgetxattr",
+    );
   }
   setAttribute(path: Path, name: string, value: Uint8Array): void {
     const buffer = memory(value.length);
     buffer.set(value);
-    call("lsetxattr", path, cString(path), cString(name), buffer, value.length, 0);
+    call("lsetxattr", path, cString(path), attributeName(name), buffer, value.length, 0);
   }
   removeAttribute(path: Path, name: string): void {
-    call("lremovexattr", path, cString(path), cString(name));
+    call("lremovexattr", path, cString(path), attributeName(name));
   }
 }
