@@ -14,14 +14,13 @@ const step = 4 * 1024 * 1024;
 export class ContentCopier {
   #reflinks = true;
   #ranges = true;
-  readonly #writeBack: WriteBack;
 
   constructor(
     readonly kernel: Kernel,
     readonly onBytes: (bytes: number) => void,
-  ) {
-    this.#writeBack = new WriteBack(kernel);
-  }
+    /** One for all that is written before a sync of everything: each copier alone may stay below what is too much. */
+    readonly writeBack: WriteBack = new WriteBack(kernel),
+  ) {}
 
   /** Copies `size` bytes into the new, empty file `to`. */
   copy(from: Descriptor, to: Descriptor, size: bigint): void {
@@ -57,7 +56,7 @@ export class ContentCopier {
       // The file shrank since it was looked at: what is left reads as zeroes.
       if (done === 0) return;
       at += BigInt(done);
-      this.#writeBack.wrote(done, to);
+      this.writeBack.wrote(done, to);
       this.onBytes(done);
     }
   }

@@ -6,6 +6,7 @@ import { type OnProgress, withDirectory } from "./beneath.ts";
 import { cloneTree } from "./clone-tree.ts";
 import { dropOverlayMarks } from "./overlay-marks.ts";
 import { pruneTree, removeTree } from "./remove-tree.ts";
+import { WriteBack } from "./write-back.ts";
 
 const storeDirectories: readonly string[] = [GENERATION.tree, GENERATION.overlays];
 
@@ -18,9 +19,10 @@ export function copyStores(
   onProgress: OnProgress,
 ): void {
   const progress = accumulated(onProgress);
+  const writeBack = new WriteBack(kernel);
   const copy = (from: Descriptor, to: Descriptor, name: Path, toName: Path, id: string): void => {
     const leaveOut = rules.excluded(id) ?? (() => false);
-    const options = { onProgress: progress.report, dropOptionalAttributes: false, leaveOut };
+    const options = { onProgress: progress.report, dropOptionalAttributes: false, leaveOut, writeBack };
     const done = cloneTree(kernel, { at: from, name }, { at: to, name: toName }, options);
     progress.add(done.bytes, done.files);
   };

@@ -3,6 +3,7 @@ import { type Descriptor, type FileStatus, type Kernel, KernelError } from "../k
 import { type OnProgress, openBeneath, procPath, withDescriptor } from "./beneath.ts";
 import { ContentCopier } from "./clone-content.ts";
 import { copyMetadata, type Place } from "./clone-metadata.ts";
+import type { WriteBack } from "./write-back.ts";
 
 export interface CloneOptions {
   onProgress: OnProgress;
@@ -13,6 +14,8 @@ export interface CloneOptions {
   dropOptionalAttributes: boolean;
   /** Whether what has this path below the tree's root ("a/b") is not copied; everything is, if absent. */
   leaveOut?: (path: Uint8Array) => boolean;
+  /** Of several trees that are copied before a sync of all; one of its own, if absent. */
+  writeBack?: WriteBack;
 }
 
 export interface CloneResult {
@@ -53,10 +56,11 @@ class Cloner {
     readonly kernel: Kernel,
     readonly options: CloneOptions,
   ) {
-    this.#contents = new ContentCopier(kernel, (bytes) => {
+    const onBytes = (bytes: number): void => {
       this.#bytes += bytes;
       options.onProgress(this.#bytes, this.#files);
-    });
+    };
+    this.#contents = new ContentCopier(kernel, onBytes, options.writeBack);
   }
 
   run(work: (cloner: Cloner) => void): CloneResult {

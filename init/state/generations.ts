@@ -59,7 +59,7 @@ export function prepareGeneration(
     warnings.push(...deleteGenerations(kernel, data, work.collect, onProgress));
     notes.push(...buildWhereSpaceIs(kernel, data, { ...order, plan }, onProgress));
   }
-  setPointer(kernel, data, slot, number);
+  setPointer(kernel, data, slot, number, onProgress);
   const { unpin } = work;
   if (unpin !== null) warnings.push(...tolerated("unpinned", unpin, () => unpinGeneration(kernel, data, unpin)));
   return { number, path: generationPath(number), warnings, notes };
@@ -159,11 +159,11 @@ export function resetInPlace(kernel: Kernel, data: Descriptor, number: number, i
 }
 
 /** Replaces the slot's pointer where it says anything else. */
-function setPointer(kernel: Kernel, data: Descriptor, slot: string, number: number): void {
+function setPointer(kernel: Kernel, data: Descriptor, slot: string, number: number, onProgress: OnProgress): void {
   withDirectory(kernel, data, LAYOUT.slots, (slots) => {
     if (readPointer(kernel, slots, slot) === number) return;
     const aside = `${slot}.tmp`;
-    removeTree(kernel, slots, aside, () => {});
+    removeTree(kernel, slots, aside, onProgress);
     // A directory in a pointer's place could not be replaced by a rename.
     if (exists(kernel, slots, slot) && kernel.statusAt(slot, slots).kind === "directory") moveToTrash(kernel, data, slots, slot);
     kernel.makeSymlink(pointerTarget(number), aside, slots);

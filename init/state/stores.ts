@@ -166,7 +166,7 @@ export class Stores {
     const text = withDescriptor(kernel, open, (fd) => new TextDecoder().decode(kernel.read(fd, 64, 0n)));
     if (keepsContent(what, text)) return false;
     const aside = seedTemporary(place.name);
-    removeTree(kernel, place.at, aside, () => {});
+    removeTree(kernel, place.at, aside, this.onProgress);
     writeNewFile(kernel, place.at, aside, newContent(what), fileMode(order));
     kernel.rename(aside, place.name, { at: place.at });
     kernel.sync(place.at);

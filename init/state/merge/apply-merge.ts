@@ -6,6 +6,7 @@ import { asidePath } from "../../../state-ops/merge/report.ts";
 import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import type { OnProgress } from "../beneath.ts";
 import type { Place } from "../clone-metadata.ts";
+import { WriteBack } from "../write-back.ts";
 import { withImagePlace, withStorePlace } from "./places.ts";
 import type { PlannedMerge, StorePlan } from "./plan-merge.ts";
 import { putAside } from "./put-aside.ts";
@@ -22,11 +23,12 @@ export interface ApplyOrder {
 
 /** All copies of what loses are made before anything is changed. Throws KernelError or Error; nothing is synced. */
 export function applyMerge(kernel: Kernel, order: ApplyOrder, { plans, accounts }: PlannedMerge): void {
-  for (const plan of plans) inStore(kernel, order, plan, (places) => keepLosers(kernel, order, plan, places));
+  const writeBack = new WriteBack(kernel);
+  for (const plan of plans) inStore(kernel, order, plan, (places) => keepLosers(kernel, order, plan, places, writeBack));
   for (const plan of plans) {
     inStore(kernel, order, plan, (places) => {
       const nested = nestedPaths(plan.operator, order.operators);
-      const editor = new StoreEditor(kernel, places.store, places.image, nested, order.onProgress);
+      const editor = new StoreEditor(kernel, places.store, places.image, nested, order.onProgress, writeBack);
       for (const action of plan.actions) carryOut(editor, action, accounts);
     });
   }
@@ -48,14 +50,20 @@ function inStore(
   );
 }
 
-function keepLosers(kernel: Kernel, order: ApplyOrder, { operator, actions }: StorePlan, places: Places): void {
+function keepLosers(
+  kernel: Kernel,
+  order: ApplyOrder,
+  { operator, actions }: StorePlan,
+  places: Places,
+  writeBack: WriteBack,
+): void {
   for (const action of actions) {
     if (action.do !== "keep-aside") continue;
     const from = action.of === "state" ? places.store : places.image;
     putAside(
       kernel,
       order.generation,
-      { from, path: action.path, to: asidePath(operator.id, action.of, action.path) },
+      { from, path: action.path, to: asidePath(operator.id, action.of, action.path), writeBack },
       order.onProgress,
     );
   }

@@ -3,6 +3,7 @@ import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import { exists, isCode, type OnProgress, withDirectory } from "../beneath.ts";
 import type { Place } from "../clone-metadata.ts";
 import { cloneTree } from "../clone-tree.ts";
+import type { WriteBack } from "../write-back.ts";
 import { inParent } from "./tree-place.ts";
 
 /** What is copied: `path` of the tree `from`, to the path text `to` of the generation. */
@@ -10,16 +11,23 @@ export interface Loser {
   from: Place;
   path: string;
   to: string;
+  /** Of all that is copied before a sync of all. */
+  writeBack: WriteBack;
 }
 
 /** Copies what loses, with everything below it. Parents come before what is in them, and a copy of one is not made again. */
-export function putAside(kernel: Kernel, generation: Descriptor, { from, path, to }: Loser, onProgress: OnProgress): void {
+export function putAside(
+  kernel: Kernel,
+  generation: Descriptor,
+  { from, path, to, writeBack }: Loser,
+  onProgress: OnProgress,
+): void {
   try {
     inParent(kernel, from, path, (place) => {
       kernel.statusAt(place.name, place.at);
       makeParents(kernel, generation, to, (target) => {
         if (exists(kernel, target.at, target.name)) return;
-        cloneTree(kernel, place, target, { onProgress, dropOptionalAttributes: true });
+        cloneTree(kernel, place, target, { onProgress, dropOptionalAttributes: true, writeBack });
       });
     });
   } catch (error) {

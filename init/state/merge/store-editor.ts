@@ -7,6 +7,7 @@ import { ContentCopier } from "../clone-content.ts";
 import { attributesOf, copyMetadata, type Place } from "../clone-metadata.ts";
 import { cloneTree } from "../clone-tree.ts";
 import { removeTree } from "../remove-tree.ts";
+import type { WriteBack } from "../write-back.ts";
 import { inParent } from "./tree-place.ts";
 
 const opaqueMark = "trusted.overlay.opaque";
@@ -25,6 +26,8 @@ export class StoreEditor {
     /** Where other operators lie below, as path text: what is there may be hidden by theirs, and is left alone. */
     readonly nested: readonly string[],
     readonly onProgress: OnProgress,
+    /** Of all that is changed before a sync of all. */
+    readonly writeBack: WriteBack,
   ) {}
 
   /** Removes what is there. A directory store itself always stays. */
@@ -80,7 +83,8 @@ export class StoreEditor {
 
   #takeWhole(from: Place, to: Place): void {
     removeIfThere(this.kernel, to.at, to.name);
-    cloneTree(this.kernel, from, to, { onProgress: this.onProgress, dropOptionalAttributes: true });
+    const { onProgress, writeBack } = this;
+    cloneTree(this.kernel, from, to, { onProgress, dropOptionalAttributes: true, writeBack });
   }
 
   /** The directory alone: what is in it is taken path by path. Attributes go that only the store's has. */
@@ -112,7 +116,7 @@ export class StoreEditor {
   }
 
   #copyContent(from: Place, status: FileStatus, file: Descriptor): void {
-    const copier = new ContentCopier(this.kernel, (bytes) => this.onProgress(bytes, 0));
+    const copier = new ContentCopier(this.kernel, (bytes) => this.onProgress(bytes, 0), this.writeBack);
     const open = () => openBeneath(this.kernel, from.at, from.name, O.RDONLY | O.NONBLOCK);
     withDescriptor(this.kernel, open, (source) => copier.copy(source, file, status.size));
   }
