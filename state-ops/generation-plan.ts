@@ -89,7 +89,16 @@ function planUnasked(facts: GenerationFacts): GenerationPlan {
     const reason = `slot ${facts.slot} is committed, but its generation ${name(pointed)} belongs to another image`;
     return planReplacement(facts, valid, committed ?? pointed, reason);
   }
-  return planReplacement(facts, valid, committed, facts.trial ? null : `slot ${facts.slot} is committed, but has no generation`);
+  const found = facts.trial ? lostCommitted(facts, valid) : `slot ${facts.slot} is committed, but has no generation`;
+  return planReplacement(facts, valid, committed, found);
+}
+
+/** What is wrong with the generation that a trial should descend from, where an older one has to do. */
+function lostCommitted(facts: GenerationFacts, valid: ValidGeneration[]): string | null {
+  const slot = facts.committed?.slot ?? "";
+  const pointer = facts.pointers[slot] ?? null;
+  if (pointer === null || valid.some(({ number }) => number === pointer)) return null;
+  return `slot ${slot}, which is committed, points at generation ${generationName(pointer)}, which is ${stateOf(facts, pointer)}`;
 }
 
 /** The slot's own generation: gone on with, or cloned where the image brings another control file than it was laid by. */
@@ -112,7 +121,8 @@ function planFurtherTry(facts: GenerationFacts, own: ValidGeneration, committed:
     return cloneOf(committed, facts, "the image on trial has another control file than at its last try", null);
   }
   if (own.meta.parent !== committed.number) {
-    return cloneOf(committed, facts, `another generation was committed since the last try, ${name(committed)}`, null);
+    const why = `another generation is the committed one since the last try, ${name(committed)}`;
+    return cloneOf(committed, facts, why, lostCommitted(facts, validGenerations(facts.generations)));
   }
   if (facts.previousEnd === "unclean") {
     return cloneOf(committed, facts, "the last attempt ended uncleanly, so this try starts from the committed state", null);

@@ -51,14 +51,16 @@ export function prepareGeneration(
   const warnings: string[] = [];
   const notes: string[] = [];
   if (work.factory) warnings.push(...moveAllToTrash(kernel, data));
-  for (const { number, reason } of work.pins) {
-    warnings.push(...tolerated(`pinned`, number, () => pinGeneration(kernel, data, number, { reason, attempt })));
-  }
+  const pin = ({ number, reason }: GenerationWork["pins"][number]): string[] =>
+    tolerated("pinned", number, () => pinGeneration(kernel, data, number, { reason, attempt }));
+  const unmarked = work.pins.filter((mark) => pin(mark).length > 0);
   const number = plan.do === "continue" ? plan.generation : plan.to;
   if (plan.do !== "continue") {
     warnings.push(...deleteGenerations(kernel, data, work.collect, onProgress));
     notes.push(...buildWhereSpaceIs(kernel, data, { ...order, plan }, onProgress));
   }
+  // What was deleted for the build has made room for a mark, and only the pointer still protects what it is to protect.
+  warnings.push(...unmarked.flatMap(pin));
   setPointer(kernel, data, slot, number, onProgress);
   const { unpin } = work;
   if (unpin !== null) warnings.push(...tolerated("unpinned", unpin, () => unpinGeneration(kernel, data, unpin)));

@@ -186,6 +186,17 @@ test("reset of a generation that cannot be cloned: the boot goes on, and is not 
   assert.equal(names(world, REQUESTS.directory), []);
 });
 
+test("a mark that has no space at first is there before the pointer moves", async () => {
+  const world = await updated();
+  world.change((record) => rollBack(record, "b", world.policy, "rolled back by operator").record);
+  ask(world, { carry: { slot: "a", generation: 2 } });
+  const kernel = world.kernel();
+  kernel.failOn({ call: "open", match: /000001.*PINNED/, code: "ENOSPC", times: 1 });
+  const boot = await world.boot(kernel);
+  assert.is(boot.kernel.peek("/var/lib/app/own"), "written in b\n");
+  assert.match(text(world, "gens/000001/PINNED") ?? "", /slot a goes on with the state of generation 000002/);
+});
+
 test("a carry that has no space: the slot keeps its own, and says so", async () => {
   const world = await updated();
   world.change((record) => rollBack(record, "b", world.policy, "rolled back by operator").record);

@@ -269,6 +269,18 @@ const arbitraryFacts: fc.Arbitrary<GenerationFacts> = fc.record({
   orders: fc.constant(NO_ORDERS),
 });
 
+test("a trial whose committed generation is damaged descends from an older one of it, and says so", () => {
+  const older = [generation(1, "a", "X"), incomplete(generation(3, "a", "X", 1))];
+  const first = planGeneration(facts({ ...onTrial, pointers: { a: 3, b: null }, generations: older }));
+  const second = planGeneration(
+    facts({ ...onTrial, pointers: { a: 3, b: 2 }, generations: [...older, generation(2, "b", "Y", 3)] }),
+  );
+  for (const plan of [first, second]) {
+    assert.is(plan.do === "clone" ? plan.from : null, 1);
+    assert.is(plan.reason, "slot a, which is committed, points at generation 000003, which is damaged or incomplete");
+  }
+});
+
 test("somebody put many generations there, one with the highest number: the next has a name that can be read again", () => {
   const many = Array.from({ length: 70_000 }, (_, index) => incomplete(generation(index + 2, "z", "Z")));
   const highest = parseGenerationName("999999999999999") ?? 0;
