@@ -1,4 +1,5 @@
 /** How a long clone is told of on the console. Pure. */
+import { sizeText } from "./size-text.ts";
 
 export interface CloneProgress {
   bytes: number;
@@ -35,19 +36,6 @@ function secondsLeft({ bytes, files, elapsedMs }: CloneProgress, total: { bytes:
   const both = [left(bytes, total.bytes), left(files, total.files)].filter((value) => value !== null && value >= 0);
   const longest = Math.max(...both.map(Number));
   return both.length < 2 || !Number.isFinite(longest) ? null : longest;
-}
-
-/** 1536 is "1.5 KiB"; at most three digits. */
-export function sizeText(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let value = bytes;
-  let unit = 0;
-  while (Math.round(value) >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  const digits = unit > 0 && value < 9.95 ? 1 : 0;
-  return `${value.toFixed(digits)} ${units[unit]}`;
 }
 
 /** 75 is "1 min 15 s". */

@@ -1,6 +1,7 @@
 /** Whether a clone fits. Pure. */
-import { sizeText } from "./clone-progress.ts";
+
 import { generationName } from "./layout.ts";
+import { sizeText } from "./size-text.ts";
 
 /** How a clone is made: a snapshot of btrfs, each file a reflink, each file copied without its holes. */
 export type CloneEngine = "snapshot" | "reflink" | "copy";

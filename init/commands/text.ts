@@ -1,4 +1,4 @@
-/** How the commands print tables, times and sizes. */
+/** How the commands print tables and times. */
 
 /** Wall clocks before the year 2000 are those of machines that have none. */
 const CLOCK_WORKS = Date.UTC(2000, 0, 1);
@@ -33,16 +33,4 @@ export function ageText(unixMs: number, nowUnixMs: number): string {
   const [unit, length] = units.find((candidate) => minutes >= candidate[1]) ?? ["minute", 1];
   const count = Math.floor(minutes / length);
   return count === 0 ? "just now" : `${count} ${unit}${count === 1 ? "" : "s"} ago`;
-}
-
-/** "3.4 MiB" */
-export function sizeText(bytes: number): string {
-  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
 }

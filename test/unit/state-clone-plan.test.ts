@@ -1,9 +1,10 @@
 /** What a clone leaves out, what it needs, and how it is told of. */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { progressLine, sizeText } from "../../state-ops/clone-progress.ts";
+import { progressLine } from "../../state-ops/clone-progress.ts";
 import { cloneRules } from "../../state-ops/clone-rules.ts";
 import { type CloneNeed, spaceFault } from "../../state-ops/clone-space.ts";
+import { sizeText } from "../../state-ops/size-text.ts";
 import { sampleOperator } from "../samples/operator.ts";
 
 const MiB = 1024 * 1024;

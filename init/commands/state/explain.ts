@@ -37,7 +37,9 @@ Options:
   positionals: ["PATH"],
   async run(values, [path = ""]) {
     const explained = explainPath(linuxKernel(), PLACES, path);
-    console.log(flag(values, "json") ? JSON.stringify({ schema: 1, ...explained }) : explanationLines(explained).join("\n"));
+    console.log(
+      flag(values, "json") ? JSON.stringify({ schema: 1, ...explained }) : explanationLines(explained).join("\n").trimEnd(),
+    );
     return 0;
   },
 };

@@ -3,6 +3,7 @@ import type { CollectionFacts, CollectionPlan } from "../../../state-ops/collect
 import { planCollection } from "../../../state-ops/collection.ts";
 import { generationName, isTemporaryGeneration, LAYOUT, parseGenerationName } from "../../../state-ops/layout.ts";
 import { BadInput, Refusal } from "../../../state-ops/outcome.ts";
+import { sizeText } from "../../../state-ops/size-text.ts";
 import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
 import { withDirectory } from "../../state/beneath.ts";
@@ -10,7 +11,6 @@ import { unpinGeneration } from "../../state/pins.ts";
 import { emptyTrash, moveToTrash } from "../../state/remove-tree.ts";
 import { withDataFilesystem } from "../data-access.ts";
 import { changeRecord, isUncommitted, PLACES, type Places, readMachine } from "../machine.ts";
-import { sizeText } from "../text.ts";
 import { flag, texts, type Verb } from "../verb.ts";
 import { collection } from "./collection-facts.ts";
 import { measureIfThere } from "./walk.ts";

@@ -1,6 +1,7 @@
+import { sizeText } from "../../../state-ops/size-text.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
 import { PLACES } from "../machine.ts";
-import { ageText, sizeText, table, timeText } from "../text.ts";
+import { ageText, table, timeText } from "../text.ts";
 import { flag, type Verb } from "../verb.ts";
 import { type ListedGeneration, type ListedOperator, listState, type StateList } from "./list-facts.ts";
 import type { Measure } from "./walk.ts";
