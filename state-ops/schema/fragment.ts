@@ -84,4 +84,3 @@ export const fragmentInPartSchema = z.object({ package: packageName, operators: 
 
 export type FragmentInPart = z.infer<typeof fragmentInPartSchema>;
 export type FragmentOperator = z.infer<typeof operatorSchema>;
-export type Fragment = z.infer<typeof fragmentSchema>;

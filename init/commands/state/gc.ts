@@ -137,7 +137,7 @@ function freeBytes(kernel: Kernel, data: Descriptor): number {
 }
 
 /** The answer as people read it. */
-export function collectText(answer: CollectAnswer): string {
+function collectText(answer: CollectAnswer): string {
   const { dryRun, collected, kept, freedBytes, unpinned } = answer;
   const will = dryRun ? "would be deleted" : "deleted";
   return [

@@ -82,7 +82,7 @@ function withRequests(
 }
 
 /** The answer as people read it. */
-export function resetText(answer: ResetAnswer): string {
+function resetText(answer: ResetAnswer): string {
   const line = ({ path, state, size }: ResetItem) => {
     const what = size === null ? "nothing yet" : `${sizeText(size.bytes)} in ${size.files} files`;
     return `  ${path} (${state}, ${what})`;
