@@ -11,7 +11,7 @@ import { readGenerations } from "../state/data-filesystem.ts";
 import { measureStores, probeEngine } from "../state/estimate.ts";
 import { withDataFilesystem } from "./data-access.ts";
 import type { Machine, Places } from "./machine.ts";
-import { readImageControl } from "./state/declared.ts";
+import { operatorsIfDeclared } from "./state/declared.ts";
 
 /**
  * Throws Refusal where the first boot of `slot`, as `record` has it, would have no space for its clone of the state. PID 1
@@ -21,7 +21,8 @@ export function refuseWithoutSpace(kernel: Kernel, places: Places, machine: Mach
   if (machine.report.data === null) return [];
   let fault: string | null;
   try {
-    const operators = operatorsOf(kernel, places);
+    // The image in the slot may declare other caches; what the running one declares is the best there is to know.
+    const operators = operatorsIfDeclared(kernel, places);
     fault = withDataFilesystem(kernel, machine, (data) => missingSpace(kernel, data, machine, record, slot, operators));
   } catch (error) {
     if (!(error instanceof KernelError || error instanceof Refusal)) throw error;
@@ -29,16 +30,6 @@ export function refuseWithoutSpace(kernel: Kernel, places: Places, machine: Mach
   }
   if (fault !== null) throw new Refusal(`slot ${slot} is not activated: ${fault}`);
   return [];
-}
-
-/** The image in the slot may declare other caches; what the running one declares is the best there is to know. */
-function operatorsOf(kernel: Kernel, places: Places): readonly Operator[] {
-  try {
-    return readImageControl(kernel, places).operators;
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    return [];
-  }
 }
 
 function missingSpace(

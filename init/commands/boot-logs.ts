@@ -9,7 +9,7 @@ import { openBeneath, withDescriptor } from "../state/beneath.ts";
 import { readGenerations } from "../state/data-filesystem.ts";
 import { withDataFilesystem } from "./data-access.ts";
 import type { Machine, Places } from "./machine.ts";
-import { readImageControl } from "./state/declared.ts";
+import { operatorsIfDeclared } from "./state/declared.ts";
 
 /** Where journald keeps what outlives a boot (systemd-journald(8)). */
 const JOURNAL = "/var/log/journal";
@@ -73,7 +73,7 @@ export function withBootLogs<Result>(
 /** Where a generation may hold a journal, newest first: other images may have laid their state in another way. */
 function journalStores(kernel: Kernel, places: Places, machine: Machine, data: Descriptor): string[] {
   const { generations } = readGenerations(kernel, data, machine.policy.slots);
-  const operator = rulingOperator(declared(kernel, places), JOURNAL);
+  const operator = rulingOperator(operatorsIfDeclared(kernel, places), JOURNAL);
   const usual = ["var-log-journal", "var-log", "var"].flatMap((id, index) => {
     const below = ["", "/journal", "/log/journal"][index] ?? "";
     return [`${GENERATION.tree}/${id}${below}`, `${GENERATION.overlays}/${id}/upper${below}`];
@@ -89,15 +89,6 @@ function journalStores(kernel: Kernel, places: Places, machine: Machine, data: D
     });
 }
 
-function declared(kernel: Kernel, places: Places) {
-  try {
-    return readImageControl(kernel, places).operators;
-  } catch (error) {
-    if (error instanceof Refusal) return [];
-    throw error;
-  }
-}
-
 function openIfThere(kernel: Kernel, data: Descriptor, path: string): Descriptor | null {
   try {
     return openBeneath(kernel, data, path, O.RDONLY | O.DIRECTORY);
@@ -108,7 +99,7 @@ function openIfThere(kernel: Kernel, data: Descriptor, path: string): Descriptor
 }
 
 function withoutJournald(kernel: Kernel, places: Places): string {
-  const kept = declared(kernel, places).filter(({ path, state }) => {
+  const kept = operatorsIfDeclared(kernel, places).filter(({ path, state }) => {
     const logs = path === "/var" || path === "/var/log" || path.startsWith("/var/log/");
     return logs && state !== null && state !== "ephemeral";
   });

@@ -1,5 +1,5 @@
 /** What the running image declares of its state, and the path that somebody means on this machine. */
-import type { ControlFile } from "../../../state-ops/control.ts";
+import type { ControlFile, Operator } from "../../../state-ops/control.ts";
 import { pathFault } from "../../../state-ops/operator-rules.ts";
 import { BadInput, Refusal } from "../../../state-ops/outcome.ts";
 import { readControl } from "../../../state-ops/read-control.ts";
@@ -27,6 +27,16 @@ export function readImageControl(kernel: Kernel, places: Places): ControlFile {
     throw new Refusal(
       `${places.imageControl}: ${error.message}; build the image anew, or run the slipway that it was built with`,
     );
+  }
+}
+
+/** The running image's operators; none where its control file cannot be had. */
+export function operatorsIfDeclared(kernel: Kernel, places: Places): readonly Operator[] {
+  try {
+    return readImageControl(kernel, places).operators;
+  } catch (error) {
+    if (error instanceof Refusal) return [];
+    throw error;
   }
 }
 
