@@ -111,7 +111,7 @@ for (const identity of [false, true]) {
       assert.equal(names(world, "slots"), ["b"], where);
       assert.equal([...names(world, REQUESTS.directory), ...names(world, "trash")], [], where);
     };
-    const cuts = await cutEverywhere(world, 256, look, identity ? 7 : 1);
+    const cuts = await cutEverywhere(world, 256, look, identity ? 7 : undefined);
     const whole = await world.boot();
     assert.match(notesOf(whole), identity ? /^factory reset: .*identity too$/ : /^factory reset: .*but for identity$/);
     console.log(`${cuts} power cuts in a factory reset`);

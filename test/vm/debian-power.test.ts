@@ -10,7 +10,7 @@ import { checkData, inspectData, recordOn } from "./support/disk-file.ts";
 
 const long = process.env.SLIPWAY_TIER === "long";
 const seed = Number(process.env.SLIPWAY_SEED ?? Date.now() % 1_000_000);
-const cuts = long ? 20 : 2;
+const cuts = long ? 20 : 1;
 
 /** v2 writes to its state at every boot. */
 const unit = `[Unit]
