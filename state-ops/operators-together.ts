@@ -29,7 +29,10 @@ function placeFaults(operator: Operator, byPath: ReadonlyMap<string, Operator>):
   const { path, target } = operator;
   const first = byPath.get(path);
   if (first !== undefined && first !== operator) {
-    const text = (place: string) => `${path} is declared twice, here and ${place}; keep one of them, or say "override:"`;
+    // An origin begins with the package's name, which has no slash.
+    const override = `"override: ${first.origin.split("/")[0]}"`;
+    const text = (place: string) =>
+      `${path} is declared twice, here and ${place}; keep one of them, or say ${override} here to replace that one`;
     return [{ operator, other: first, key: "path", text }];
   }
   const outer = parentOf(path, byPath);
