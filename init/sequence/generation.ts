@@ -49,10 +49,15 @@ export function makeGeneration(
   const { kernel } = launch;
   const { slot } = request;
   const onProgress = () => launch.chores();
-  const asked = readRequests(kernel, data.root);
+  // Without a checker, or after it, what cannot be read is damaged, and the closest state there is takes its place.
+  const onUnreadable = (error: KernelError): void => {
+    if (mayBeRepaired(launch, data, error)) throw error;
+  };
+  const asked = readRequests(kernel, data.root, onUnreadable);
   const requests = planRequests(asked.requests, imageControl.operators, slot);
   const slots = launch.control.slots.map((definition) => definition.name);
-  const facts = { ...factsOf(request, imageControl), ...readGenerations(kernel, data.root, slots), orders: requests.orders };
+  const found = readGenerations(kernel, data.root, slots, onUnreadable);
+  const facts = { ...factsOf(request, imageControl), ...found, orders: requests.orders };
   const { plan, prepared, notes } = prepare(launch, data, request, imageControl, facts);
   const warnings = [...asked.warnings, ...prepared.warnings, ...resetShared(kernel, data.root, requests.shared, onProgress)];
   if (asked.found) warnings.push(...forgetRequests(kernel, data.root));

@@ -63,8 +63,17 @@ export function splitPath(path: string): [parent: string, name: string] {
   return [path.slice(0, Math.max(0, slash)), path.slice(slash + 1)];
 }
 
+/** Told what the kernel answered where something cannot be read; what it throws goes on. */
+export type OnUnreadable = (error: KernelError) => void;
+
 /** Text of a regular file of at most `limit` bytes; null where it is missing, another kind of file, longer, or unreadable. */
-export function readText(kernel: Kernel, directory: Descriptor, name: string, limit: number): string | null {
+export function readText(
+  kernel: Kernel,
+  directory: Descriptor,
+  name: string,
+  limit: number,
+  onUnreadable: OnUnreadable = () => {},
+): string | null {
   try {
     const open = () => openBeneath(kernel, directory, name, O.RDONLY | O.NONBLOCK);
     return withDescriptor(kernel, open, (fd) => {
@@ -72,8 +81,9 @@ export function readText(kernel: Kernel, directory: Descriptor, name: string, li
       return kind === "file" && size <= limit ? new TextDecoder().decode(kernel.read(fd, Number(size), 0n)) : null;
     });
   } catch (error) {
-    if (error instanceof KernelError) return null;
-    throw error;
+    if (!(error instanceof KernelError)) throw error;
+    onUnreadable(error);
+    return null;
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { canonicalJson } from "../../state-ops/canonical-json.ts";
 import type { DataFilesystem } from "../../state-ops/control.ts";
+import { mayBeDamage } from "../../state-ops/data-check.ts";
 import type { GenerationFact, GenerationFacts } from "../../state-ops/generation-facts.ts";
 import {
   GENERATION,
@@ -16,7 +17,7 @@ import {
 import { MNT, MS, O } from "../kernel/constants.ts";
 import { makeDirectories } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError, type Path } from "../kernel/kernel.ts";
-import { exists, readText, replaceFile, withDirectory } from "./beneath.ts";
+import { exists, type OnUnreadable, readText, replaceFile, withDirectory } from "./beneath.ts";
 
 const topDirectories = [LAYOUT.generations, LAYOUT.slots, LAYOUT.shared, LAYOUT.trash];
 /** No file that PID 1 reads here is longer, in bytes. */
@@ -59,7 +60,10 @@ export function layOut(kernel: Kernel, data: Descriptor, filesystemUuid: string)
     replaceFile(kernel, data, LAYOUT.file, canonicalJson({ schema: 1, filesystemUuid }), 0o600);
     return [];
   }
-  return checkLayout(readText(kernel, data, LAYOUT.file, textLimit), filesystemUuid);
+  const onUnreadable = (error: KernelError): void => {
+    if (mayBeDamage(error)) throw error;
+  };
+  return checkLayout(readText(kernel, data, LAYOUT.file, textLimit, onUnreadable), filesystemUuid);
 }
 
 /**
@@ -76,50 +80,68 @@ export function checkLayout(text: string | null, filesystemUuid: string): string
 
 /**
  * What there is of generations, and what the pointers of `slots` say. Follows no link: a pointer of any other form than
- * ../gens/N is none, and a generation of which anything cannot be read or does not match is incomplete.
+ * ../gens/N is none, and a generation of which anything cannot be read or does not match is incomplete. Of what
+ * pointers lead to, `onUnreadable` is told.
  */
 export function readGenerations(
   kernel: Kernel,
   data: Descriptor,
   slots: readonly string[],
+  onUnreadable: OnUnreadable = () => {},
 ): Pick<GenerationFacts, "pointers" | "generations"> {
   const pointers = withDirectory(kernel, data, LAYOUT.slots, (directory) =>
-    Object.fromEntries(slots.map((slot) => [slot, readPointer(kernel, directory, slot)])),
+    Object.fromEntries(slots.map((slot) => [slot, readPointer(kernel, directory, slot, onUnreadable)])),
   );
+  const pointed = new Set(Object.values(pointers));
   const generations = withDirectory(kernel, data, LAYOUT.generations, (directory) =>
     kernel.readDirectory(directory).flatMap(({ name }) => {
       const text = new TextDecoder().decode(name);
       const number = parseGenerationName(text);
-      return number === null ? [] : [readGeneration(kernel, directory, text, number)];
+      const tell = pointed.has(number) ? onUnreadable : () => {};
+      return number === null ? [] : [readGeneration(kernel, directory, text, number, tell)];
     }),
   );
   return { pointers, generations };
 }
 
 /** The number that a slot's pointer says, null where there is none. `directory` is slots/. */
-export function readPointer(kernel: Kernel, directory: Descriptor, slot: string): number | null {
+export function readPointer(
+  kernel: Kernel,
+  directory: Descriptor,
+  slot: string,
+  onUnreadable: OnUnreadable = () => {},
+): number | null {
   try {
     return parsePointerTarget(new TextDecoder().decode(kernel.readLink(slot, directory)));
   } catch (error) {
-    if (error instanceof KernelError) return null;
-    throw error;
+    if (!(error instanceof KernelError)) throw error;
+    onUnreadable(error);
+    return null;
   }
 }
 
-function readGeneration(kernel: Kernel, directory: Descriptor, name: string, number: number): GenerationFact {
+function readGeneration(
+  kernel: Kernel,
+  directory: Descriptor,
+  name: string,
+  number: number,
+  onUnreadable: OnUnreadable,
+): GenerationFact {
   const incomplete = { number, complete: false, meta: null, pinned: null };
   try {
     return withDirectory(kernel, directory, name, (generation) => {
       const isPinned = exists(kernel, generation, GENERATION.pinned);
-      const pinned = isPinned ? parsePin(readText(kernel, generation, GENERATION.pinned, textLimit)) : null;
-      const complete = readText(kernel, generation, GENERATION.complete, textLimit);
-      const meta = readText(kernel, generation, GENERATION.meta, textLimit);
+      const read = (file: string) => readText(kernel, generation, file, textLimit, onUnreadable);
+      const pinned = isPinned ? parsePin(read(GENERATION.pinned)) : null;
+      const complete = read(GENERATION.complete);
+      const meta = read(GENERATION.meta);
       if (complete === null || meta === null) return { ...incomplete, pinned };
       return { number, complete: vouchesFor(complete, GENERATION.meta, meta), meta: parseMeta(meta), pinned };
     });
   } catch (error) {
-    if (error instanceof KernelError) return incomplete;
-    throw error;
+    if (!(error instanceof KernelError)) throw error;
+    onUnreadable(error);
+    return incomplete;
   }
 }
 

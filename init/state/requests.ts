@@ -3,7 +3,7 @@ import { LAYOUT } from "../../state-ops/layout.ts";
 import type { RequestPlan } from "../../state-ops/request-plan.ts";
 import { NO_REQUESTS, parseRequests, REQUESTS, type StateRequests } from "../../state-ops/requests.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
-import { exists, type OnProgress, readText, withDirectory } from "./beneath.ts";
+import { exists, type OnProgress, type OnUnreadable, readText, withDirectory } from "./beneath.ts";
 import { emptyTrash, moveToTrash } from "./remove-tree.ts";
 
 /** The file is no longer, in bytes. */
@@ -18,21 +18,22 @@ export interface FoundRequests {
 
 /**
  * What the running system asked for. What is anything but its own text is moved to the trash, with a warning: a request
- * that nobody can read must not keep the machine from booting, nor be asked again at every boot.
+ * that nobody can read must not keep the machine from booting, nor be asked again at every boot. Unless `onUnreadable` throws.
  */
-export function readRequests(kernel: Kernel, data: Descriptor): FoundRequests {
+export function readRequests(kernel: Kernel, data: Descriptor, onUnreadable: OnUnreadable = () => {}): FoundRequests {
   const none = { requests: NO_REQUESTS, found: false, warnings: [] };
   if (!exists(kernel, data, REQUESTS.directory)) return none;
   try {
     return withDirectory(kernel, data, REQUESTS.directory, (updater) => {
       if (!exists(kernel, updater, REQUESTS.file)) return none;
-      const text = readText(kernel, updater, REQUESTS.file, LONGEST);
+      const text = readText(kernel, updater, REQUESTS.file, LONGEST, onUnreadable);
       const read = text === null ? `it is no regular file of at most ${LONGEST} bytes` : parseRequestsText(text);
       if (typeof read !== "string") return { requests: read, found: true, warnings: [] };
       return { ...none, warnings: [droppedRequests(read), ...discard(kernel, data, updater, REQUESTS.file)] };
     });
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
+    onUnreadable(error);
     return { ...none, warnings: [droppedRequests(error.message), ...discard(kernel, data, data, REQUESTS.directory)] };
   }
 }

@@ -285,6 +285,37 @@ test("damage that shows in use is repaired in the same boot", async () => {
   assert.is(boot.kernel.mounts().filter((line) => line.startsWith("/run/slipway/data ")).length, 0);
 });
 
+for (const [file, match] of [
+  ["LAYOUT", /\/data\/LAYOUT"/],
+  ["a generation's seal", /000001\/COMPLETE"/],
+  ["a generation's meta.json", /000001\/meta\.json"/],
+  ["a pointer", /slots\/a"/],
+] as const) {
+  test(`${file} cannot be read: the checker looks before any other state takes its place`, async () => {
+    const world = await committed(image(1));
+    const kernel = withChecker(world.kernel());
+    kernel.failOn({ call: file === "a pointer" ? "readLink" : "read", match, code: "EBADMSG", times: 1 });
+    kernel.onSpawn({ match: /e2fsck/, exitCode: 1 });
+    const boot = await world.boot(kernel);
+    assert.is(report(boot).generation, "000001");
+    assert.match(
+      report(boot).stateNotes.join(),
+      /^the data filesystem was repaired: .*EBADMSG: it is damaged; e2fsck: it put right/,
+    );
+  });
+}
+
+test("a generation that not even its checker makes readable is damaged, and the boot goes on", async () => {
+  const world = await committed(image(1));
+  const kernel = withChecker(world.kernel());
+  kernel.failOn({ call: "read", match: /000001\/COMPLETE"/, code: "EIO" });
+  kernel.onSpawn({ match: /e2fsck/, exitCode: 0 });
+  const boot = await world.boot(kernel);
+  assert.is(boot.root, "/dev/vda2");
+  assert.is(report(boot).generation, "000002");
+  assert.match(report(boot).stateNotes.join(), /state was lost: slot a points at generation 000001, which is damaged/);
+});
+
 test("no space for a trial's clone: the slot fails, also where its state may be degraded", async () => {
   const world = await committed(soft(1));
   world.installInB(soft(2));
