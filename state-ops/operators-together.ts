@@ -30,9 +30,9 @@ function placeFaults(operator: Operator, byPath: ReadonlyMap<string, Operator>):
   const first = byPath.get(path);
   if (first !== undefined && first !== operator) {
     // An origin begins with the package's name, which has no slash.
-    const override = `"override: ${first.origin.split("/")[0]}"`;
+    const [other, own] = [first, operator].map(({ origin }) => `"override: ${origin.split("/")[0]}"`);
     const text = (place: string) =>
-      `${path} is declared twice, here and ${place}; keep one of them, or say ${override} here to replace that one`;
+      `${path} is declared twice, here and ${place}; take one away, or say ${other} here or ${own} there in the one that is to stay`;
     return [{ operator, other: first, key: "path", text }];
   }
   const outer = parentOf(path, byPath);

@@ -27,7 +27,7 @@ const rules: Rule[] = [
   {
     rule: "one path has one owner",
     refused: ["path: /home, state: persistent", "path: /home, state: shared, reason: r"],
-    message: /(?=.* \((p\d)\/.*"override: \1" here)\/home is declared twice, here and at/,
+    message: /(?=.* \((p\d)\/.*"override: \1" here or "override: p\d" there)\/home is declared twice, here and at/,
     fine: ["path: /home, state: persistent", "path: /home, state: persistent"],
   },
   {
