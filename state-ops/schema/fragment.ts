@@ -17,7 +17,7 @@ const seed = z.union([z.enum(["image", "none"]), map({ literal: z.string().descr
 const operatorSchema = map({
   path: text("an absolute path")
     .regex(/^\//, { error: "must be an absolute path" })
-    .describe("What may be written: an absolute path in the image."),
+    .describe("What may be written: an absolute path in the image. A directory, or a file where the image has one."),
   state: oneOf(["ephemeral", "persistent", "shared", "identity"])
     .optional()
     .describe(
