@@ -65,6 +65,10 @@ function recordLine({ record }: Status): string {
   return `${record.condition}${where}${writable}${unclean}${record.reason === null ? "" : ` (${record.reason})`}`;
 }
 
+function factOf(name: string, text: string | null): [string, string][] {
+  return text === null ? [] : [[name, text]];
+}
+
 /** The status as people read it. `colour`: with escape sequences for a terminal. `all`: every attempt of the journal. */
 export function statusText(status: Status, { colour, all }: { colour: boolean; all: boolean }): string {
   const paint: Paint = (text, name) => (colour && text !== "" ? `\u001b[${CODES[name]}m${text}\u001b[0m` : text);
@@ -74,15 +78,15 @@ export function statusText(status: Status, { colour, all }: { colour: boolean; a
     ["Next boot", status.next.slot === null ? status.next.why : `slot ${status.next.slot}: ${status.next.why}`],
     ["Boot record", recordLine(status)],
     ["Watchdog", status.watchdog.summary],
-    ...(status.generation === null ? [] : [["State", `generation ${status.generation}`] as [string, string]]),
+    ...factOf("State", status.generation === null ? null : `generation ${status.generation}`),
     ...status.stateNotes.map((note): [string, string] => ["", note]),
     ...status.pinned.map(({ generation, reason, attempt }): [string, string] => [
       "Pinned",
       `generation ${generation}, in attempt ${attempt}: ${reason}`,
     ]),
     ...status.pending.map((line): [string, string] => ["Pending", line]),
-    ...(status.pendingTrial === null ? [] : [["Pending", `slot ${status.pendingTrial} waits for its trial`] as [string, string]]),
-    ...(status.rollback === null ? [] : [["Rollback", status.rollback.story] as [string, string]]),
+    ...factOf("Pending", status.pendingTrial === null ? null : `slot ${status.pendingTrial} waits for its trial`),
+    ...factOf("Rollback", status.rollback?.story ?? null),
   ];
   const problems = [...status.degraded.map(({ path, reason }) => `degraded: ${path} (${reason})`), ...status.warnings];
   return [
