@@ -5,12 +5,14 @@ import { type Kernel, KernelError } from "../kernel/kernel.ts";
 /** Shows `text` on every console of the machine. A line that does not take it at once (stuck, absent) is passed over. */
 export function showOnConsoles(kernel: Kernel, text: string): void {
   const active = readTextIfThere(kernel, "/sys/class/tty/console/active")?.trim().split(/\s+/) ?? [];
+  // Reasons quote names of a disk, which may hold what a terminal obeys.
+  const plain = text.replaceAll(/[^\P{Cc}\n]/gu, " ");
   const names = active.filter((name) => /^[A-Za-z0-9]+$/.test(name));
   for (const name of names.length > 0 ? names : ["console"]) {
     try {
       const fd = kernel.open(`/dev/${name}`, O.WRONLY | O.NOCTTY | O.NONBLOCK);
       try {
-        kernel.write(fd, new TextEncoder().encode(text), null);
+        kernel.write(fd, new TextEncoder().encode(plain), null);
       } finally {
         kernel.close(fd);
       }

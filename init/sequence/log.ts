@@ -42,7 +42,9 @@ export class Log {
 
   #line(level: keyof typeof LEVEL, text: string): void {
     if (this.#kmsg === null) return;
-    const bytes = new TextEncoder().encode(`<${LEVEL[level]}>slipway: ${text.replaceAll("\n", " ")}`).subarray(0, LONGEST);
+    // Names on a disk may hold anything, and the kernel hands it on to terminals.
+    const plain = text.replaceAll(/\p{Cc}/gu, " ");
+    const bytes = new TextEncoder().encode(`<${LEVEL[level]}>slipway: ${plain}`).subarray(0, LONGEST);
     const line = new Uint8Array(bytes.length + 1);
     line.set(bytes);
     // Without its end the kernel keeps a line back, in case it goes on, until somebody else says something.
