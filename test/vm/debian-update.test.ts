@@ -177,6 +177,26 @@ test("a reset begins an operator's state anew at the next boot, and keeps identi
   assert.equal(await shell.must("cat /etc/machine-id /var/lib/notes"), `${identity}\nwritten in a`);
 });
 
+if (process.env.SLIPWAY_TIER === "long") {
+  test("slipway rollback --state current takes the state of now along, and keeps the other slot's", async () => {
+    await shell.must("echo newest > /var/lib/notes; sync");
+    shell.type("slipway rollback --state current --reboot");
+    await debian.machine.expect("reboot: Restarting system", 240_000);
+    await shell.ready();
+    const status = await statusOf(shell);
+    assert.equal([status.running.slot, status.generation], ["b", "000004"]);
+    assert.is(await shell.must("cat /var/lib/notes"), "newest");
+    assert.ok(status.pinned.some(({ generation }) => generation === "000002"));
+    await shell.must("touch /run/all-is-well");
+    await committed(shell, "b");
+    shell.type("slipway rollback --reboot");
+    await debian.machine.expect("reboot: Restarting system", 240_000);
+    await shell.ready();
+    await committed(shell, "a");
+    assert.is(await shell.must("cat /var/lib/notes"), "newest");
+  });
+}
+
 test("mark-bad keeps a slot from booting", async () => {
   assert.match(await shell.must("slipway mark-bad b --reason 'too loud'"), /The next boot is slot a/);
   const status = await statusOf(shell);
