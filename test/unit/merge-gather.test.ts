@@ -89,6 +89,15 @@ test("of the state only what the image or the baseline has too is looked into an
   kernel.close(place.at);
 });
 
+test("of any number of files that the state alone has, one in each directory is remembered", () => {
+  const files = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`spool/${index}`, ""]));
+  const { gatherer, place } = looking({ ...files, own: "", "spool/known": "", passwd: "" });
+  const tree = new Map([...onlyRoot, ["spool", root], ["spool/known", root]] as const);
+  assert.equal([...gatherer.state(place, app, tree, onlyRoot).keys()], [".", "own", "spool", "spool/0", "spool/known"]);
+  const etc = sampleOperator("/etc");
+  assert.ok(gatherer.state(place, etc, tree, onlyRoot).has("passwd"), "the accounts are merged with what the image has not");
+});
+
 test("a baseline that lies about sizes does not make PID 1 read more than the image and 256 MiB weigh", () => {
   const size = 100 * MiB;
   const { gatherer, reads, place } = looking({ a: "", b: "", c: "", d: "" });
@@ -121,14 +130,17 @@ test("an upper layer's whiteouts and opaque directories are seen, and links are 
   kernel.setAttribute("/srv/app/marked", "trusted.overlay.whiteout", new Uint8Array());
   kernel.setAttribute("/srv/app/dir", "trusted.overlay.opaque", Buffer.from("y"));
   const overlay = { ...app, via: "overlay" as const };
-  const upper = gatherer.upper(place, overlay, onlyRoot, onlyRoot);
+  const lower = new Map([...onlyRoot, ["dir", root], ["to", root]] as const);
+  const upper = gatherer.upper(place, overlay, lower, lower);
   assert.equal(upper.get("gone"), { whiteout: true });
   assert.equal(upper.get("marked"), { whiteout: true });
   const dir = upper.get("dir");
   assert.ok(dir?.whiteout === false && dir.opaque && dir.entry.attributes === null, "the mark is no attribute of the directory");
   const to = upper.get("to");
   assert.ok(to?.whiteout === false && to.entry.content === contentDigest(Buffer.from("/etc/passwd")));
-  assert.is(gatherer.state(place, app, onlyRoot, onlyRoot).get("gone")?.type, "character", "a bind has no whiteouts");
+  assert.is(gatherer.state(place, app, onlyRoot, onlyRoot).get("dir")?.type, "directory");
+  const gone = new Map([...onlyRoot, ["gone", root]] as const);
+  assert.is(gatherer.state(place, app, gone, onlyRoot).get("gone")?.type, "character", "a bind has no whiteouts");
 });
 
 test("what other operators below have, and what is not cloned, is left out", () => {

@@ -3,7 +3,7 @@ import { globMatcher } from "../../../state-ops/globs.ts";
 import { nestedPaths } from "../../../state-ops/merge/baseline.ts";
 import { keyedPaths } from "../../../state-ops/merge/keyed-files.ts";
 import type { UpperEntry } from "../../../state-ops/merge/overlay-view.ts";
-import { atOrBelow, pathBytes } from "../../../state-ops/merge/path-text.ts";
+import { atOrBelow, parentPath, pathBytes } from "../../../state-ops/merge/path-text.ts";
 import { contentMatters, type Entry, type Tree } from "../../../state-ops/merge/tree.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { OnProgress } from "../beneath.ts";
@@ -62,7 +62,8 @@ export class Gatherer {
 
   /**
    * A bind's store. Looks into a directory only where `base` or `image` has one too, and reads a file only where one of them
-   * has such a one: what is in the store alone takes no part in the merge, and users have any number of it.
+   * has such a one: what is in the store alone takes no part in the merge, and users have any number of it. That a directory
+   * has any at all is told by one of them.
    */
   state(place: Place, operator: Operator, base: Tree, image: Tree): Map<string, Entry> {
     const entries = new Map<string, Entry>();
@@ -82,16 +83,25 @@ export class Gatherer {
   #walkState(place: Place, operator: Operator, base: Tree, image: Tree, add: (path: string, upper: UpperEntry) => void): void {
     const isNested = atOrBelow(nestedPaths(operator, this.operators));
     const isExcluded = excludedPaths(operator);
+    const keyed = keyedPaths(operator.path);
+    const known = (path: string): boolean => base.has(path) || image.has(path) || keyed.has(path);
+    const withOwn = new Set<string>();
+    const needed = (path: string, whiteout: boolean): boolean => {
+      if (whiteout || known(path)) return true;
+      const parent = parentPath(path) ?? path;
+      const first = !withOwn.has(parent);
+      withOwn.add(parent);
+      return first;
+    };
     this.#walker.walk(place, {
       sees: (path) => !isNested(path) && !isExcluded(path),
       enters: (path) => [base, image].some((tree) => tree.get(path)?.type === "directory"),
       reads: (path, size) =>
         contentMatters({ type: "file", size }, base.get(path) ?? null, image.get(path) ?? null) && this.#affords(size),
-      add: (path, entry, marks) =>
-        add(
-          path,
-          marks.whiteout && operator.via === "overlay" ? { whiteout: true } : { whiteout: false, entry, opaque: marks.opaque },
-        ),
+      add: (path, entry, marks) => {
+        const whiteout = marks.whiteout && operator.via === "overlay";
+        if (needed(path, whiteout)) add(path, whiteout ? { whiteout } : { whiteout, entry, opaque: marks.opaque });
+      },
     });
   }
 
