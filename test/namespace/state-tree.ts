@@ -55,7 +55,7 @@ export function plantTree(top: Descriptor): void {
     plantFile(tree, "acl", Buffer.from("x"), 0o750);
     set("acl", "system.posix_acl_access", userAcl);
     set("plain", "user.note", Buffer.from("kept"));
-    set("plain", "user.\xff", Buffer.from("a name that is no valid UTF-8"));
+    set("empty", "user.\xff", Buffer.from("a name that is no valid UTF-8"));
     set("plain", "trusted.anything", Buffer.from([0, 255, 1]));
     plantFile(tree, "first name", Buffer.from("linked"), 0o644);
     kernel.makeSymlink("../somewhere/else", "symlink", tree);
