@@ -22,7 +22,7 @@ export interface CollectionPlan {
 }
 
 /**
- * Decides on every generation (DESIGN section 5; order of deletion: failed tries, then older committed ones, oldest first).
+ * Decides on every generation (order of deletion: failed tries, then older committed ones, oldest first).
  * Kept: what a slot points at, the committed one, what is pinned. Kept until space is needed: the newest failed one, for a
  * look and its logs; the newest older one; damaged ones. Where nothing is known to be committed, nothing but them may go.
  */

@@ -32,7 +32,7 @@ export interface ClonePlan {
 }
 
 /**
- * Decides on the generation of a boot (DESIGN section 5, "Generations"). A committed slot goes on with its own. A trial
+ * Decides on the generation of a boot. A committed slot goes on with its own. A trial
  * gets a clone of the committed generation at its first try, after an unclean end and after a boot of another slot, and goes on after a clean one.
  * What is missing or invalid is replaced by the closest state there is; only a disk without any valid generation is
  * seeded from the image.

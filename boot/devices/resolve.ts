@@ -1,4 +1,4 @@
-/** Which device a reference means: pure decisions over a list of what the machine has. DESIGN, "Which disk". */
+/** Which device a reference means: pure decisions over a list of what the machine has. */
 
 import type { BlockDevice } from "./block-device.ts";
 import { type DeviceReference, printReference } from "./reference.ts";

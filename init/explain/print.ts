@@ -10,7 +10,7 @@ import type { BootPlan, Effect, HandoverPlan, HoldPlan, RecordPlan, SlotPlan, St
 const indent = (lines: string[], by = 3): string[] => lines.map((line) => (line === "" ? "" : `${" ".repeat(by)}${line}`));
 const effects = (list: readonly Effect[]): string[] => indent(list.map(effectLine), 6);
 
-/** A numbered part: the numbers are those of DESIGN section 4, so a part may come more than once, and one may be missing. */
+/** A numbered part: the numbers are those of a whole boot, so a part may come more than once, and one may be missing. */
 function part(number: number, title: string, lines: string[], changes: readonly Effect[] = []): string[] {
   return ["", `${number}. ${title}`, ...indent(lines), ...effects(changes)];
 }

@@ -15,7 +15,7 @@ const IMAGE_CONTROL = "/usr/lib/slipway/control.json";
 
 /**
  * Proves that the device holds the image its seal says, and returns the device to mount. Images are mounted unproven
- * until sealed images exist: this is the place where seal, signature and dm-verity come in (DESIGN section 4, step 5), and
+ * until sealed images exist: this is the place where seal, signature and dm-verity come in, and
  * where a slot is read whole first after too many unclean ends (UNCLEAN_ENDS_BEFORE_CHECK in boot/selection/begin.ts).
  */
 function proveImage(device: string): string {

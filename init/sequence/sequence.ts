@@ -1,4 +1,4 @@
-/** A boot, in the order of DESIGN section 4. Each part is a file beside this one; what is decided is in boot/ and state-ops/. */
+/** A boot, in the order of README's "A boot in ten lines". Each part is a file beside this one; what is decided is in boot/ and state-ops/. */
 import { applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
@@ -84,7 +84,7 @@ function startWatchdog(boot: Launch): void {
 }
 
 /**
- * No slot is left. Recovery (DESIGN section 7) belongs here: until it exists, the machine says why, re-arms a slot and
+ * No slot is left. Recovery belongs here: until it exists, the machine says why, re-arms a slot and
  * restarts after a pause.
  */
 function recover(boot: Launch, counters: Counters, selection: Selection, passed: Skipped[]): Promise<never> {

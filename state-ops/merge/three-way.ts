@@ -1,4 +1,4 @@
-/** The merge of a store's state with a new image, by the baseline they both come from (DESIGN section 5, "Merging"). */
+/** The merge of a store's state with a new image, by the baseline they both come from. */
 import type { MergeRule } from "../control.ts";
 import {
   contest,
