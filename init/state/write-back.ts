@@ -2,7 +2,7 @@ import type { Descriptor, Kernel } from "../kernel/kernel.ts";
 
 const MiB = 1024 * 1024;
 const least = 32 * MiB;
-const most = 512 * MiB;
+const most = 256 * MiB;
 
 /**
  * Makes what was written durable piece by piece: one sync of all at the end could outlast the watchdog. Every sync costs a
