@@ -3,7 +3,7 @@ import { type Compiled, compile } from "../../state-ops/compile.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import type { ImageTree } from "../../state-ops/image-tree.ts";
 import { CompileError } from "../../state-ops/problems.ts";
-import { parseYaml, type SourceDocument } from "../../state-ops/schema/document.ts";
+import { parseYaml } from "../../state-ops/schema/document.ts";
 import { sampleImage } from "./image.ts";
 
 export const sampleSystem = `system: acme
@@ -42,20 +42,19 @@ export interface Sources {
   previous?: ControlFile | null;
 }
 
-/** Throws CompileError, as the builder's verbs do. */
+/** Throws CompileError, as the builder's verbs do: with the mistakes of every file that is no YAML. */
 export function compileTexts({ fragments = {}, system = sampleSystem, image, previous = null }: Sources): Compiled {
+  const parsed = Object.entries({ "system.yaml": system, ...fragments }).map(([file, text]) => parseYaml(file, file, text));
+  const [systemDocument, ...documents] = parsed.flatMap(({ document }) => (document === null ? [] : [document]));
+  if (systemDocument === undefined || documents.length < parsed.length - 1) {
+    throw new CompileError(parsed.flatMap(({ problems }) => problems));
+  }
   return compile({
-    system: documentOf("system.yaml", system),
-    fragments: Object.entries(fragments).map(([file, text]) => documentOf(file, text)),
+    system: systemDocument,
+    fragments: documents,
     image: image ?? sampleImage(sampleTree, sampleDirectories),
     previous,
   });
-}
-
-function documentOf(file: string, text: string): SourceDocument {
-  const parsed = parseYaml(file, file, text);
-  if (parsed.document === null) throw new CompileError(parsed.problems);
-  return parsed.document;
 }
 
 /** What the compiler complained of, none where it compiled. Whatever else was thrown goes on. */
