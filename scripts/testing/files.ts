@@ -13,12 +13,12 @@ export interface TestFile {
   path: string;
 }
 
-/** Every test file of `kind`, by name. */
-export function testFiles(kind: Kind): TestFile[] {
+/** Every test file of `kind`, by name; those that end in .long.test.ts only where `long` asks for them. */
+export function testFiles(kind: Kind, long: boolean): TestFile[] {
   const directory = `${project}/test/${kind}`;
   if (!statSync(directory, { throwIfNoEntry: false })) return [];
   return readdirSync(directory)
-    .filter((entry) => entry.endsWith(".test.ts"))
+    .filter((entry) => entry.endsWith(".test.ts") && (long || !entry.endsWith(".long.test.ts")))
     .sort()
     .map((entry) => ({ kind, name: entry.replace(/\.test\.ts$/, ""), path: `${directory}/${entry}` }));
 }

@@ -8,9 +8,8 @@ import { randomNumbers } from "../samples/random.ts";
 import { committed, type Debian, powerOff, startDebian, statusOf } from "./support/debian.ts";
 import { checkData, inspectData, recordOn } from "./support/disk-file.ts";
 
-const long = process.env.SLIPWAY_TIER === "long";
 const seed = Number(process.env.SLIPWAY_SEED ?? Date.now() % 1_000_000);
-const cuts = long ? 20 : 1;
+const cuts = 20;
 
 /** v2 writes to its state at every boot. */
 const unit = `[Unit]
