@@ -30,12 +30,14 @@ function of(done: number, total: number | null, text: (value: number) => string)
   return total === null || total < done ? text(done) : `${text(done)} of ${text(total)}`;
 }
 
-/** Of bytes and files, what takes longer; null while too little is done to tell, and where more was done than was expected. */
+/**
+ * Of bytes and files, what takes longer; null while nothing is done, and where more was done than was expected. One large file
+ * is told of by its bytes alone until it is done.
+ */
 function secondsLeft({ bytes, files, elapsedMs }: CloneProgress, total: { bytes: number; files: number }): number | null {
   const left = (done: number, all: number) => (all === 0 ? 0 : done === 0 ? null : ((all - done) * elapsedMs) / done / 1000);
-  const both = [left(bytes, total.bytes), left(files, total.files)].filter((value) => value !== null && value >= 0);
-  const longest = Math.max(...both.map(Number));
-  return both.length < 2 || !Number.isFinite(longest) ? null : longest;
+  if (bytes > total.bytes || files > total.files || bytes + files === 0) return null;
+  return Math.max(left(bytes, total.bytes) ?? 0, left(files, total.files) ?? 0);
 }
 
 /** 75 is "1 min 15 s". */

@@ -66,6 +66,10 @@ test("a long clone: done, rate and time left", () => {
     "cloning generation 000001: 512 MiB of 1.0 GiB, 128 MiB/s, 6 min 36 s left",
   );
   assert.is(line(0, 300, 2000, { bytes: 0, files: 900 }), "cloning generation 000001: 300 of 900 files, 4 s left");
+  assert.is(
+    line(100 * MiB, 0, 2000, { bytes: 400 * MiB, files: 3 }),
+    "cloning generation 000001: 100 MiB of 400 MiB, 50 MiB/s, 6 s left",
+  );
   assert.is(line(90 * MiB, 10, 3000, null), "cloning generation 000001: 90 MiB, 30 MiB/s, 3 s so far");
   assert.is(line(0, 0, 2000, { bytes: 5 * MiB, files: 5 }), "cloning generation 000001: 0 B of 5.0 MiB, 2 s so far");
   assert.is(
