@@ -28,6 +28,9 @@ export const LAYOUT = {
   updater: "updater",
 } as const;
 
+/** No text that is read from the data filesystem is longer, in bytes, but baseline.json. */
+export const LONGEST_TEXT = 64 * 1024;
+
 /** Names inside a generation. */
 export const GENERATION = {
   meta: "meta.json",

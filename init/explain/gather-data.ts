@@ -2,7 +2,7 @@ import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { extErrors, readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import { readOnlyOptions } from "../../boot/slot-image.ts";
 import { failureOn } from "../../state-ops/data-check.ts";
-import { LAYOUT } from "../../state-ops/layout.ts";
+import { LAYOUT, LONGEST_TEXT } from "../../state-ops/layout.ts";
 import { REQUESTS } from "../../state-ops/requests.ts";
 import { O } from "../kernel/constants.ts";
 import { withOpen } from "../kernel/files.ts";
@@ -12,18 +12,16 @@ import { readGenerations } from "../state/data-filesystem.ts";
 import type { DataContent, DataFacts } from "./facts.ts";
 import type { ReadOnlyMounts } from "./read-only-mounts.ts";
 
-const TEXT_LIMIT = 64 * 1024;
-
 function readContent(kernel: Kernel, root: Descriptor, slots: readonly string[]): DataContent {
   const laidOut = exists(kernel, root, LAYOUT.slots) && exists(kernel, root, LAYOUT.generations);
   const empty = { pointers: Object.fromEntries(slots.map((slot) => [slot, null])), generations: [] };
-  const layout = exists(kernel, root, LAYOUT.file) ? (readText(kernel, root, LAYOUT.file, TEXT_LIMIT) ?? "") : null;
+  const layout = exists(kernel, root, LAYOUT.file) ? (readText(kernel, root, LAYOUT.file, LONGEST_TEXT) ?? "") : null;
   return { layout, requests: readRequests(kernel, root), ...(laidOut ? readGenerations(kernel, root, slots) : empty) };
 }
 
 function readRequests(kernel: Kernel, root: Descriptor): string | null {
   try {
-    return withDirectory(kernel, root, REQUESTS.directory, (updater) => readText(kernel, updater, REQUESTS.file, TEXT_LIMIT));
+    return withDirectory(kernel, root, REQUESTS.directory, (updater) => readText(kernel, updater, REQUESTS.file, LONGEST_TEXT));
   } catch (error) {
     if (error instanceof KernelError) return null;
     throw error;

@@ -1,6 +1,6 @@
 /** Whole small files in one call, over the kernel interface. */
 import { O } from "./constants.ts";
-import { type Descriptor, type Kernel, KernelError, type OpenOptions, type Path } from "./kernel.ts";
+import { type Descriptor, type FileStatus, type Kernel, KernelError, type OpenOptions, type Path } from "./kernel.ts";
 
 /** Files of /proc and /sys tell no size: they are read in pieces of this many bytes. */
 const PIECE = 65536;
@@ -77,6 +77,11 @@ export function makeDirectories(kernel: Kernel, path: string, mode = 0o755): voi
       if (!(error instanceof KernelError) || error.code !== "EEXIST") throw error;
     }
   }
+}
+
+/** The same for all names of one file, and for no other file. */
+export function inodeKey({ device, inode }: FileStatus): string {
+  return `${device.major}:${device.minor}:${inode}`;
 }
 
 /** Whether something is at `path`, a dangling link included. */

@@ -15,7 +15,7 @@ const LONGEST_END = 30_000;
 const TELL_EVERY = 30_000;
 
 /** What the checker writes, for the system to read; at most this much of it goes into the log. */
-export const CHECK_LOG = {
+const CHECK_LOG = {
   directory: "/run/slipway",
   path: "/run/slipway/data-check.log",
   lines: 60,

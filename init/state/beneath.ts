@@ -46,6 +46,17 @@ export function isCode(error: unknown, ...codes: string[]): error is KernelError
   return error instanceof KernelError && codes.includes(error.code);
 }
 
+/** Does what may fail and is no reason not to boot: nothing, or the warning that `warning` makes of the kernel's answer. */
+export function warningOf(work: () => void, warning: (message: string) => string): string[] {
+  try {
+    work();
+    return [];
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    return [warning(error.message)];
+  }
+}
+
 /** Whether a name exists in a directory; what it is does not matter. */
 export function exists(kernel: Kernel, at: Descriptor, name: Path): boolean {
   try {

@@ -18,7 +18,7 @@ function tried(work: () => void): boolean {
 }
 
 /** Whether subvolumes can be thought of at all; what is made of them is then tried. */
-export function hasSubvolumes(kernel: Kernel, directory: Descriptor): boolean {
+function hasSubvolumes(kernel: Kernel, directory: Descriptor): boolean {
   return kernel.filesystemStatus(directory).magic === FILESYSTEM_MAGIC.btrfs;
 }
 

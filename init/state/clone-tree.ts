@@ -1,4 +1,5 @@
 import { O } from "../kernel/constants.ts";
+import { inodeKey } from "../kernel/files.ts";
 import { type Descriptor, type FileStatus, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { type OnProgress, openBeneath, procPath, withDescriptor } from "./beneath.ts";
 import { ContentCopier } from "./clone-content.ts";
@@ -101,7 +102,7 @@ class Cloner {
 
   #copy(from: Place, status: FileStatus, to: Place, path: Uint8Array): void {
     const { kernel } = this;
-    const inode = `${status.device.major}:${status.device.minor}:${status.inode}`;
+    const inode = inodeKey(status);
     const severalNames = status.kind !== "directory" && status.links > 1;
     const first = severalNames ? this.#links.get(inode) : undefined;
     if (first !== undefined) {

@@ -8,6 +8,7 @@ import {
   GENERATION,
   type GenerationMeta,
   LAYOUT,
+  LONGEST_TEXT,
   parseGenerationName,
   parseMeta,
   parsePin,
@@ -20,8 +21,6 @@ import { type Descriptor, type Kernel, KernelError, type Path } from "../kernel/
 import { exists, type OnUnreadable, readText, replaceFile, withDirectory } from "./beneath.ts";
 
 const topDirectories = [LAYOUT.generations, LAYOUT.slots, LAYOUT.shared, LAYOUT.trash];
-/** No file that PID 1 reads here is longer, in bytes. */
-const textLimit = 64 * 1024;
 
 /**
  * Mounts the data filesystem at the directory `place`, which is made (0700, parents 0755), and opens its root.
@@ -63,7 +62,7 @@ export function layOut(kernel: Kernel, data: Descriptor, filesystemUuid: string)
   const onUnreadable = (error: KernelError): void => {
     if (mayBeDamage(error)) throw error;
   };
-  return checkLayout(readText(kernel, data, LAYOUT.file, textLimit, onUnreadable), filesystemUuid);
+  return checkLayout(readText(kernel, data, LAYOUT.file, LONGEST_TEXT, onUnreadable), filesystemUuid);
 }
 
 /**
@@ -131,7 +130,7 @@ function readGeneration(
   try {
     return withDirectory(kernel, directory, name, (generation) => {
       const isPinned = exists(kernel, generation, GENERATION.pinned);
-      const read = (file: string) => readText(kernel, generation, file, textLimit, onUnreadable);
+      const read = (file: string) => readText(kernel, generation, file, LONGEST_TEXT, onUnreadable);
       const pinned = isPinned ? parsePin(read(GENERATION.pinned)) : null;
       const complete = read(GENERATION.complete);
       const meta = read(GENERATION.meta);
@@ -147,7 +146,7 @@ function readGeneration(
 
 /** What the generation in the open directory belongs to; null where meta.json is anything else. */
 export function readMeta(kernel: Kernel, generation: Descriptor): GenerationMeta | null {
-  const text = readText(kernel, generation, GENERATION.meta, textLimit);
+  const text = readText(kernel, generation, GENERATION.meta, LONGEST_TEXT);
   return text === null ? null : parseMeta(text);
 }
 

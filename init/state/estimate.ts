@@ -3,6 +3,7 @@ import type { CloneRules } from "../../state-ops/clone-rules.ts";
 import type { CloneEngine } from "../../state-ops/clone-space.ts";
 import { GENERATION, generationPath, LAYOUT } from "../../state-ops/layout.ts";
 import { IOCTL, O } from "../kernel/constants.ts";
+import { inodeKey } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError, type Path } from "../kernel/kernel.ts";
 import { type OnProgress, openBeneath, withDescriptor, withDirectory } from "./beneath.ts";
 import { canSnapshot } from "./btrfs.ts";
@@ -36,9 +37,10 @@ export function measureStores(
       size.whole = false;
       return;
     }
-    const { kind, links: names, device, inode, allocated } = kernel.statusAt(name, at);
+    const status = kernel.statusAt(name, at);
+    const { kind, links: names, allocated } = status;
     if (kind !== "directory" && names > 1) {
-      const key = `${device.major}:${device.minor}:${inode}`;
+      const key = inodeKey(status);
       if (links.has(key)) return;
       links.add(key);
     }

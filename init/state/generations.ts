@@ -14,8 +14,8 @@ import {
   LAYOUT,
   pointerTarget,
 } from "../../state-ops/layout.ts";
-import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
-import { exists, isCode, type OnProgress, withDirectory } from "./beneath.ts";
+import type { Descriptor, Kernel } from "../kernel/kernel.ts";
+import { exists, isCode, type OnProgress, warningOf, withDirectory } from "./beneath.ts";
 import { type BuildOrder, buildGeneration } from "./build-generation.ts";
 import { readPointer } from "./data-filesystem.ts";
 import { pinGeneration, unpinGeneration } from "./pins.ts";
@@ -69,14 +69,8 @@ export function prepareGeneration(
 
 /** A mark or a deletion that fails is no reason not to boot. Returns a warning then. */
 function tolerated(done: string, generation: number | string, work: () => void): string[] {
-  try {
-    work();
-    return [];
-  } catch (error) {
-    if (!(error instanceof KernelError)) throw error;
-    const name = typeof generation === "number" ? generationName(generation) : generation;
-    return [`generation ${name} could not be ${done}: ${error.message}`];
-  }
+  const name = typeof generation === "number" ? generationName(generation) : generation;
+  return warningOf(work, (message) => `generation ${name} could not be ${done}: ${message}`);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { formatPin, GENERATION, generationName, LAYOUT, type Pin } from "../../state-ops/layout.ts";
+import { formatPin, GENERATION, generationPath, type Pin } from "../../state-ops/layout.ts";
 import type { Descriptor, Kernel } from "../kernel/kernel.ts";
 import { exists, removeIfThere, replaceFile, withDirectory } from "./beneath.ts";
 
@@ -20,5 +20,5 @@ export function unpinGeneration(kernel: Kernel, data: Descriptor, number: number
 }
 
 function withGeneration(kernel: Kernel, data: Descriptor, number: number, use: (generation: Descriptor) => void): void {
-  withDirectory(kernel, data, `${LAYOUT.generations}/${generationName(number)}`, use);
+  withDirectory(kernel, data, generationPath(number), use);
 }

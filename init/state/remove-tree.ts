@@ -1,6 +1,6 @@
 import { O } from "../kernel/constants.ts";
-import { type Descriptor, type Kernel, KernelError, type Path } from "../kernel/kernel.ts";
-import { isCode, type OnProgress, openBeneath, procPath, withDescriptor, withDirectory } from "./beneath.ts";
+import type { Descriptor, Kernel, Path } from "../kernel/kernel.ts";
+import { isCode, type OnProgress, openBeneath, procPath, warningOf, withDescriptor, withDirectory } from "./beneath.ts";
 import { deleteSubvolume } from "./btrfs.ts";
 
 /** Removes `name` in an open directory and everything below it, never through a link or into a mount. Missing is fine. */
@@ -89,14 +89,11 @@ export function moveToTrash(kernel: Kernel, data: Descriptor, directory: Descrip
  */
 export function emptyTrash(kernel: Kernel, data: Descriptor, onProgress: OnProgress): string[] {
   return withDirectory(kernel, data, "trash", (trash) =>
-    kernel.readDirectory(trash).flatMap(({ name }) => {
-      try {
-        removeTree(kernel, trash, name, onProgress);
-        return [];
-      } catch (error) {
-        if (!(error instanceof KernelError)) throw error;
-        return [`trash/${new TextDecoder().decode(name)} on the data filesystem could not be deleted: ${error.message}`];
-      }
-    }),
+    kernel.readDirectory(trash).flatMap(({ name }) =>
+      warningOf(
+        () => removeTree(kernel, trash, name, onProgress),
+        (message) => `trash/${new TextDecoder().decode(name)} on the data filesystem could not be deleted: ${message}`,
+      ),
+    ),
   );
 }

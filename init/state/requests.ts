@@ -1,13 +1,10 @@
 /** PID 1's side of updater/requests.json: read, carried out as far as it is not about generations, and forgotten. */
-import { LAYOUT } from "../../state-ops/layout.ts";
+import { LAYOUT, LONGEST_TEXT } from "../../state-ops/layout.ts";
 import type { RequestPlan } from "../../state-ops/request-plan.ts";
 import { NO_REQUESTS, parseRequests, REQUESTS, type StateRequests } from "../../state-ops/requests.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
-import { exists, type OnProgress, type OnUnreadable, readText, withDirectory } from "./beneath.ts";
+import { exists, type OnProgress, type OnUnreadable, readText, warningOf, withDirectory } from "./beneath.ts";
 import { emptyTrash, moveToTrash } from "./remove-tree.ts";
-
-/** The file is no longer, in bytes. */
-const LONGEST = 64 * 1024;
 
 export interface FoundRequests {
   requests: StateRequests;
@@ -26,8 +23,8 @@ export function readRequests(kernel: Kernel, data: Descriptor, onUnreadable: OnU
   try {
     return withDirectory(kernel, data, REQUESTS.directory, (updater) => {
       if (!exists(kernel, updater, REQUESTS.file)) return none;
-      const text = readText(kernel, updater, REQUESTS.file, LONGEST, onUnreadable);
-      const read = text === null ? `it is no regular file of at most ${LONGEST} bytes` : parseRequestsText(text);
+      const text = readText(kernel, updater, REQUESTS.file, LONGEST_TEXT, onUnreadable);
+      const read = text === null ? `it is no regular file of at most ${LONGEST_TEXT} bytes` : parseRequestsText(text);
       if (typeof read !== "string") return { requests: read, found: true, warnings: [] };
       return { ...none, warnings: [droppedRequests(read), ...discard(kernel, data, updater, REQUESTS.file)] };
     });
@@ -53,28 +50,22 @@ export function droppedRequests(reason: string): string {
 }
 
 function discard(kernel: Kernel, data: Descriptor, directory: Descriptor, name: string): string[] {
-  try {
+  const move = () => {
     moveToTrash(kernel, data, directory, name);
     kernel.sync(directory);
-    return [];
-  } catch (error) {
-    if (!(error instanceof KernelError)) throw error;
-    return [`${name} on the data filesystem could not be moved to the trash: ${error.message}`];
-  }
+  };
+  return warningOf(move, (message) => `${name} on the data filesystem could not be moved to the trash: ${message}`);
 }
 
 /** Everything was done and is durable: the file goes. A power cut before that does all of it again. */
 export function forgetRequests(kernel: Kernel, data: Descriptor): string[] {
-  try {
+  const remove = () =>
     withDirectory(kernel, data, REQUESTS.directory, (updater) => {
       kernel.remove(REQUESTS.file, { at: updater });
       kernel.sync(updater);
     });
-    return [];
-  } catch (error) {
-    if (!(error instanceof KernelError)) throw error;
-    return [`${REQUESTS.directory}/${REQUESTS.file} could not be removed, so the next boot does it again: ${error.message}`];
-  }
+  const file = `${REQUESTS.directory}/${REQUESTS.file}`;
+  return warningOf(remove, (message) => `${file} could not be removed, so the next boot does it again: ${message}`);
 }
 
 /**
@@ -87,15 +78,12 @@ export function resetShared(kernel: Kernel, data: Descriptor, plan: RequestPlan[
   const warnings = withDirectory(kernel, data, LAYOUT.shared, (shared) => {
     const names = kernel.readDirectory(shared).map(({ name }) => name);
     const going = names.filter((name) => goes(new TextDecoder().decode(name)));
-    const failed = going.flatMap((name) => {
-      try {
-        moveToTrash(kernel, data, shared, name);
-        return [];
-      } catch (error) {
-        if (!(error instanceof KernelError)) throw error;
-        return [`${LAYOUT.shared}/${new TextDecoder().decode(name)} could not be reset: ${error.message}`];
-      }
-    });
+    const failed = going.flatMap((name) =>
+      warningOf(
+        () => moveToTrash(kernel, data, shared, name),
+        (message) => `${LAYOUT.shared}/${new TextDecoder().decode(name)} could not be reset: ${message}`,
+      ),
+    );
     if (going.length > 0) kernel.sync(shared);
     return failed;
   });

@@ -1,7 +1,7 @@
 import { slotOf } from "../../../boot/selection/slots.ts";
 import type { CollectionFacts, CollectionPlan } from "../../../state-ops/collection.ts";
 import { planCollection } from "../../../state-ops/collection.ts";
-import { generationName, isTemporaryGeneration, LAYOUT, parseGenerationName } from "../../../state-ops/layout.ts";
+import { generationName, generationPath, isTemporaryGeneration, LAYOUT, parseGenerationName } from "../../../state-ops/layout.ts";
 import { BadInput, Refusal } from "../../../state-ops/outcome.ts";
 import { sizeText } from "../../../state-ops/size-text.ts";
 import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
@@ -62,7 +62,7 @@ export function collectState(kernel: Kernel, places: Places, order: CollectOrder
       const plan = planCollection(facts);
       const picked = pick(plan, order).map(({ number, why }) => ({
         ...{ number: generationName(number), why },
-        bytes: measureIfThere(kernel, data, `${LAYOUT.generations}/${generationName(number)}`)?.bytes ?? 0,
+        bytes: measureIfThere(kernel, data, generationPath(number))?.bytes ?? 0,
       }));
       if (!order.dryRun) {
         const freeBefore = freeBytes(kernel, data);

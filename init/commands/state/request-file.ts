@@ -1,12 +1,9 @@
 /** What the running system asks the next boot to do, on the data filesystem. */
-import { LAYOUT } from "../../../state-ops/layout.ts";
+import { LAYOUT, LONGEST_TEXT } from "../../../state-ops/layout.ts";
 import { BadInput, Refusal } from "../../../state-ops/outcome.ts";
 import { formatRequests, NO_REQUESTS, parseRequests, REQUESTS, type StateRequests } from "../../../state-ops/requests.ts";
 import { type Descriptor, type Kernel, KernelError } from "../../kernel/kernel.ts";
 import { exists, readText, removeIfThere, replaceFile, withDirectory } from "../../state/beneath.ts";
-
-/** The file is a few hundred bytes; what is longer is not ours. */
-const MOST_BYTES = 64 * 1024;
 
 /** What was asked for; `fault` says why what is there cannot be read, and so asks for nothing. */
 export function readRequests(kernel: Kernel, data: Descriptor): { requests: StateRequests; fault: string | null } {
@@ -15,7 +12,7 @@ export function readRequests(kernel: Kernel, data: Descriptor): { requests: Stat
     if (!exists(kernel, data, LAYOUT.updater)) return { requests: NO_REQUESTS, fault: null };
     return withDirectory(kernel, data, REQUESTS.directory, (directory) => {
       if (!exists(kernel, directory, REQUESTS.file)) return { requests: NO_REQUESTS, fault: null };
-      const text = readText(kernel, directory, REQUESTS.file, MOST_BYTES);
+      const text = readText(kernel, directory, REQUESTS.file, LONGEST_TEXT);
       if (text === null) return { requests: NO_REQUESTS, fault: `${where} is no file that can be read` };
       return { requests: parseRequests(text), fault: null };
     });

@@ -1,6 +1,7 @@
 /** Trees on the data filesystem and in an image, looked at without following a link, entering a mount, or going on for ever. */
 import { pathText } from "../../../state-ops/merge/path-text.ts";
 import { O } from "../../kernel/constants.ts";
+import { inodeKey } from "../../kernel/files.ts";
 import { type Descriptor, type FileStatus, type Kernel, KernelError } from "../../kernel/kernel.ts";
 import { isCode, openBeneath, withDescriptor } from "../../state/beneath.ts";
 
@@ -87,10 +88,10 @@ export function measure(kernel: Kernel, at: Descriptor, path: string, most: numb
   const found: Measure = { bytes: 0, files: 0, truncated: false, unread: [] };
   const counted = new Set<string>();
   const count = (status: FileStatus): void => {
-    const { kind, links, device, inode, allocated } = status;
+    const { kind, links, allocated } = status;
     if (kind !== "directory") found.files++;
     if (kind !== "directory" && links > 1) {
-      const id = `${device.major}:${device.minor}:${inode}`;
+      const id = inodeKey(status);
       if (counted.has(id)) return;
       counted.add(id);
     }

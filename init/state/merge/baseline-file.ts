@@ -1,6 +1,6 @@
 /** A generation's baseline.json: read from a disk that nobody trusts, and made anew over an image. */
 import type { Operator } from "../../../state-ops/control.ts";
-import { GENERATION, vouchesFor } from "../../../state-ops/layout.ts";
+import { GENERATION, LONGEST_TEXT, vouchesFor } from "../../../state-ops/layout.ts";
 import {
   type Baseline,
   formatBaseline,
@@ -16,8 +16,6 @@ import { baselineOf } from "./plan-merge.ts";
 
 /** Bytes of baseline.json: some eighty thousand files. Reading it takes sixteen times as much memory. */
 const longest = 16 * 1024 * 1024;
-/** Bytes of COMPLETE. */
-const longestComplete = 64 * 1024;
 /** PATH_MAX of Linux: an image has no longer path, and a deeper tree is none of its. */
 const longestPath = 4095;
 
@@ -27,7 +25,7 @@ export type BaselineReading = { baseline: Baseline; text: string } | { missing: 
 /** Reads the baseline of the generation in the open directory. */
 export function readBaseline(kernel: Kernel, generation: Descriptor): BaselineReading {
   const text = readText(kernel, generation, GENERATION.baseline, longest);
-  const complete = readText(kernel, generation, GENERATION.complete, longestComplete);
+  const complete = readText(kernel, generation, GENERATION.complete, LONGEST_TEXT);
   if (text === null || complete === null) return { missing: `it has no ${GENERATION.baseline} that can be read` };
   if (!vouchesFor(complete, GENERATION.baseline, text)) return { missing: `its ${GENERATION.baseline} is damaged` };
   try {

@@ -46,7 +46,7 @@ export interface PlannedMerge {
 }
 
 /** Whether the image may have content for an operator's store that the device changes: what a baseline speaks of. */
-export function followsImage({ state, via, seed }: Operator): boolean {
+function followsImage({ state, via, seed }: Operator): boolean {
   return state === "persistent" && (via === "overlay" || (via === "bind" && seed === "image"));
 }
 
