@@ -78,6 +78,22 @@ export interface SlotDefinition {
 
 export type DataFilesystem = "ext4" | "xfs" | "btrfs";
 
+/**
+ * Which images and channels are believed. `unsigned`: any, for development. `signed`: those that `threshold` of `keys` signed.
+ */
+export type ControlTrust =
+  | { mode: "unsigned" }
+  | {
+      mode: "signed";
+      /** Ed25519 public keys, 64 hex digits each, no two equal. */
+      keys: string[];
+      threshold: number;
+      /** No image with a lower rollback index boots or is installed, whatever the boot record says. */
+      rollbackFloor: number;
+      /** Whether the kernel has to check a signature of the root hash as well (dm-verity's root_hash_sig_key_desc). */
+      kernelSignature: "ignored" | "required";
+    };
+
 export interface ControlFile {
   schema: 1;
   /** Product name; an image for another system is refused. */
@@ -102,7 +118,7 @@ export interface ControlFile {
   watchdog: { timeout: number; after: "systemd" | "keep" | "stop" } | null;
   /** `locked`: `init=` and debugging words on the kernel command line are refused. */
   commandLine: "open" | "locked";
-  trust: { mode: "unsigned" };
+  trust: ControlTrust;
   /** The image's users and groups and their numbers, so that the next image's compiler sees a number that changed. */
   accounts: { users: Record<string, number>; groups: Record<string, number> };
   /** Mounts come parent first. */

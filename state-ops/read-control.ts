@@ -1,5 +1,5 @@
 import { canonicalJson, sha256 } from "./canonical-json.ts";
-import { type ControlFile, MOST_SLOTS, type Operator, type SlotDefinition } from "./control.ts";
+import { type ControlFile, type ControlTrust, MOST_SLOTS, type Operator, type SlotDefinition } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
 import { Fields } from "./fields.ts";
 import { components } from "./image-tree.ts";
@@ -62,7 +62,7 @@ function read(text: string): ControlFile {
     deviceTimeout: fields.integer("deviceTimeout", 1, day),
     watchdog: fields.nullable("watchdog", () => watchdog(fields.object("watchdog", ["timeout", "after"]))),
     commandLine: fields.oneOf("commandLine", ["open", "locked"]),
-    trust: { mode: fields.object("trust", ["mode"]).oneOf("mode", ["unsigned"]) },
+    trust: trust(fields.value("trust")),
     accounts: accounts(fields.object("accounts", ["users", "groups"])),
     operators: fields.list("operators").map((entry, index) => readOperator(entry, `operators[${index}]`)),
     digest: fields.text("digest"),
@@ -125,6 +125,33 @@ function numbers(fields: Fields, key: string): Record<string, number> {
 
 function bootRecord(fields: Fields): ControlFile["bootRecord"] {
   return { store: fields.oneOf("store", ["record"]), device: device(fields, "device") };
+}
+
+/** As many signatures as an envelope holds (boot/image/envelope.ts). */
+const mostKeys = 16;
+
+function trust(value: unknown): ControlTrust {
+  const word = new Fields(value, "trust", ["mode"], ["keys", "threshold", "rollbackFloor", "kernelSignature"]);
+  const mode = word.oneOf("mode", ["signed", "unsigned"]);
+  if (mode === "unsigned") {
+    new Fields(value, "trust", ["mode"]);
+    return { mode };
+  }
+  const fields = new Fields(value, "trust", ["mode", "keys", "threshold", "rollbackFloor", "kernelSignature"]);
+  const list = fields.list("keys");
+  const keys = list.map((key) =>
+    typeof key === "string" && /^[0-9a-f]{64}$/.test(key) ? key : fields.fail("keys", "a list of 64 hex digits each"),
+  );
+  if (keys.length < 1 || keys.length > mostKeys || new Set(keys).size !== keys.length) {
+    fields.fail("keys", `a list of 1 to ${mostKeys} different keys`);
+  }
+  return {
+    mode,
+    keys,
+    threshold: fields.integer("threshold", 1, keys.length),
+    rollbackFloor: fields.integer("rollbackFloor", 0, Number.MAX_SAFE_INTEGER),
+    kernelSignature: fields.oneOf("kernelSignature", ["ignored", "required"]),
+  };
 }
 
 function tries(fields: Fields): ControlFile["tries"] {

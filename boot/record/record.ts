@@ -27,6 +27,11 @@ export interface SlotRecord {
   credits: number;
   /** Why the slot's image failed its proof; null when it did not. Cured by repair or install. */
   damaged: string | null;
+  /**
+   * Rollback index of the sealed image that was committed here. Left out where none was, and in records of versions that knew
+   * no seals: those read either.
+   */
+  rollbackIndex?: number;
   /** Why the slot was given up ("marked bad by operator", "trial used up after 3 tries"); null when it was not. */
   reason: string | null;
 }
@@ -75,6 +80,13 @@ export interface BootRecord {
   quarantined: Quarantine[];
   /** UUID of the data filesystem this record belongs to; null until it was first mounted. */
   dataFilesystem: string | null;
+  /**
+   * What a rollback index must not be below: `install`, the highest that was ever committed, for what is installed; `boot`,
+   * what a committed seal revoked, for what boots. Left out while nothing sealed was committed.
+   */
+  floors?: { install: number; boot: number };
+  /** The highest serial that was seen of each channel, by name. Left out while none was. */
+  channelSerials?: Record<string, number>;
   /** Wall clock at the last good boot or shutdown, milliseconds since the epoch: part of the clock's floor. */
   lastKnownUnixMs: number;
 }

@@ -42,7 +42,8 @@ export function stageOf(fields: Fields, key: string): Stage {
 }
 
 function slotRecord(value: unknown, where: string): SlotRecord {
-  const fields = new Fields(value, where, ["state", "priority", "tries", "imageId", "credits", "damaged", "reason"]);
+  const keys = ["state", "priority", "tries", "imageId", "credits", "damaged", "reason"];
+  const fields = new Fields(value, where, keys, ["rollbackIndex"]);
   return {
     state: fields.oneOf("state", SLOT_STATES),
     priority: fields.integer("priority", 1, MOST_SLOTS),
@@ -51,6 +52,7 @@ function slotRecord(value: unknown, where: string): SlotRecord {
     credits: fields.integer("credits", 0, 3),
     damaged: fields.nullable("damaged", () => reasonOf(fields, "damaged")),
     reason: fields.nullable("reason", () => reasonOf(fields, "reason")),
+    ...(fields.has("rollbackIndex") ? { rollbackIndex: countOf(fields, "rollbackIndex") } : {}),
   };
 }
 
@@ -89,19 +91,44 @@ function quarantined(fields: Fields): Quarantine[] {
   });
 }
 
+function floors(value: unknown): NonNullable<BootRecord["floors"]> {
+  const fields = new Fields(value, "floors", ["install", "boot"]);
+  return { install: countOf(fields, "install"), boot: countOf(fields, "boot") };
+}
+
+/** Keeps a record within its area. */
+export const MOST_CHANNELS = 16;
+
+function channelSerials(fields: Fields): Record<string, number> {
+  const value = fields.value("channelSerials");
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return fields.fail("channelSerials", "an object");
+  const entries = Object.entries(value);
+  const sound = entries.every(
+    ([name, serial]) => name.length <= NAME_LENGTH && typeof serial === "number" && Number.isSafeInteger(serial) && serial >= 0,
+  );
+  if (!sound || entries.length > MOST_CHANNELS)
+    fields.fail("channelSerials", `at most ${MOST_CHANNELS} names with a whole number`);
+  return Object.fromEntries(entries.map(([name, serial]) => [name, Number(serial)]));
+}
+
 /** The boot record that `value` is. Throws BadInput naming the key that is missing, unknown or wrong. */
 export function bootRecord(value: unknown): BootRecord {
-  const fields = new Fields(value, "", [
-    "schema",
-    "slots",
-    "attempt",
-    "lastCommitted",
-    "uncleanEnds",
-    "exhausted",
-    "quarantined",
-    "dataFilesystem",
-    "lastKnownUnixMs",
-  ]);
+  const fields = new Fields(
+    value,
+    "",
+    [
+      "schema",
+      "slots",
+      "attempt",
+      "lastCommitted",
+      "uncleanEnds",
+      "exhausted",
+      "quarantined",
+      "dataFilesystem",
+      "lastKnownUnixMs",
+    ],
+    ["floors", "channelSerials"],
+  );
   fields.integer("schema", 1, 1);
   return {
     schema: 1,
@@ -113,5 +140,7 @@ export function bootRecord(value: unknown): BootRecord {
     quarantined: quarantined(fields),
     dataFilesystem: fields.nullable("dataFilesystem", () => shortText(fields, "dataFilesystem", NAME_LENGTH)),
     lastKnownUnixMs: countOf(fields, "lastKnownUnixMs"),
+    ...(fields.has("floors") ? { floors: floors(fields.value("floors")) } : {}),
+    ...(fields.has("channelSerials") ? { channelSerials: channelSerials(fields) } : {}),
   };
 }

@@ -1,5 +1,5 @@
 /** Whole small files in one call, over the kernel interface. */
-import { O } from "./constants.ts";
+import { IOCTL, O } from "./constants.ts";
 import { type Descriptor, type FileStatus, type Kernel, KernelError, type OpenOptions, type Path } from "./kernel.ts";
 
 /** Files of /proc and /sys tell no size: they are read in pieces of this many bytes. */
@@ -93,4 +93,13 @@ export function exists(kernel: Kernel, path: Path, at?: Descriptor): boolean {
     if (error instanceof KernelError) return false;
     throw error;
   }
+}
+
+/** Bytes of an open file, or of an open block device. */
+export function sizeOf(kernel: Kernel, fd: Descriptor): bigint {
+  const status = kernel.status(fd);
+  if (status.kind !== "block") return status.size;
+  const size = new Uint8Array(new ArrayBuffer(8));
+  kernel.ioctl(fd, IOCTL.BLKGETSIZE64, size);
+  return new DataView(size.buffer).getBigUint64(0, true);
 }

@@ -1,6 +1,7 @@
 import { RECORD_LAYOUT } from "../../boot/record/store.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
-import { IOCTL, O } from "../kernel/constants.ts";
+import { O } from "../kernel/constants.ts";
+import { sizeOf } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 
 /** The partition (or, in tests, the file) that holds boot record and journal, open past the page cache. */
@@ -12,14 +13,6 @@ export interface RecordDevice {
 }
 
 const READ_ONLY_CODES = new Set(["EROFS", "EACCES", "EPERM", "EIO"]);
-
-function sizeOf(kernel: Kernel, fd: Descriptor): bigint {
-  const status = kernel.status(fd);
-  if (status.kind !== "block") return status.size;
-  const size = new Uint8Array(new ArrayBuffer(8));
-  kernel.ioctl(fd, IOCTL.BLKGETSIZE64, size);
-  return new DataView(size.buffer).getBigUint64(0, true);
-}
 
 /** Opens for writing, or for reading only where the device refuses that. */
 function openEitherWay(kernel: Kernel, path: string): RecordDevice {
