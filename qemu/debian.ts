@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type AptFile, hostAptFiles, keepSuites, type SuiteKind } from "./apt-sources.ts";
 import { makeOnce } from "./lock.ts";
 import { cache } from "./places.ts";
 import { runProgram } from "./program.ts";
@@ -22,21 +23,20 @@ const packageHooks: Record<string, string[]> = {
   "openssh-server": ['rm -f "$1"/etc/ssh/ssh_host_*'],
 };
 
-/** The host's own apt sources, of both formats. */
-function aptSources(): string[] {
-  const parts = "/etc/apt/sources.list.d";
-  const files = existsSync(parts) ? readdirSync(parts).filter((name) => /^debian.*\.(list|sources)$/.test(name)) : [];
-  const sources = ["/etc/apt/sources.list", ...files.sort().map((name) => `${parts}/${name}`)];
-  const used = sources.filter((path) => existsSync(path) && /^(deb |URIs:)/im.test(readFileSync(path, "utf8")));
-  if (used.length === 0)
-    throw new Error("apt has no sources: looked at /etc/apt/sources.list and /etc/apt/sources.list.d/debian*");
-  return used;
-}
-
 function hostCodename(): string {
   const codename = osRelease("", "VERSION_CODENAME");
   if (codename === "") throw new Error("/usr/lib/os-release has no VERSION_CODENAME: is this host a Debian?");
   return codename;
+}
+
+/** Suites of the host's own apt sources that a Debian is made from. */
+export type DebianSuites = "all" | readonly SuiteKind[];
+
+function aptFiles(suites: DebianSuites): AptFile[] {
+  const host = hostAptFiles();
+  const files = suites === "all" ? host : keepSuites(host, suites);
+  if (files.length > 0) return files;
+  throw new Error(`apt has no sources for ${suites}: looked at ${host.map(({ name }) => name).join(", ")}`);
 }
 
 /**
@@ -44,20 +44,22 @@ function hostCodename(): string {
  * minute the first time, and kept in .cache/debian under a hash of what it is made from. Needs root.
  * @param more packages beside those that every one of these Debians has
  */
-export async function debianTar(more: readonly string[] = []): Promise<string> {
-  const sources = aptSources();
-  const suite = hostCodename();
+export async function debianTar(more: readonly string[] = [], suites: DebianSuites = "all"): Promise<string> {
+  const sources = aptFiles(suites);
+  const codename = hostCodename();
   const included = [...packages, ...more];
   const made = [...hooks, ...more.flatMap((name) => packageHooks[name] ?? [])];
-  const inputs = [included, leftOut, made, suite, sources.map((path) => readFileSync(path, "utf8"))];
+  const inputs = [included, leftOut, made, codename, sources.map(({ text }) => text)];
   const hash = createHash("sha256").update(JSON.stringify(inputs)).digest("hex").slice(0, 16);
   return makeOnce(
     `${cache}/debian/${hash}.tar`,
     async (aside) => {
+      for (const { name, text } of sources) writeFileSync(`${aside}/${name}`, text);
       const words = ["--variant=minbase", `--include=${included.join(",")}`, "--quiet"];
       words.push(...leftOut.map((path) => `--dpkgopt=path-exclude=${path}`));
       words.push(...made.map((hook) => `--customize-hook=${hook}`));
-      await runProgram("mmdebstrap", [...words, suite, `${aside}/root.tar`, ...sources], { timeoutMs: 1_200_000 });
+      const mirrors = sources.map(({ name }) => `${aside}/${name}`);
+      await runProgram("mmdebstrap", [...words, codename, `${aside}/root.tar`, ...mirrors], { timeoutMs: 1_200_000 });
     },
     "root.tar",
   );
@@ -70,6 +72,8 @@ export interface DebianRoot {
   autologin?: boolean;
   /** Packages beside those that every one of these Debians has. */
   packages?: readonly string[];
+  /** Default "all". */
+  suites?: DebianSuites;
   files?: TreeFiles;
 }
 
@@ -80,7 +84,7 @@ ExecStart=-/sbin/agetty --autologin root --noclear --keep-baud 115200,57600,3840
 
 /** Fills the empty directory `tree` with a Debian. slipway itself is put in with `addSlipway`, modules with `addModules`. */
 export async function debianTree(tree: string, root: DebianRoot): Promise<void> {
-  const tar = await debianTar(root.packages);
+  const tar = await debianTar(root.packages, root.suites);
   await runProgram("tar", ["--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--directory", tree, "--file", tar]);
   chmodSync(tree, 0o755);
   for (const name of ["proc", "sys", "dev", "run", "tmp"]) mkdirSync(`${tree}/${name}`, { recursive: true });
