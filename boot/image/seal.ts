@@ -143,7 +143,7 @@ export function decodeManifest(payload: Uint8Array): Manifest {
     rollbackIndex,
     revokesBelow: fields.nullable("revokesBelow", () => fields.integer("revokesBelow", 0, rollbackIndex)),
     needs: needs(fields.object("needs", ["controlFormat", "features"])),
-    kernelSignature: fields.nullable("kernelSignature", () => fields.text("kernelSignature")),
+    kernelSignature: fields.nullable("kernelSignature", () => kernelSignature(fields)),
   };
   if (manifest.salt !== saltOf(manifest.system).toHex()) {
     throw new BadInput(`${what}: salt is not the one of the system ${manifest.system}; seal the image with slipway image seal`);
@@ -177,11 +177,20 @@ function hex(fields: Fields, key: string, least: number, most: number): string {
   return whole ? text : fields.fail(key, least === most ? `${2 * most} hex digits` : `${2 * least} to ${2 * most} hex digits`);
 }
 
+/** Base64 in its one form: of any text, some could not be encoded again (a lone surrogate). */
+function kernelSignature(fields: Fields): string {
+  const text = fields.text("kernelSignature");
+  const whole = /^[A-Za-z0-9+/]+={0,2}$/.test(text) && Buffer.from(text, "base64").toString("base64") === text;
+  return whole ? text : fields.fail("kernelSignature", "base64");
+}
+
 function needs(fields: Fields): Needs {
   const features = fields.list("features").map((entry) => {
     const sound = typeof entry === "string" && labelFault(entry) === null;
     return sound ? entry : fields.fail("features", "a list of names");
   });
+  const ascends = features.every((feature, index) => index === 0 || (features[index - 1] ?? "") < feature);
+  if (!ascends) fields.fail("features", "a sorted list of different names");
   return { controlFormat: fields.integer("controlFormat", 1, Number.MAX_SAFE_INTEGER), features };
 }
 
