@@ -2,7 +2,7 @@
  * Proves a hash tree from its root hash downwards, whatever order and place its blocks are read from. The levels above the
  * leaves are kept, which is a 16,000th of the data; blocks of leaves are only looked at.
  */
-import { BLOCK, blockDigest, DIGEST, DIGESTS_PER_BLOCK, type TreeLevel, treeLevels } from "./verity.ts";
+import { BLOCK, type BlockDigest, blockDigestOf, DIGEST, DIGESTS_PER_BLOCK, type TreeLevel, treeLevels } from "./verity.ts";
 
 /** A block of the tree: `index` counts from the start of its level, `treeBlock` from the start of the tree. */
 export interface TreePlace {
@@ -13,7 +13,7 @@ export interface TreePlace {
 
 export class TreeProof {
   readonly levels: readonly TreeLevel[];
-  readonly #salt: Uint8Array;
+  readonly #digest: BlockDigest;
   readonly #rootHash: Uint8Array;
   /** By level, the proven bytes of levels above the leaves. */
   readonly #kept: Uint8Array[];
@@ -21,7 +21,7 @@ export class TreeProof {
   /** `rootHash` and `salt` in hex, as a manifest has them. */
   constructor({ rootHash, salt }: { rootHash: string; salt: string }, dataBlocks: number) {
     this.levels = treeLevels(dataBlocks);
-    this.#salt = Uint8Array.fromHex(salt);
+    this.#digest = blockDigestOf(Uint8Array.fromHex(salt));
     this.#rootHash = Uint8Array.fromHex(rootHash);
     this.#kept = this.levels.map(({ blocks }, level) => new Uint8Array(level === 0 ? 0 : blocks * BLOCK));
   }
@@ -46,7 +46,7 @@ export class TreeProof {
    * the leaves is kept.
    */
   accept(level: number, index: number, block: Uint8Array): boolean {
-    const right = block.length === BLOCK && Buffer.compare(blockDigest(this.#salt, block), this.#expected(level, index)) === 0;
+    const right = block.length === BLOCK && Buffer.compare(this.#digest(block), this.#expected(level, index)) === 0;
     if (right && level > 0) this.#kept[level]?.set(block, index * BLOCK);
     return right;
   }

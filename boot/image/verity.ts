@@ -45,8 +45,12 @@ export function treeBlocks(dataBlocks: number): number {
 }
 
 /** SHA-256 over the salt and one block: what the tree holds for it. `block` has {@link BLOCK} bytes. */
-export function blockDigest(salt: Uint8Array, block: Uint8Array): Uint8Array {
-  return sha256Bytes(salt, block);
+export type BlockDigest = (block: Uint8Array) => Uint8Array;
+
+/** The {@link BlockDigest} under a salt. Copies a hasher that has taken the salt already: half again as fast as a new one each. */
+export function blockDigestOf(salt: Uint8Array): BlockDigest {
+  const salted = new Bun.CryptoHasher("sha256").update(salt);
+  return (block) => salted.copy().update(block).digest();
 }
 
 /** The salt of a system's images: all versions share it, so that equal blocks have equal leaves. 32 bytes. */

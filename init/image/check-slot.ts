@@ -7,7 +7,7 @@
  */
 import { layoutOf, type Manifest } from "../../boot/image/seal.ts";
 import { leafPlace, TreeProof } from "../../boot/image/tree-proof.ts";
-import { BLOCK, blockDigest, DIGEST, DIGESTS_PER_BLOCK } from "../../boot/image/verity.ts";
+import { BLOCK, blockDigestOf, DIGEST, DIGESTS_PER_BLOCK } from "../../boot/image/verity.ts";
 import { O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 
@@ -103,13 +103,13 @@ export function* checkData(
   { first, end }: { first: number; end: number },
   leafOf: (dataBlock: number) => Uint8Array | null,
 ): Generator<{ blocks: number; damaged: DamagedBlock[] }, void> {
-  const saltBytes = Uint8Array.fromHex(salt);
+  const digest = blockDigestOf(Uint8Array.fromHex(salt));
   for (let at = first; at < end; at += PIECE_BLOCKS) {
     const count = Math.min(PIECE_BLOCKS, end - at);
     const piece = yield* waited(readPiece(kernel, fd, 0, at, count), () => ({ blocks: 0, damaged: [] }));
     const damaged = piece.flatMap(({ block, bytes, error }): DamagedBlock[] => {
       const leaf = leafOf(block);
-      const right = bytes !== null && leaf !== null && Buffer.compare(blockDigest(saltBytes, bytes), leaf) === 0;
+      const right = bytes !== null && leaf !== null && Buffer.compare(digest(bytes), leaf) === 0;
       return right ? [] : [{ part: "data", block, error }];
     });
     yield { blocks: piece.length, damaged };

@@ -3,7 +3,7 @@ import { encodeEnvelope, PAYLOAD_TYPE, preAuthenticationEncoding, type Signature
 import { encodeFooter, footerOf } from "../../boot/image/footer.ts";
 import { type PublicKey, publicKey } from "../../boot/image/keys.ts";
 import { encodeManifest, imageSizeOf, layoutOf, type Manifest, superblockOf } from "../../boot/image/seal.ts";
-import { BLOCK, blockDigest, DIGEST, saltOf, treeLevels } from "../../boot/image/verity.ts";
+import { BLOCK, blockDigestOf, DIGEST, saltOf, treeLevels } from "../../boot/image/verity.ts";
 
 /** A key pair of a test. */
 export interface TestKey {
@@ -23,17 +23,18 @@ export async function testKey(): Promise<TestKey> {
 
 /** The hash tree over `data`, whole blocks, top block first, and its root hash. */
 export function hashTree(data: Uint8Array, salt: Uint8Array): { tree: Uint8Array; rootHash: string } {
+  const digest = blockDigestOf(salt);
   const levels = treeLevels(data.length / BLOCK);
   const tree = new Uint8Array(levels.reduce((sum, { blocks }) => sum + blocks, 0) * BLOCK);
   let below = data;
   for (const { start, blocks } of levels) {
     const level = tree.subarray(start * BLOCK, (start + blocks) * BLOCK);
     for (let at = 0; at * BLOCK < below.length; at++) {
-      level.set(blockDigest(salt, below.subarray(at * BLOCK, (at + 1) * BLOCK)), at * DIGEST);
+      level.set(digest(below.subarray(at * BLOCK, (at + 1) * BLOCK)), at * DIGEST);
     }
     below = level;
   }
-  return { tree, rootHash: blockDigest(salt, below).toHex() };
+  return { tree, rootHash: digest(below).toHex() };
 }
 
 export interface SealedImage {
