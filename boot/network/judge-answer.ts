@@ -1,0 +1,132 @@
+import { type AnswerHead, type Framing, fieldOf, quoted } from "./answer-head.ts";
+import { parseContentRange } from "./content-range.ts";
+import { retryAfterMs } from "./retry.ts";
+import { redirectTarget, type SourceUrl } from "./source-url.ts";
+
+/** What tells one content of a file from another. */
+export interface FileVersion {
+  /** Bytes; null where the server did not say. */
+  size: number | null;
+  etag: string | null;
+  modified: string | null;
+}
+
+/** What was asked for. */
+export interface Question {
+  url: SourceUrl;
+  /** Offsets of the first and the last byte; null for the whole file. */
+  range: { first: number; last: number } | null;
+  /** What the file was at the first answer; null before there was one. */
+  known: FileVersion | null;
+}
+
+/** What an answer is. Reasons go on from the URL's name: "https://… answers 404". */
+export type Judgement =
+  /** The body is what was asked for, to the byte: the range, or the whole file. */
+  | { is: "wanted"; version: FileVersion }
+  /** The body is the whole file, and a range was asked for. */
+  | { is: "whole"; version: FileVersion }
+  | { is: "redirect"; to: SourceUrl }
+  /** It may be otherwise the next time. `asked`: its Retry-After in ms. `busy`: it has too many requests, perhaps ours. */
+  | { is: "retry"; reason: string; asked: number | null; busy: boolean }
+  /** Ranges are answered against the rules. */
+  | { is: "unfit"; reason: string }
+  | { is: "changed"; reason: string }
+  /** The file does not reach to the range (416). */
+  | { is: "beyond"; reason: string }
+  | { is: "missing"; reason: string }
+  | { is: "stop"; reason: string };
+
+export function judgeAnswer(question: Question, head: AnswerHead, framing: Framing, nowUnixMs: number): Judgement {
+  const { status } = head;
+  const stop = (reason: string): Judgement => ({ is: "stop", reason });
+  if (status === 200 || status === 206) {
+    const coding = head.fields.get("content-encoding")?.join(", ").toLowerCase() ?? "identity";
+    const remedy = "though it was asked not to encode; switch compression off there";
+    if (coding !== "identity" && coding !== "") return stop(`answers with Content-Encoding ${quoted(coding)}, ${remedy}`);
+    return status === 200 ? judgeWhole(question, head, framing) : judgeRange(question, head, framing);
+  }
+  if (status === 301 || status === 302 || status === 303 || status === 307 || status === 308) {
+    const to = redirectTarget(question.url, fieldOf(head, "location"));
+    return "fault" in to ? stop(to.fault) : { is: "redirect", to };
+  }
+  if (status === 404 || status === 410) return { is: "missing", reason: `answers ${status}: there is nothing of that name` };
+  if (status === 412) return { is: "changed", reason: "answers 412" };
+  if (status === 416) return { is: "beyond", reason: "answers 416: the file does not reach that far" };
+  const remedy = remedies[status];
+  if (remedy !== undefined) return stop(`answers ${status}: ${remedy}`);
+  if (status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501 && status !== 505)) {
+    const asked = retryAfterMs(fieldOf(head, "retry-after"), nowUnixMs);
+    return { is: "retry", reason: `answers ${status}`, asked, busy: status === 429 || status === 503 };
+  }
+  return stop(`answers ${status}`);
+}
+
+/** What to do about answers that will not be others the next time. */
+const remedies: Partial<Record<number, string>> = {
+  400: "where the server wants a client certificate, give --certificate and --private-key",
+  401: "it wants credentials, or others; give --token-file, or --certificate and --private-key",
+  403: "it forbids that; are the credentials the right ones, and may the server read the file?",
+  407: "a proxy is in between and wants credentials",
+  511: "the network wants somebody to log in first",
+};
+
+function judgeWhole({ range, known }: Question, head: AnswerHead, framing: Framing): Judgement {
+  const type = fieldOf(head, "content-type") ?? "";
+  if (/^text\/html\b/i.test(type)) {
+    return {
+      is: "stop",
+      reason: "answers with a web page; is the URL right, and does the network want somebody to log in first?",
+    };
+  }
+  const version = { ...versionOf(head), size: framing.by === "length" ? framing.length : null };
+  const changed = known === null ? null : differenceOf(known, version);
+  if (changed !== null) return { is: "changed", reason: changed };
+  return { is: range === null ? "wanted" : "whole", version };
+}
+
+function judgeRange({ range, known }: Question, head: AnswerHead, framing: Framing): Judgement {
+  const unfit = (reason: string): Judgement => ({ is: "unfit", reason });
+  if (range === null) return unfit("answers with a part where the whole was asked for");
+  const type = fieldOf(head, "content-type") ?? "";
+  if (/^multipart\//i.test(type)) return unfit(`answers with ${quoted(type)} where one range was asked for`);
+  const said = fieldOf(head, "content-range");
+  const content = said === null ? null : parseContentRange(said);
+  if (content === null) return unfit(`answers with Content-Range ${said === null ? "missing" : quoted(said)}`);
+  const version = { ...versionOf(head), size: content.size };
+  const changed = known === null ? null : differenceOf(known, version);
+  if (changed !== null) return { is: "changed", reason: changed };
+  const wanted = `bytes ${range.first}-${range.last}`;
+  if (content.range?.first !== range.first || content.range.last !== range.last) {
+    return unfit(`answers with ${quoted(said ?? "")} where ${wanted} were asked for`);
+  }
+  const length = range.last - range.first + 1;
+  if (framing.by === "length" && framing.length !== length) {
+    return unfit(`answers with Content-Length ${framing.length} where ${wanted} were asked for`);
+  }
+  return { is: "wanted", version };
+}
+
+function versionOf(head: AnswerHead): { etag: string | null; modified: string | null } {
+  return { etag: fieldOf(head, "etag"), modified: fieldOf(head, "last-modified") };
+}
+
+/** What shows that `now` is another content than `then`; null where nothing does. */
+function differenceOf(then: FileVersion, now: FileVersion): string | null {
+  const differ = <Value>(one: Value | null, other: Value | null) => one !== null && other !== null && one !== other;
+  if (differ(then.size, now.size)) return `had ${then.size} bytes and has ${now.size}`;
+  if (differ(then.etag, now.etag)) return `had ETag ${quoted(then.etag ?? "")} and has ${quoted(now.etag ?? "")}`;
+  // where ETags agree, dates of two servers behind one name may differ
+  if ((then.etag === null || now.etag === null) && differ(then.modified, now.modified)) {
+    return `had the date ${quoted(then.modified ?? "")} and has ${quoted(now.modified ?? "")}`;
+  }
+  return null;
+}
+
+/**
+ * What If-Range may name (RFC 9110 13.1.5); null where there is nothing fit. Never a date: a server that thinks it too young
+ * to be sure of answers with the whole file.
+ */
+export function rangeCondition({ etag }: FileVersion): string | null {
+  return etag !== null && /^"[\x21\x23-\x7e]*"$/.test(etag) ? etag : null;
+}
