@@ -100,6 +100,11 @@ export interface Kernel {
   close(fd: Descriptor): void;
   /** [read, pread64] Up to `length` bytes; fewer only at the end of the file. `offset` in bytes, null for the current place. */
   read(fd: Descriptor, length: number, offset: bigint | null): Uint8Array<ArrayBuffer>;
+  /**
+   * [pread64] Fills `bytes`, which has memory of its own, from `offset` on; returns how many of them, fewer only at the end of
+   * the file. For those who read much: nothing is allocated.
+   */
+  readInto(fd: Descriptor, bytes: Uint8Array<ArrayBuffer>, offset: bigint): number;
   /** [write, pwrite64] All of `bytes`. With O_DIRECT the implementation aligns the memory; offset and length are the caller's. */
   write(fd: Descriptor, bytes: Uint8Array, offset: bigint | null): void;
   /** [fsync] */

@@ -17,6 +17,27 @@ const NANOSECONDS = 1_000_000_000n;
 /** Descriptors opened with O_DIRECT, whose memory must be aligned. */
 const direct = new Set<Descriptor>();
 
+/** From this length on the memory of an array never moves, so that the kernel can be given its address as it is. */
+const LARGE = 4096;
+/** What goes through {@link bounce} at once. */
+const BOUNCE = 1024 * 1024;
+let bounceMemory: Memory | null = null;
+
+/** Aligned memory for O_DIRECT, always the same: nothing keeps it from one call to the next. */
+function bounce(length: number): Memory {
+  bounceMemory ??= alignedMemory(BOUNCE);
+  return bounceMemory.subarray(0, Math.min(length, BOUNCE));
+}
+
+/** `bytes` where the kernel can take them from there, else a copy. */
+function steady(bytes: Uint8Array): Memory {
+  const { buffer, byteOffset, length } = bytes;
+  if (length >= LARGE && buffer instanceof ArrayBuffer) return new Uint8Array(buffer, byteOffset, length);
+  const copy = memory(length);
+  copy.set(bytes);
+  return copy;
+}
+
 /** What a failed call on a descriptor says it was about. */
 export function subjectOf(fd: Descriptor): string {
   return `descriptor ${fd}`;
@@ -73,9 +94,22 @@ export class LinuxFiles {
     }
     return buffer.subarray(0, done);
   }
+  readInto(fd: Descriptor, bytes: Memory, offset: bigint): number {
+    let done = 0;
+    while (done < bytes.length) {
+      const rest = bytes.subarray(done);
+      const into = direct.has(fd) ? bounce(rest.length) : rest;
+      const got = call("pread64", subjectOf(fd), fd, into, into.length, offset + BigInt(done));
+      if (into !== rest) rest.set(into.subarray(0, got));
+      done += got;
+      // Past the end O_DIRECT would be asked for a place within a sector.
+      if (got === 0 || (into !== rest && got < into.length)) break;
+    }
+    return done;
+  }
   write(fd: Descriptor, bytes: Uint8Array, offset: bigint | null): void {
-    const buffer = direct.has(fd) ? alignedMemory(bytes.length) : memory(bytes.length);
-    buffer.set(bytes);
+    const buffer = direct.has(fd) ? alignedMemory(bytes.length) : steady(bytes);
+    if (direct.has(fd)) buffer.set(bytes);
     let done = 0;
     while (done < buffer.length) {
       const rest = buffer.subarray(done);

@@ -96,6 +96,23 @@ export abstract class RecordingFiles {
     return this.run("read", "read", this.place(fd), where, false, () => this.machine.files.read(fd, length, offset), bytesText);
   }
 
+  readInto(fd: Descriptor, bytes: Uint8Array<ArrayBuffer>, offset: bigint): number {
+    const body = (): number => {
+      const read = this.machine.files.read(fd, bytes.length, offset);
+      bytes.set(read);
+      return read.length;
+    };
+    return this.run(
+      "readInto",
+      "read",
+      this.place(fd),
+      [`at 0x${offset.toString(16)}`],
+      false,
+      body,
+      (length) => `${length} bytes`,
+    );
+  }
+
   write(fd: Descriptor, bytes: Uint8Array, offset: bigint | null): void {
     const { files } = this.machine;
     const place = this.place(fd);
