@@ -25,7 +25,7 @@ export function slipway(words: string[]): Promise<string> {
 
 let built: string | undefined;
 
-const makers = ["debian", "demo-machine", "images", "product", "tree"];
+const makers = ["debian", "demo-machine", "images", "product", "seal", "tree"];
 
 /** A hash of what the build wrote and of how qemu/ makes images of it: what is made is kept under it. */
 function productHash(): string {

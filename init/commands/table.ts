@@ -128,6 +128,18 @@ export const table: Entry[] = [
     load: () => import("../builder/disk/build.ts"),
   },
   {
+    name: "keys new",
+    summary: "make a key pair that images and channels are signed with",
+    group: "builder",
+    load: () => import("../builder/keys/new.ts"),
+  },
+  {
+    name: "image seal",
+    summary: "make a filesystem image a system image: hash tree, signed seal, footer",
+    group: "builder",
+    load: () => import("../builder/image/seal.ts"),
+  },
+  {
     name: "state compile",
     summary: "compile system definition and fragments into a control file",
     group: "builder",

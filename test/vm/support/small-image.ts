@@ -4,9 +4,10 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rm
 import { tmpdir } from "node:os";
 import { type Filesystem, type ImageOptions, makeImage } from "../../../qemu/images.ts";
 import { project } from "../../../qemu/places.ts";
-import { compileControl, madeOf } from "../../../qemu/product.ts";
+import { compileControl, madeOf, slipway } from "../../../qemu/product.ts";
 import { runProgram } from "../../../qemu/program.ts";
 import { type Ending, smallRootTree } from "../../../qemu/roots.ts";
+import { type ImageSeal, sealWords } from "../../../qemu/seal.ts";
 import { type TreeFiles, writeFiles } from "../../../qemu/tree.ts";
 
 export interface SmallImage {
@@ -32,6 +33,8 @@ export interface SmallImage {
   /** A filesystem that was written to and not unmounted, so that its journal waits to be replayed. ext4, xfs and btrfs. */
   dirty?: boolean;
   options?: Pick<ImageOptions, "uuid" | "label" | "sizeMiB">;
+  /** Makes it a system image: slipway image seal. Default: a filesystem image without a seal. */
+  seal?: ImageSeal;
 }
 
 /** Text of system.yaml. `more` are further lines. */
@@ -107,6 +110,10 @@ export async function smallImage(image: SmallImage, control: string): Promise<st
       for (const path of image.remove ?? []) rmSync(`${tree}${path}`, { recursive: true });
       await makeImage(tree, `${aside}/image`, filesystem, { uuid: uuidOf(image), ...image.options });
       if (image.dirty) await makeDirty(`${aside}/image`);
+      if (image.seal) {
+        const words = await sealWords({ system: "small", version: facts.split(" ")[0] ?? facts, ...image.seal });
+        await slipway(["image", "seal", `${aside}/image`, ...words]);
+      }
     } finally {
       rmSync(tree, { recursive: true, force: true });
     }
