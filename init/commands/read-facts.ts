@@ -1,5 +1,5 @@
 import type { BootReport } from "../../boot/report.ts";
-import type { ControlFile } from "../../state-ops/control.ts";
+import type { ControlFile, ControlTrust } from "../../state-ops/control.ts";
 
 /**
  * Reading of what PID 1 left below /run. The initrd may be newer or older than the image that this runs from (think of a
@@ -8,7 +8,7 @@ import type { ControlFile } from "../../state-ops/control.ts";
  */
 
 /** The part of the control file that the commands use. */
-export type BootedControl = Pick<ControlFile, "slots" | "tries" | "trialDeadline" | "watchdog">;
+export type BootedControl = Pick<ControlFile, "system" | "slots" | "tries" | "trialDeadline" | "watchdog" | "trust">;
 
 class Unexpected extends Error {}
 
@@ -116,6 +116,7 @@ export function readReport(text: string): BootReport {
 /** Reads the commands' part of the initrd's control file. Throws Error that says what is wrong with it. */
 export function readBootedControl(text: string): BootedControl {
   return parsed(text, "control.json", (control) => ({
+    system: control.text("system"),
     slots: control.list("slots", (slot) => ({ name: slot.text("name"), device: slot.text("device") })),
     tries: { trial: control.object("tries").number("trial"), committed: control.object("tries").number("committed") },
     trialDeadline: control.number("trialDeadline"),
@@ -123,5 +124,20 @@ export function readBootedControl(text: string): BootedControl {
       const watchdog = control.object("watchdog");
       return { timeout: watchdog.number("timeout"), after: watchdog.word("after", ["systemd", "keep", "stop"]) };
     }),
+    trust: control.nullable("trust", () => readTrust(control.object("trust"))) ?? { mode: "unsigned" },
   }));
+}
+
+/** An initrd of a version that knew no signatures says nothing: it boots anything. */
+function readTrust(trust: Reader): ControlTrust {
+  if (trust.word("mode", ["unsigned", "signed"]) === "unsigned") return { mode: "unsigned" };
+  const threshold = trust.number("threshold");
+  if (threshold < 1) throw new Unexpected(`control.json.trust.threshold is ${threshold}, expected 1 at least`);
+  return {
+    mode: "signed",
+    keys: trust.texts("keys"),
+    threshold,
+    rollbackFloor: trust.number("rollbackFloor"),
+    kernelSignature: trust.word("kernelSignature", ["ignored", "required"]),
+  };
 }
