@@ -1,6 +1,6 @@
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import { decodeFooter, type Footer } from "../../boot/image/footer.ts";
-import { decodeSeal, type ImageLayout, LONGEST_SEAL, layoutOf, type Seal } from "../../boot/image/seal.ts";
+import { decodeSeal, type ImageLayout, LONGEST_SEAL, layoutOf, paddedSealLength, type Seal } from "../../boot/image/seal.ts";
 import { BLOCK, decodeVeritySuperblock, treeBlocks } from "../../boot/image/verity.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 import { sha256Bytes } from "../../state-ops/sha256.ts";
@@ -31,7 +31,9 @@ export function readSeal(kernel: Kernel, fd: Descriptor, size: bigint): SealRead
 }
 
 function byFooter(kernel: Kernel, fd: Descriptor, footer: Footer): SealReading {
-  const bytes = kernel.read(fd, footer.sealLength, BigInt(footer.sealOffset));
+  // Whole blocks, as a device that was opened past the page cache wants them.
+  const padded = kernel.read(fd, paddedSealLength(footer.sealLength), BigInt(footer.sealOffset));
+  const bytes = padded.subarray(0, footer.sealLength);
   if (Buffer.compare(sha256Bytes(bytes), footer.sealDigest) !== 0) {
     const remedy = "install the image again; a dd over a slot needs the footer at its end zeroed";
     return { is: "fault", reason: `the seal at ${footer.sealOffset} is not the one that the footer names; ${remedy}` };

@@ -79,7 +79,7 @@ export function treeOf(filesystem: Uint8Array, salt: string): { tree: Uint8Array
     levels.unshift(level);
     below = level;
   } while (below.length > BLOCK);
-  return { tree: Buffer.concat(levels), rootHash: sha256(Buffer.from(salt, "hex"), below).toString("hex") };
+  return { tree: new Uint8Array(Buffer.concat(levels)), rootHash: sha256(Buffer.from(salt, "hex"), below).toString("hex") };
 }
 
 /** The parts of an image file. What is put together of them need not belong together. */
