@@ -1,14 +1,48 @@
+import { sourceUrl } from "../../boot/network/source-url.ts";
 import { SourceError } from "../converge/source.ts";
+import { linuxKernel } from "../kernel/linux.ts";
+import { Attempts } from "./attempts.ts";
+import { Client } from "./client.ts";
+import type { NetworkContext } from "./context.ts";
+import { readIdentity } from "./identity.ts";
+import { LIMITS } from "./limits.ts";
 import type { SourceOptions } from "./options.ts";
 
-/** The server says that there is nothing at this URL: 404 or 410. */
-export class NotThere extends SourceError {}
+export { NotThere } from "./attempts.ts";
 
 /**
  * All bytes at `url`, with the same care and retries as an image: a channel, an index.
  *
  * @throws BadInput as openHttpSource does; SourceError where they are more than `limitBytes` or cannot be had; NotThere
  */
-export async function fetchSmall(url: string, _options: SourceOptions, limitBytes: number): Promise<Uint8Array> {
-  throw new SourceError(`${url} (at most ${limitBytes} bytes) cannot be fetched: this version has no network source yet`);
+export async function fetchSmall(
+  url: string,
+  options: SourceOptions,
+  limitBytes: number,
+  { told = () => {}, kernel = linuxKernel(), limits = LIMITS, signal = new AbortController().signal }: NetworkContext = {},
+): Promise<Uint8Array> {
+  const place = sourceUrl(url);
+  const client = new Client(place, readIdentity(kernel, options, place), limits);
+  const stop = (): void => client.interrupt();
+  signal.addEventListener("abort", stop);
+  try {
+    return await new Attempts(client, limits, told).run(place.name, signal, async () => {
+      const answer = client.answerIn(await client.ask("", null, null));
+      const pieces: Uint8Array[] = [];
+      let length = 0;
+      try {
+        for (let bytes = await answer.read(); bytes !== null; bytes = await answer.read()) {
+          length += bytes.length;
+          if (length > limitBytes) throw new SourceError(`${place.name} has more than ${limitBytes} bytes; is the URL right?`);
+          pieces.push(bytes);
+        }
+      } finally {
+        client.release(answer);
+      }
+      return Buffer.concat(pieces);
+    });
+  } finally {
+    signal.removeEventListener("abort", stop);
+    client.interrupt();
+  }
 }

@@ -1,0 +1,183 @@
+import { type FileVersion, type Judgement, judgeAnswer, rangeCondition } from "../../boot/network/judge-answer.ts";
+import { besides, type SourceUrl } from "../../boot/network/source-url.ts";
+import { version as slipwayVersion } from "../version.ts";
+import { Answer } from "./answer.ts";
+import { Connection } from "./connection.ts";
+import type { Identity } from "./identity.ts";
+import type { Limits } from "./limits.ts";
+import { Trouble } from "./trouble.ts";
+
+/** A file of the source: the image itself (""), or one beside it (".idx"). */
+export type Suffix = "" | ".idx";
+
+/** An answer with a body that is used, or why there is none. */
+export type Reply =
+  | { is: "wanted" | "whole"; version: FileVersion; answer: Answer }
+  | Exclude<Judgement, { is: "wanted" | "whole" | "redirect" }>;
+
+const MOST_REDIRECTS = 5;
+
+/** Asks one server (and those that it redirects to) for files: connections kept alive, redirects followed, nothing retried. */
+export class Client {
+  /** Bytes of bodies that came. */
+  transferred = 0;
+  /** Whether a server ever answered. */
+  answered = false;
+  readonly #idle = new Map<string, Connection[]>();
+  readonly #open = new Set<Connection>();
+  /** Where a file was found behind redirects, so that each range need not follow them again. */
+  readonly #found = new Map<Suffix, SourceUrl>();
+
+  constructor(
+    readonly url: SourceUrl,
+    readonly identity: Identity,
+    readonly limits: Limits,
+  ) {}
+
+  /**
+   * Asks once for a range, or for the whole file where it is null. The caller ends with {@link release} whatever became of
+   * the answer. Throws Trouble.
+   */
+  async ask(suffix: Suffix, range: { first: number; last: number } | null, known: FileVersion | null): Promise<Reply> {
+    const original = suffix === "" ? this.url : besides(this.url, suffix);
+    const found = this.#found.get(suffix);
+    if (found !== undefined) {
+      const reply = await this.#follow(found, suffix, range, known);
+      // where redirects lead to may be good for a while only
+      if (reply.is !== "stop" && reply.is !== "missing") return reply;
+      this.#found.delete(suffix);
+    }
+    return this.#follow(original, suffix, range, known);
+  }
+
+  /** The answer in a reply that is what was asked for. Throws Trouble for any other. */
+  answerIn(reply: Reply): Answer {
+    switch (reply.is) {
+      case "wanted":
+        return reply.answer;
+      case "whole":
+        this.release(reply.answer);
+        throw new Trouble("again", "answers with the whole file where a range was asked for");
+      case "retry":
+        throw new Trouble("again", reply.reason, reply.asked, reply.busy);
+      case "unfit":
+      case "beyond":
+        throw new Trouble("again", reply.reason);
+      case "changed":
+      case "missing":
+      case "stop":
+        throw new Trouble(reply.is, reply.reason);
+    }
+  }
+
+  /** Takes an answer's connection back: for the next request where that can be, else it is closed. */
+  release(answer: Answer): void {
+    const { connection } = answer;
+    if (answer.reusable && this.#open.has(connection)) this.#idleOf(connection.origin).push(connection);
+    else this.#drop(connection);
+  }
+
+  /** Ends every exchange that is under way, with a Trouble. */
+  interrupt(): void {
+    for (const connection of this.#open) connection.destroy();
+    this.#open.clear();
+    this.#idle.clear();
+  }
+
+  async #follow(
+    from: SourceUrl,
+    suffix: Suffix,
+    range: { first: number; last: number } | null,
+    known: FileVersion | null,
+  ): Promise<Reply> {
+    let url = from;
+    for (let hops = 0; hops <= MOST_REDIRECTS; hops++) {
+      const where = url.origin === this.url.origin ? "" : `is redirected to ${url.name}, which `;
+      const answer = await this.#exchange(url, requestFor(url, range, known, this.#own(url) ? this.identity.token : null), where);
+      const judgement = judgeAnswer({ url, range, known }, answer.head, answer.framing, this.limits.unixMs());
+      if (judgement.is === "wanted" || judgement.is === "whole") {
+        if (hops > 0) this.#found.set(suffix, url);
+        return { is: judgement.is, version: judgement.version, answer };
+      }
+      this.#drop(answer.connection); // its body is of no use, and may be long
+      if (judgement.is !== "redirect") return { ...judgement, reason: where + judgement.reason };
+      url = judgement.to;
+    }
+    return { is: "stop", reason: `redirects more than ${MOST_REDIRECTS} times, last to ${url.name}` };
+  }
+
+  async #exchange(url: SourceUrl, request: string, where: string): Promise<Answer> {
+    for (;;) {
+      const { connection, used } = await this.#connect(url, where);
+      try {
+        const answer = await Answer.to(request, connection, this.limits);
+        this.answered = true;
+        return answer;
+      } catch (error) {
+        this.#drop(connection);
+        // a server may end an idle connection at the very moment at which it is used again: that is no failure
+        if (used && connection.untouched) continue;
+        throw located(error, where);
+      }
+    }
+  }
+
+  async #connect(url: SourceUrl, where: string): Promise<{ connection: Connection; used: boolean }> {
+    const idle = this.#idleOf(url.origin);
+    for (let connection = idle.pop(); connection !== undefined; connection = idle.pop()) {
+      if (connection.idle) return { connection, used: true };
+      this.#drop(connection);
+    }
+    const connection = new Connection(url.origin, this.limits);
+    this.#open.add(connection);
+    try {
+      await connection.open(url, this.identity, this.#own(url));
+      return { connection, used: false };
+    } catch (error) {
+      this.#open.delete(connection);
+      throw located(error, where);
+    }
+  }
+
+  #idleOf(origin: string): Connection[] {
+    const known = this.#idle.get(origin);
+    if (known !== undefined) return known;
+    const connections: Connection[] = [];
+    this.#idle.set(origin, connections);
+    return connections;
+  }
+
+  #own(url: SourceUrl): boolean {
+    return url.origin === this.url.origin;
+  }
+
+  #drop(connection: Connection): void {
+    this.#open.delete(connection);
+    connection.destroy();
+  }
+}
+
+function requestFor(
+  url: SourceUrl,
+  range: { first: number; last: number } | null,
+  known: FileVersion | null,
+  token: string | null,
+): string {
+  const condition = range === null || known === null ? null : rangeCondition(known);
+  return [
+    `GET ${url.target} HTTP/1.1`,
+    `Host: ${url.authority}`,
+    `User-Agent: slipway/${slipwayVersion}`,
+    "Accept: */*",
+    "Accept-Encoding: identity",
+    ...(range === null ? [] : [`Range: bytes=${range.first}-${range.last}`]),
+    ...(condition === null ? [] : [`If-Range: ${condition}`]),
+    ...(token === null ? [] : [`Authorization: Bearer ${token}`]),
+    "\r\n",
+  ].join("\r\n");
+}
+
+function located(error: unknown, where: string): unknown {
+  if (!(error instanceof Trouble) || where === "") return error;
+  return new Trouble(error.is, where + error.reason, error.asked, error.busy);
+}
