@@ -84,8 +84,9 @@ async function runVerb(words: string[]): Promise<number> {
     console.log(`${verb.help.trim()}\n\n${exitCodes}`);
     return 0;
   }
-  const required = verb.positionals.filter((name) => !name.endsWith("?")).length;
-  if (parsed.positionals.length < required || parsed.positionals.length > verb.positionals.length) {
+  const required = verb.positionals.filter((name) => !/[?…]$/.test(name)).length;
+  const most = verb.positionals.some((name) => name.endsWith("…")) ? Number.POSITIVE_INFINITY : verb.positionals.length;
+  if (parsed.positionals.length < required || parsed.positionals.length > most) {
     const wanted = verb.positionals.join(" ") || "no argument";
     throw new BadInput(`slipway ${found.entry.name} takes ${wanted}, got "${parsed.positionals.join(" ")}"`);
   }

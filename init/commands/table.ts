@@ -140,6 +140,12 @@ export const table: Entry[] = [
     load: () => import("../builder/image/seal.ts"),
   },
   {
+    name: "publish",
+    summary: "make a directory a channel: signed list, images, their indexes",
+    group: "builder",
+    load: () => import("../builder/channel/publish.ts"),
+  },
+  {
     name: "state compile",
     summary: "compile system definition and fragments into a control file",
     group: "builder",

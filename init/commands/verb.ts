@@ -8,7 +8,7 @@ export interface Verb {
   help: string;
   /** As node:util's parseArgs wants it; `help` is added for every verb. */
   options: NonNullable<ParseArgsConfig["options"]>;
-  /** Names of the positional arguments, "SLOT"; one that ends in "?" may be left out. */
+  /** Names of the positional arguments, "SLOT". One that ends in "?" may be left out; the last may be "IMAGE…": any number, or none. */
   positionals: string[];
   /** Returns the exit code. Throws BadInput (2) or Refusal (3). */
   run(values: OptionValues, positionals: string[]): Promise<number>;
