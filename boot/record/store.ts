@@ -84,7 +84,7 @@ export function encodeRecord(record: BootRecord, sequence: number): Uint8Array {
 }
 
 /** The record to go on with when there is none: every slot on trial, in the control file's order. */
-export function freshRecord(policy: Policy): BootRecord {
+export function freshRecord(policy: Pick<Policy, "slots" | "tries">): BootRecord {
   const slots = policy.slots.map((name, index) => [
     name,
     {

@@ -2,7 +2,7 @@ import { cutReason } from "../record/reason.ts";
 import type { BootRecord, ImageId, SlotName } from "../record/record.ts";
 import { closed, giveReason } from "./begin.ts";
 import type { Policy } from "./policy.ts";
-import { slotOf, withSlot } from "./slots.ts";
+import { slotOf, withNewImage, withSlot } from "./slots.ts";
 
 /**
  * The record with a new attempt on `slot` and one try less: to be made durable before anything of the slot is used.
@@ -39,24 +39,32 @@ export function identifyImage(
     return { record: { ...withSlot(record, slot, { imageId }), attempt }, note: null };
   }
   const full = Math.max(0, policy.tries.trial - 1);
-  const changed = withSlot(record, slot, {
-    state: "trial",
-    tries: known.state === "committed" ? full : Math.min(known.tries, full),
-    imageId,
-    credits: 0,
-    damaged: null,
-    reason: null,
-  });
+  const tries = known.state === "committed" ? full : Math.min(known.tries, full);
+  const changed = withNewImage(record, slot, { state: "trial", tries, imageId });
   return {
     record: { ...changed, attempt: attempt?.slot === slot ? { ...attempt, trial: true } : attempt },
     note: `slot ${slot} holds image ${short(imageId)}, the boot record knew ${short(known.imageId)}: it is on trial`,
   };
 }
 
-/** Why a slot did not get as far as the handover: its image's proof, its content, or the device it lies on. */
+/**
+ * Why a slot did not get as far as the handover: its image's `proof`; something else about what it holds (`boot`), as that it is
+ * too old or needs a newer initrd; or the `device` it lies on, or the kernel.
+ */
 export interface Failure {
   kind: "proof" | "boot" | "device";
   reason: string;
+}
+
+/** A slot has to be left, and of which kind the failure is. */
+export class SlotFailure extends Error {
+  override readonly name = "SlotFailure";
+  constructor(
+    readonly kind: Failure["kind"],
+    reason: string,
+  ) {
+    super(reason);
+  }
 }
 
 /**

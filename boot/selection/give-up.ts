@@ -1,14 +1,16 @@
 import type { BootRecord, SlotName } from "../record/record.ts";
+import { whyRevoked } from "./floors.ts";
 import type { Policy } from "./policy.ts";
 import { byPriority, slotOf, withSlot } from "./slots.ts";
 
 const SHORTEST_PAUSE = 5;
 const LONGEST_PAUSE = 600;
 
-/** Last committed slot first, then the others by priority, those that hold no known image last. */
+/** Last committed slot first, then the others by priority, those last that hold no known image, or one that was revoked. */
 function rotation(record: BootRecord, policy: Policy): SlotName[] {
   const rank = (name: SlotName) => {
     if (slotOf(record, name).state === "empty") return 2;
+    if (whyRevoked(record, slotOf(record, name), policy.trust) !== null) return 3;
     return record.lastCommitted?.slot === name ? 0 : 1;
   };
   return byPriority(record)

@@ -1,4 +1,4 @@
-import type { ControlFile } from "../../state-ops/control.ts";
+import type { ControlFile, ControlTrust } from "../../state-ops/control.ts";
 import type { SlotName } from "../record/record.ts";
 
 /** What the control file says about selection. */
@@ -7,8 +7,10 @@ export interface Policy {
   slots: SlotName[];
   /** Attempts that a slot gets while it is on trial, and once it is committed. */
   tries: { trial: number; committed: number };
+  /** Whose images are believed, and which are too old. */
+  trust: ControlTrust;
 }
 
 export function policyOf(control: ControlFile): Policy {
-  return { slots: control.slots.map((slot) => slot.name), tries: { ...control.tries } };
+  return { slots: control.slots.map((slot) => slot.name), tries: { ...control.tries }, trust: control.trust };
 }

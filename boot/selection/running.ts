@@ -1,25 +1,31 @@
 import { Refusal } from "../../state-ops/outcome.ts";
 import { cutReason } from "../record/reason.ts";
 import type { BootRecord, ImageId, SlotName } from "../record/record.ts";
+import { type CommittedSeal, raisedFloors } from "./floors.ts";
 import type { Policy } from "./policy.ts";
-import { bootable, byPriority, notBootable, raised, slotOf, withSlot } from "./slots.ts";
+import { bootable, byPriority, notBootable, raised, slotOf, whySpent, withNewImage, withSlot } from "./slots.ts";
 
 /** Tries that clean shutdowns give back between two good boots. */
 const MOST_CREDITS = 3;
 
 /**
  * The record after a good boot of `slot` (which holds `imageId`): ends a trial, or re-arms a committed slot. `unixMs` is
- * the wall clock. Unclean ends stay counted.
+ * the wall clock, `seal` what the image's seal says, null where none was trusted. Unclean ends stay counted.
  */
-export function commitSlot(record: BootRecord, slot: SlotName, imageId: ImageId, policy: Policy, unixMs: number): BootRecord {
+export function commitSlot(
+  record: BootRecord,
+  slot: SlotName,
+  imageId: ImageId,
+  policy: Policy,
+  unixMs: number,
+  seal: CommittedSeal | null = null,
+): BootRecord {
   const endsTrial = slotOf(record, slot).state !== "committed";
-  const armed = withSlot(record, slot, {
+  const armed = withNewImage(record, slot, {
     state: "committed",
     tries: policy.tries.committed,
     imageId,
-    credits: 0,
-    damaged: null,
-    reason: null,
+    ...(seal === null ? {} : { rollbackIndex: seal.rollbackIndex }),
   });
   const attempt = record.attempt;
   return {
@@ -29,6 +35,7 @@ export function commitSlot(record: BootRecord, slot: SlotName, imageId: ImageId,
     exhausted: 0,
     quarantined: record.quarantined.filter((entry) => entry.imageId !== imageId),
     lastKnownUnixMs: unixMs,
+    ...raisedFloors(record, seal),
   };
 }
 
@@ -50,9 +57,10 @@ export function endCleanly(record: BootRecord, policy: Policy, end: { credit: bo
 
 /** The record with `slot` given up for `reason`. Throws Refusal where no other slot could boot. */
 export function markBad(record: BootRecord, slot: SlotName, reason: string, policy: Policy): BootRecord {
-  const given = slotOf(record, slot);
-  if (notBootable(given) === null && bootable(record, policy, slot).length === 0) {
-    throw new Refusal(`slot ${slot} is the only one that can boot (${others(record, slot)}); install or activate another first`);
+  if (notBootable(record, slot, policy.trust) === null && bootable(record, policy, slot).length === 0) {
+    throw new Refusal(
+      `slot ${slot} is the only one that can boot (${others(record, slot, policy)}); install or activate another first`,
+    );
   }
   return withSlot(record, slot, { tries: 0, credits: 0, reason: cutReason(reason) });
 }
@@ -61,7 +69,7 @@ export function markBad(record: BootRecord, slot: SlotName, reason: string, poli
 export function pendingTrial(record: BootRecord, running: SlotName): SlotName | null {
   const order = byPriority(record);
   const before = order.slice(0, order.indexOf(running));
-  return before.find((name) => slotOf(record, name).state === "trial" && notBootable(slotOf(record, name)) === null) ?? null;
+  return before.find((name) => slotOf(record, name).state === "trial" && whySpent(slotOf(record, name)) === null) ?? null;
 }
 
 /** Promise P2. Throws Refusal where `slot` must not get another image now. */
@@ -80,7 +88,7 @@ export function refuseNewImage(record: BootRecord, slot: SlotName, running: Slot
 /** The record before the image in `slot` is replaced: nothing boots from it until it is activated. Throws Refusal. */
 export function withdraw(record: BootRecord, slot: SlotName, running: SlotName): BootRecord {
   refuseNewImage(record, slot, running);
-  return withSlot(record, slot, { state: "empty", tries: 0, imageId: null, credits: 0, damaged: null, reason: null });
+  return withNewImage(record, slot, { state: "empty", tries: 0, imageId: null });
 }
 
 /**
@@ -93,21 +101,16 @@ export function activate(record: BootRecord, slot: SlotName, imageId: ImageId, r
   const same = known.state === "committed" && known.imageId === imageId;
   if (slot === running && same) return raised(record, slot);
   refuseNewImage(record, slot, running);
-  const armed = withSlot(record, slot, {
-    state: same ? "committed" : "trial",
-    tries: same ? policy.tries.committed : policy.tries.trial,
-    imageId,
-    credits: 0,
-    damaged: null,
-    reason: null,
-  });
+  const armed = same
+    ? withSlot(record, slot, { tries: policy.tries.committed, credits: 0, damaged: null, reason: null })
+    : withNewImage(record, slot, { state: "trial", tries: policy.tries.trial, imageId });
   return raised(armed, slot);
 }
 
-function others(record: BootRecord, except: SlotName): string {
+function others(record: BootRecord, except: SlotName, { trust }: Policy): string {
   const reasons = byPriority(record)
     .filter((name) => name !== except)
-    .map((name) => `${name}: ${notBootable(slotOf(record, name)) ?? "not in the control file"}`);
+    .map((name) => `${name}: ${notBootable(record, name, trust) ?? "not in the control file"}`);
   return reasons.join("; ") || "there is no other";
 }
 
@@ -125,7 +128,7 @@ export function rollBack(
   const able = bootable(record, policy, running);
   const target = able.find((name) => slotOf(record, name).state === "committed") ?? able[0];
   if (target === undefined) {
-    throw new Refusal(`no other slot than ${running} can boot (${others(record, running)}); install one first`);
+    throw new Refusal(`no other slot than ${running} can boot (${others(record, running, policy)}); install one first`);
   }
   const left = trial ? withSlot(record, running, { tries: 0, reason: cutReason(reason) }) : record;
   return { record: raised(left, target), target };

@@ -26,7 +26,7 @@ function refusal(record: BootRecord, name: SlotName, facts: SelectionFacts, poli
   const failure = facts.failed.get(name);
   if (failure !== undefined) return failure;
   if (!facts.recordWritable && slot.state !== "committed") return "not committed, and the boot record cannot be written";
-  return notBootable(slot);
+  return notBootable(record, name, policy.trust);
 }
 
 /**

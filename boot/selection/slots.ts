@@ -1,5 +1,7 @@
+import type { ControlTrust } from "../../state-ops/control.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 import type { BootRecord, SlotName, SlotRecord } from "../record/record.ts";
+import { whyRevoked } from "./floors.ts";
 import type { Policy } from "./policy.ts";
 
 /** The record's slot. Throws BadInput when the record has none of that name. */
@@ -30,8 +32,20 @@ export function raised(record: BootRecord, name: SlotName): BootRecord {
   return ranked(record, [name, ...byPriority(record).filter((other) => other !== name)]);
 }
 
+/** The record with a slot's facts changed because it holds another image: what was known of the former one is forgotten. */
+export function withNewImage(record: BootRecord, name: SlotName, change: Partial<SlotRecord>): BootRecord {
+  const { rollbackIndex: _, ...rest } = slotOf(record, name);
+  return { ...record, slots: { ...record.slots, [name]: { ...rest, credits: 0, damaged: null, reason: null, ...change } } };
+}
+
 /** Why a slot is no candidate whatever else is true; null for a candidate. */
-export function notBootable(slot: SlotRecord): string | null {
+export function notBootable(record: BootRecord, name: SlotName, trust: ControlTrust): string | null {
+  const slot = slotOf(record, name);
+  return whySpent(slot) ?? whyRevoked(record, slot, trust);
+}
+
+/** Why a slot has nothing left to try; null where it has. */
+export function whySpent(slot: SlotRecord): string | null {
   if (slot.state === "empty") return "empty";
   if (slot.damaged !== null) return `damaged: ${slot.damaged}`;
   if (slot.tries <= 0) return slot.reason ?? "no tries left";
@@ -41,6 +55,6 @@ export function notBootable(slot: SlotRecord): string | null {
 /** Slots of the control file, other than `except`, that the next boot could choose; highest priority first. */
 export function bootable(record: BootRecord, policy: Policy, except: SlotName): SlotName[] {
   return byPriority(record).filter(
-    (name) => name !== except && policy.slots.includes(name) && notBootable(slotOf(record, name)) === null,
+    (name) => name !== except && policy.slots.includes(name) && notBootable(record, name, policy.trust) === null,
   );
 }

@@ -68,7 +68,11 @@ function readRun<Value>(kernel: Kernel, path: string, read: (text: string) => Va
 export function readMachine(kernel: Kernel, places: Places): Machine {
   const report = readRun(kernel, places.report, readReport);
   const control = readRun(kernel, places.control, readBootedControl);
-  return { report, control, policy: { slots: control.slots.map((slot) => slot.name), tries: control.tries } };
+  return {
+    report,
+    control,
+    policy: { slots: control.slots.map((slot) => slot.name), tries: control.tries, trust: control.trust },
+  };
 }
 
 /** Throws Refusal where PID 1 found no boot record, or it cannot be opened now. */

@@ -76,7 +76,7 @@ function slotFacts(
     priority: slot.priority,
     running,
     givenUp: slot.reason,
-    reason: notBootable(slot),
+    reason: notBootable(record, name, policy.trust),
   };
 }
 

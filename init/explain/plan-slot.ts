@@ -1,6 +1,6 @@
 import type { CommandLine } from "../../boot/kernel-command-line.ts";
 import type { Stage } from "../../boot/record/record.ts";
-import type { Failure } from "../../boot/selection/attempt.ts";
+import { SlotFailure } from "../../boot/selection/attempt.ts";
 import { endOfLastTry } from "../../boot/selection/begin.ts";
 import { whyLeft } from "../../boot/selection/left.ts";
 import type { Selection } from "../../boot/selection/select.ts";
@@ -27,16 +27,6 @@ export interface Planning {
   /** As the sequence's Launch.stateNotes. */
   stateNotes: string[];
   unknown: string[];
-}
-
-/** A slot is left, and how the sequence would class the reason. */
-class SlotFailure extends Error {
-  constructor(
-    readonly kind: Failure["kind"],
-    reason: string,
-  ) {
-    super(reason);
-  }
 }
 
 /** A slot whose image nobody could look into is taken to hold what the record says, and a usual init. */
@@ -159,7 +149,7 @@ function layState(planning: Planning, plan: SlotPlan, root: RootFacts | null): S
     trial,
     previousEnd: endOfLastTry(previous, plan.slot, plan.imageId ?? ""),
     committed: record.lastCommitted,
-    left: whyLeft(record, planning.record.failed),
+    left: whyLeft(record, planning.record.failed, control.trust),
     knownData: record.dataFilesystem,
     adopt: planning.words.adoptData,
     findDevice: () => search.find("the data filesystem", control.data?.device ?? ""),

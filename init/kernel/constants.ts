@@ -61,6 +61,13 @@ export const IOCTL = {
   LOOP_CTL_GET_FREE: 0x4c82,
   LOOP_CONFIGURE: 0x4c0a,
   LOOP_CLR_FD: 0x4c01,
+  /** linux/dm-ioctl.h */
+  DM_DEV_CREATE: 0xc138fd03,
+  DM_DEV_REMOVE: 0xc138fd04,
+  DM_DEV_SUSPEND: 0xc138fd06,
+  DM_TABLE_LOAD: 0xc138fd09,
+  DM_TABLE_STATUS: 0xc138fd0c,
+  DM_GET_TARGET_VERSION: 0xc138fd11,
   /** linux/watchdog.h */
   WDIOC_SETTIMEOUT: 0xc0045706,
   WDIOC_KEEPALIVE: 0x80045705,

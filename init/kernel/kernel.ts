@@ -199,6 +199,13 @@ export interface Kernel {
   privateMounts(): void;
   /** [getpid] */
   processId(): number;
+  /**
+   * [add_key] A key of the kind "user" in this process's own keyring, where the kernel looks it up by `description` for the
+   * calls that this process makes. It goes with the process.
+   */
+  addKey(description: string, payload: Uint8Array): void;
+  /** [setpriority, ioprio_set] Only what nobody else wants: nice 19, and the disk when it is idle. */
+  lowerPriority(): void;
 
   // The machine
   /** [clock_gettime] */

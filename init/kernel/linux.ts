@@ -128,6 +128,17 @@ class LinuxKernel extends LinuxFiles implements Kernel {
   processId(): number {
     return call("getpid", "process");
   }
+  addKey(description: string, payload: Uint8Array): void {
+    const KEY_SPEC_PROCESS_KEYRING = -2;
+    const bytes = memory(payload.length);
+    bytes.set(payload);
+    call("add_key", description, cString("user"), cString(description), bytes, bytes.length, KEY_SPEC_PROCESS_KEYRING);
+  }
+  lowerPriority(): void {
+    const [PRIO_PROCESS, IOPRIO_WHO_PROCESS, IOPRIO_CLASS_IDLE] = [0, 1, 3];
+    call("setpriority", "process", PRIO_PROCESS, 0, 19);
+    call("ioprio_set", "process", IOPRIO_WHO_PROCESS, 0, IOPRIO_CLASS_IDLE << 13);
+  }
 
   now() {
     return { bootMs: clock(CLOCK.BOOTTIME), unixMs: Math.floor(clock(CLOCK.REALTIME)) };

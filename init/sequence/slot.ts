@@ -112,7 +112,7 @@ export class SlotAttempt {
       trial,
       previousEnd: endOfLastTry(previous, this.#slot, imageId),
       committed: record.lastCommitted,
-      left: whyLeft(record, this.#counters.failed),
+      left: whyLeft(record, this.#counters.failed, control.trust),
       knownData: record.dataFilesystem,
       findDevice: () => this.#devices.find("the data filesystem", control.data?.device ?? ""),
     });

@@ -14,7 +14,7 @@ interface Scope {
 }
 
 function policyFor(slots: string[]): Policy {
-  return { slots, tries: { trial: 2, committed: 3 } };
+  return { slots, tries: { trial: 2, committed: 3 }, trust: { mode: "unsigned" } };
 }
 
 /** A flashed machine: a healthy first slot, whatever in the others, no record yet. */

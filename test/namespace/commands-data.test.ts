@@ -34,7 +34,7 @@ function refuses(run: () => unknown, words: RegExp): void {
 
 function machineWith(change: Parameters<typeof report>[0]): Machine {
   const { control } = controlFile();
-  return { report: report(change), control, policy: { slots: ["a", "b"], tries: control.tries } };
+  return { report: report(change), control, policy: { slots: ["a", "b"], tries: control.tries, trust: control.trust } };
 }
 
 const mounted = () => program("cat", "/proc/self/mounts");

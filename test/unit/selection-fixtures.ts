@@ -3,7 +3,7 @@ import { freshRecord } from "../../boot/record/store.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 
-export const policy: Policy = { slots: ["a", "b"], tries: { trial: 3, committed: 10 } };
+export const policy: Policy = { slots: ["a", "b"], tries: { trial: 3, committed: 10 }, trust: { mode: "unsigned" } };
 export const three: Policy = { ...policy, slots: ["a", "b", "c"] };
 
 export const imageA = "a".repeat(64);

@@ -142,7 +142,7 @@ test("rollback leaves the running slot for the best other one", () => {
 test("the policy is the control file's", () => {
   const slots = ["x", "y"].map((name) => ({ name, device: `PARTLABEL=${name}` }));
   const control: ControlFile = { ...sampleControl({ slots, tries: { trial: 2, committed: 5 } }), digest: "sha256:" };
-  assert.equal(policyOf(control), { slots: ["x", "y"], tries: { trial: 2, committed: 5 } });
+  assert.equal(policyOf(control), { slots: ["x", "y"], tries: { trial: 2, committed: 5 }, trust: { mode: "unsigned" } });
 });
 
 test.run();

@@ -28,7 +28,7 @@ mkdirSync(cache, { recursive: true });
 const directory = mkdtempSync(join(cache, "store-"));
 const device = join(directory, "record");
 const kernel = linuxKernel();
-const policy: Policy = { slots: ["a", "b"], tries: { trial: 3, committed: 10 } };
+const policy: Policy = { slots: ["a", "b"], tries: { trial: 3, committed: 10 }, trust: { mode: "unsigned" } };
 
 test.before.each(() => {
   writeFileSync(device, "");

@@ -66,7 +66,7 @@ export abstract class RecordingProcesses extends RecordingDevices {
   }
 
   /** An effect that this kernel only writes down. */
-  protected note(name: "defaultSignal" | "privateMounts" | "setCtrlAltDel", line: string): void {
+  protected note(name: "defaultSignal" | "privateMounts" | "setCtrlAltDel" | "addKey" | "lowerPriority", line: string): void {
     this.script.call({ name, subject: line, line, effect: true, body: () => {} });
   }
 
@@ -141,6 +141,14 @@ export abstract class RecordingProcesses extends RecordingDevices {
 
   processId(): number {
     return 1;
+  }
+
+  addKey(description: string, payload: Uint8Array): void {
+    this.note("addKey", `add-key(${quote(description)}, ${payload.length} bytes)`);
+  }
+
+  lowerPriority(): void {
+    this.note("lowerPriority", "nice(19), ionice(idle)");
   }
 }
 

@@ -48,6 +48,8 @@ const SYSTEM_CALLS: Partial<Record<CallName, string>> = {
   changeRoot: "chroot",
   privateMounts: "unshare",
   processId: "getpid",
+  addKey: "add_key",
+  lowerPriority: "ioprio_set",
   now: "clock_gettime",
   setClock: "clock_settime",
   setCtrlAltDel: "reboot",

@@ -42,7 +42,7 @@ export function changeRecord(disk: string, policy: Policy, change: (record: Boot
 }
 
 /** Two slots, tries as system.yaml has them when it says nothing. */
-export const twoSlots: Policy = { slots: ["a", "b"], tries: { trial: 3, committed: 10 } };
+export const twoSlots: Policy = { slots: ["a", "b"], tries: { trial: 3, committed: 10 }, trust: { mode: "unsigned" } };
 
 function imageIdIn(disk: string, name: string): string {
   return createHash("sha256")

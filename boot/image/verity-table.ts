@@ -1,0 +1,67 @@
+/** The table of a dm-verity device: Linux, Documentation/admin-guide/device-mapper/verity.rst. It comes from the seal alone. */
+import type { DmTarget } from "./device-mapper.ts";
+import { layoutOf, type Manifest } from "./seal.ts";
+import { BLOCK } from "./verity.ts";
+
+/**
+ * `look`: a bad block is an I/O error. While PID 1 looks at a slot it can leave it for the next one without a restart.
+ * `armed`: a bad block restarts the machine, and the try counts: a system that lost a part of itself must not limp on.
+ */
+export type VerityMode = "look" | "armed";
+
+export interface VerityTable {
+  /** Number of the slot's device, which holds data and tree. */
+  device: { major: number; minor: number };
+  manifest: Manifest;
+  mode: VerityMode;
+  /** Whether a failing device restarts the machine as well, where the table is `armed`. */
+  restartOnError: boolean;
+  /** Name of the key (add_key(2)) that holds the root hash's signature; null where the kernel is not to check one. */
+  signatureKey: string | null;
+}
+
+/** From this version of the target on, the kernel knows `restart_on_error` (Linux 6.13). */
+const RESTART_ON_ERROR_SINCE = [1, 11] as const;
+
+/** Whether a target of that version can restart the machine where its device fails. */
+export function canRestartOnError([major, minor]: readonly [number, number, number]): boolean {
+  const [sinceMajor, sinceMinor] = RESTART_ON_ERROR_SINCE;
+  return major > sinceMajor || (major === sinceMajor && minor >= sinceMinor);
+}
+
+/** The options of a table, as the kernel is given them. */
+export function verityOptions({ mode, restartOnError, signatureKey }: Omit<VerityTable, "device" | "manifest">): string[] {
+  return [
+    ...(mode === "armed" ? ["restart_on_corruption"] : []),
+    ...(mode === "armed" && restartOnError ? ["restart_on_error"] : []),
+    ...(signatureKey === null ? [] : ["root_hash_sig_key_desc", signatureKey]),
+  ];
+}
+
+/** The table's one target. */
+export function verityTarget(table: VerityTable): DmTarget {
+  const { device, manifest } = table;
+  const { dataBlocks, treeOffset } = layoutOf(manifest);
+  const node = `${device.major}:${device.minor}`;
+  const options = verityOptions(table);
+  const hashType = 1;
+  return {
+    length: dataBlocks * (BLOCK / 512),
+    type: "verity",
+    parameters: [
+      ...[hashType, node, node, BLOCK, BLOCK, dataBlocks, treeOffset / BLOCK],
+      ...["sha256", manifest.rootHash, manifest.salt],
+      ...(options.length === 0 ? [] : [options.length, ...options]),
+    ].join(" "),
+  };
+}
+
+/** What a table's parameters say: for those who answer the request, or show it. Null for what is no such table. */
+export function readVerityParameters(parameters: string) {
+  const [type, device, tree, dataBlock, hashBlock, dataBlocks, treeStart, algorithm, rootHash, salt, count, ...options] =
+    parameters.split(" ");
+  const known = type === "1" && device !== undefined && device === tree && dataBlock === String(BLOCK) && hashBlock === dataBlock;
+  if (!known || algorithm !== "sha256" || rootHash === undefined || salt === undefined) return null;
+  if (Number(count ?? 0) !== options.length) return null;
+  return { device, dataBlocks: Number(dataBlocks), treeStart: Number(treeStart), rootHash, salt, options };
+}
