@@ -33,20 +33,23 @@ const packageOf = {
   "qemu-system-x86_64": "qemu-system-x86",
   mmdebstrap: "mmdebstrap",
   cpio: "cpio",
+  nginx: "nginx-light",
+  openssl: "openssl",
 };
 
 const compiler = ["cc", "/usr/include/stdio.h", "objcopy"];
 const initrd = ["mksquashfs", "zstd", "xz"];
 const filesystems = ["mkfs.erofs", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "mcopy", "sgdisk", "sfdisk"];
 const machine = ["qemu-system-x86_64", "mmdebstrap", "cpio", "flock", "depmod", "/bin/busybox", ...initrd, ...filesystems];
+const server = ["nginx", "openssl"];
 
 /** What each script needs, and whether it uses dist/. */
 const scripts = {
   build: { programs: compiler, dist: false },
-  demo: { programs: [...compiler, ...machine], dist: true },
+  demo: { programs: [...compiler, ...machine, ...server], dist: true },
   vm: { programs: [...compiler, ...machine], dist: true },
-  bench: { programs: [...compiler, ...machine], dist: true },
-  test: { programs: [...compiler, ...machine], dist: true },
+  bench: { programs: [...compiler, ...machine, ...server], dist: true },
+  test: { programs: [...compiler, ...machine, ...server], dist: true },
 };
 
 class Failure extends Error {}

@@ -53,7 +53,7 @@ export function judgeAnswer(question: Question, head: AnswerHead, framing: Frami
   if (status === 404 || status === 410) return { is: "missing", reason: `answers ${status}: there is nothing of that name` };
   if (status === 412) return { is: "changed", reason: "answers 412" };
   if (status === 416) return { is: "beyond", reason: "answers 416: the file does not reach that far" };
-  const remedy = remedies[status];
+  const remedy = status === 400 && !question.url.secure ? "is it an http: server?" : remedies[status];
   if (remedy !== undefined) return stop(`answers ${status}: ${remedy}`);
   if (status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501 && status !== 505)) {
     const asked = retryAfterMs(fieldOf(head, "retry-after"), nowUnixMs);

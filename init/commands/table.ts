@@ -157,4 +157,10 @@ export const table: Entry[] = [
     group: "builder",
     load: () => import("../builder/state/check.ts"),
   },
+  {
+    name: "serve",
+    summary: "serve a directory over http:, for trying images and channels at a desk",
+    group: "builder",
+    load: () => import("../builder/serve.ts"),
+  },
 ];

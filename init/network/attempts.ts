@@ -61,8 +61,8 @@ export class Attempts {
     const { retry, random, sleep } = this.limits;
     const ms = pauseBeforeRetry(retry, failures, this.client.answered, trouble.asked, random());
     if (ms === null) {
-      const remedy = "run it again when the way there is better; what is there already is not fetched again";
-      throw new SourceError(`${name} ${trouble.reason}; gave up after ${failures} attempts without progress; ${remedy}`);
+      const gaveUp = `gave up after ${failures} attempts without progress`;
+      throw new SourceError(`${name} ${trouble.reason}; ${gaveUp}; is the URL right? Then run it again later`);
     }
     // several requests at a time meet the same trouble
     if (this.#lastTold !== trouble.reason) this.told(`${name} ${trouble.reason}; trying again in ${(ms / 1000).toFixed(1)} s`);

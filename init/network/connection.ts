@@ -41,6 +41,7 @@ export class Connection {
   async open(url: SourceUrl, identity: Identity, own: boolean): Promise<void> {
     const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
     this.#refuse = reject;
+    ready.catch(() => {}); // it may be refused before anybody waits for it
     const late = setTimeout(() => this.#end(new Trouble("again", "does not answer")), this.#limits.connectMs);
     const fail = (error: unknown): void => this.#end(new Trouble("again", reasonOf(error)));
     try {
@@ -71,7 +72,7 @@ export class Connection {
     } catch (error) {
       this.destroy();
       if (error instanceof Trouble) throw error;
-      throw new Trouble("stop", `cannot be asked: authorities, certificate or key do not fit (${reasonOf(error)})`);
+      throw new Trouble("stop", `cannot be asked: ${misfits[codeOf(error)] ?? reasonOf(error)}`);
     } finally {
       clearTimeout(late);
     }
@@ -169,7 +170,8 @@ function tlsOptions(url: SourceUrl, identity: Identity, own: boolean): Bun.TLSOp
 function judgePeer(socket: Bun.Socket<undefined>, sound: boolean, error: Error | null, identity: Identity): Trouble | null {
   if (!sound || error !== null) {
     const code = codeOf(error);
-    return new Trouble("stop", `is not proven to be that server: ${refusals[code] ?? (code || "the TLS handshake failed")}`);
+    if (code === "" || code === "EPROTO") return new Trouble("again", "ends the TLS handshake; is it an https: server?");
+    return new Trouble("stop", `is not proven to be that server: ${refusals[code] ?? code}`);
   }
   if (identity.pins.length === 0) return null;
   const certificate = socket.getPeerCertificate();
@@ -178,6 +180,12 @@ function judgePeer(socket: Bun.Socket<undefined>, sound: boolean, error: Error |
   if (pin !== null && identity.pins.includes(pin)) return null;
   return new Trouble("stop", `is not proven to be that server: its key is ${pin ?? "unreadable"}, none of those that are pinned`);
 }
+
+/** What is wrong with the files that a connection was to be made with. */
+const misfits: Record<string, string> = {
+  ERR_OSSL_X509_KEY_VALUES_MISMATCH: "--private-key is not the key of --certificate",
+  ERR_BORINGSSL: "the certificates of --ca, or --certificate and --private-key, cannot be read; are they PEM files?",
+};
 
 const unknownAuthority = "no authority that is believed vouches for its certificate; name yours with --ca";
 
