@@ -51,6 +51,13 @@ export class TreeProof {
     return right;
   }
 
+  /** A block above the leaves that was accepted. */
+  upperBlock({ level, index }: TreePlace): Uint8Array {
+    const kept = this.#kept[level];
+    if (level === 0 || kept === undefined) throw new RangeError(`no block of level ${level} is kept`);
+    return kept.subarray(index * BLOCK, (index + 1) * BLOCK);
+  }
+
   #expected(level: number, index: number): Uint8Array {
     const above = this.#kept[level + 1];
     return above === undefined ? this.#rootHash : above.subarray(index * DIGEST, (index + 1) * DIGEST);

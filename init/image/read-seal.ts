@@ -22,8 +22,17 @@ export function readSeal(kernel: Kernel, fd: Descriptor, size: bigint): SealRead
   if (whole < BigInt(4 * BLOCK)) return { is: "unsealed", reason: `${size} bytes are too few for an image` };
   const reading = decodeFooter(kernel.read(fd, BLOCK, whole - BigInt(BLOCK)), Number(whole));
   if (reading.is === "fault") return reading;
+  return faultOf(() => (reading.is === "footer" ? byFooter(kernel, fd, reading.footer) : bySearch(kernel, fd, whole)));
+}
+
+/** As {@link readSeal}, without asking the footer: what a slot held whose footer is damaged. Proves no more than that. */
+export function searchSeal(kernel: Kernel, fd: Descriptor, size: bigint): SealReading {
+  return faultOf(() => bySearch(kernel, fd, size - (size % BigInt(BLOCK))));
+}
+
+function faultOf(read: () => SealReading): SealReading {
   try {
-    return reading.is === "footer" ? byFooter(kernel, fd, reading.footer) : bySearch(kernel, fd, whole);
+    return read();
   } catch (error) {
     if (!(error instanceof BadInput)) throw error;
     return { is: "fault", reason: error.message };

@@ -87,9 +87,9 @@ export class BlockDevice {
     };
   }
 
-  /** The power went, and the worst is assumed: what was not synced is not there. */
-  loseUnsynced(): void {
-    this.storage.loseUnsynced();
+  /** The power went, and the worst is assumed: what was not synced is not there, or of a disk's sectors only what `isKept` says. */
+  loseUnsynced(isKept?: () => boolean): void {
+    this.storage.loseUnsynced(isKept);
     this.filesystem?.loseUnsynced();
   }
 

@@ -74,6 +74,9 @@ function restore(entry: Entry, kept: Kept): void {
   for (const [name, value] of kept.attributes) node.attributes.set(name, value);
 }
 
+/** What a disk writes whole or not at all. */
+const SECTOR = 512;
+
 /** Storage that remembers what writes replaced, until they are synced. */
 export class WriteBack implements Storage {
   #unsynced: { offset: number; before: Uint8Array }[] = [];
@@ -96,8 +99,17 @@ export class WriteBack implements Storage {
     this.#unsynced = [];
   }
 
-  loseUnsynced(): void {
-    for (const { offset, before } of this.#unsynced.reverse()) this.below.write(offset, before);
+  /** Of what was not synced a disk may have written any part: sectors for which `isKept` says so, asked in the order of writes. */
+  loseUnsynced(isKept: () => boolean = () => false): void {
+    const writes = this.#unsynced.reverse().map(({ offset, before }) => {
+      const after = this.below.read(offset, before.length);
+      this.below.write(offset, before);
+      return { offset, after };
+    });
+    for (const { offset, after } of writes.reverse()) {
+      for (let at = 0; at < after.length; at += SECTOR)
+        if (isKept()) this.below.write(offset + at, after.subarray(at, at + SECTOR));
+    }
     this.#unsynced = [];
   }
 }

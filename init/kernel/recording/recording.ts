@@ -52,13 +52,15 @@ export class RecordingKernel extends RecordingProcesses implements Kernel {
 
   /**
    * Cuts the power in place of the effect after the first `effects`; of a write, `tornBytes` still reach the disk.
-   * What was not synced is `kept` (everything had been written back) or `lost` (nothing had).
+   * What was not synced is `kept` (everything had been written back), `lost` (nothing had), or `mixed`: half of the sectors of
+   * each disk had, others for every number of effects.
    */
-  crashAfter(effects: number, tornBytes = 0, unsynced: "kept" | "lost" = "kept"): void {
+  crashAfter(effects: number, tornBytes = 0, unsynced: "kept" | "lost" | "mixed" = "kept"): void {
     this.script.crashAfter(effects, tornBytes, () => {
+      const random = coin(effects);
       for (const device of this.machine.files.devices.values()) {
-        if (unsynced === "lost") device.loseUnsynced();
-        else device.sync();
+        if (unsynced === "kept") device.sync();
+        else device.loseUnsynced(unsynced === "mixed" ? random : undefined);
       }
     });
   }
@@ -147,4 +149,15 @@ export class RecordingKernel extends RecordingProcesses implements Kernel {
   setCtrlAltDel(does: "signal" | "restart"): void {
     this.note("setCtrlAltDel", `ctrl-alt-del("${does}")`);
   }
+}
+
+/** Heads or tails, the same ones for the same seed: xorshift32. */
+function coin(seed: number): () => boolean {
+  let state = (seed + 1) * 0x9e3779b1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state & 0x10000) !== 0;
+  };
 }

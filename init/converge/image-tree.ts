@@ -1,0 +1,201 @@
+import type { Run } from "../../boot/converge/ranges.ts";
+import { type ImageLayout, layoutOf, type Manifest } from "../../boot/image/seal.ts";
+import { leafPlace, TreeProof } from "../../boot/image/tree-proof.ts";
+import { BLOCK, type BlockDigest, blockDigestOf, DIGEST, DIGESTS_PER_BLOCK } from "../../boot/image/verity.ts";
+import { fetchBlocks } from "./fetch-blocks.ts";
+import { type OpenSlot, PIECE } from "./open-slot.ts";
+import { type ImageSource, SourceError } from "./source.ts";
+
+/** Leaves of up to this many bytes are kept in memory: those of an image of 2 GiB. */
+const MOST_KEPT = 16 * 1024 * 1024;
+/** Blocks of leaves that are remembered where not all are. */
+const MOST_RECENT = 64;
+
+/** Proven blocks of leaves, one after the other; `first` counts from the first of them. */
+export interface LeafPiece {
+  first: number;
+  bytes: Uint8Array;
+}
+
+/** Nobody has the blocks of the tree that are needed. */
+export class TreeMissing extends Error {
+  override readonly name = "TreeMissing";
+}
+
+/**
+ * The hash tree of an image that is wanted, wherever its blocks are had from: slots that (may) hold it already, the target
+ * first, then the source. Each block is proven from the root hash down before it is used.
+ */
+export class ImageTree {
+  readonly layout: ImageLayout;
+  readonly digest: BlockDigest;
+  readonly zeroLeaf: Uint8Array;
+  readonly #proof: TreeProof;
+  readonly #slots: readonly OpenSlot[];
+  readonly #source: ImageSource | null;
+  #kept: Uint8Array | null = null;
+  readonly #recent = new Map<number, Uint8Array>();
+  /** Blocks of the tree that the source was asked for, a bit each. */
+  readonly #asked: Uint8Array;
+
+  constructor(manifest: Manifest, slots: readonly OpenSlot[], source: ImageSource | null) {
+    this.layout = layoutOf(manifest);
+    this.digest = blockDigestOf(Uint8Array.fromHex(manifest.salt));
+    this.zeroLeaf = this.digest(new Uint8Array(BLOCK));
+    this.#proof = new TreeProof(manifest, this.layout.dataBlocks);
+    this.#slots = slots;
+    this.#source = source;
+    this.#asked = new Uint8Array(Math.ceil(this.layout.treeBlocks / 8));
+  }
+
+  /** How many blocks of the tree none of the slots had. */
+  get fetched(): number {
+    return this.#asked.reduce((sum, byte) => sum + (byte.toString(2).match(/1/g)?.length ?? 0), 0);
+  }
+
+  /** Blocks that the leaves fill. */
+  get leafBlocks(): number {
+    return this.#proof.leaves.blocks;
+  }
+
+  /** Whether {@link proveLeaves} keeps the leaves in memory. */
+  get fitsMemory(): boolean {
+    return this.leafBlocks * BLOCK <= MOST_KEPT;
+  }
+
+  /** Gets and proves the levels above the leaves, which the other methods need. Throws SourceError, TreeMissing. */
+  async proveUpper(): Promise<void> {
+    for (let level = this.#proof.levels.length - 1; level > 0; level--) {
+      const blocks = this.#proof.levels[level]?.blocks ?? 0;
+      for (let first = 0; first < blocks; first += PIECE) await this.#piece(level, first, Math.min(PIECE, blocks - first));
+    }
+  }
+
+  /** Gets and proves all leaves, and keeps them where they are few enough. `told` is called with blocks as they come. */
+  async proveLeaves(told: (blocks: number) => void): Promise<void> {
+    const blocks = this.leafBlocks;
+    const kept = this.fitsMemory ? new Uint8Array(blocks * BLOCK) : null;
+    for await (const { first, bytes } of this.leafPieces(0, blocks)) {
+      kept?.set(bytes, first * BLOCK);
+      told(bytes.length / BLOCK);
+    }
+    this.#kept = kept;
+  }
+
+  /** The blocks of leaves from `first` up to `end`, proven; a piece is good until the next one. */
+  async *leafPieces(first: number, end: number): AsyncGenerator<LeafPiece> {
+    for (let at = first; at < end; at += PIECE) {
+      const count = Math.min(PIECE, end - at);
+      const kept = this.#kept?.subarray(at * BLOCK, (at + count) * BLOCK);
+      yield { first: at, bytes: kept ?? (await this.#piece(0, at, count)) };
+    }
+  }
+
+  /** Those of `count` blocks of leaves that the first slot holds undamaged, by their number; good until the next call. */
+  *provenLeaves(first: number, count: number): Generator<[number, Uint8Array]> {
+    const base = this.layout.treeOffset / BLOCK + this.#proof.leaves.start;
+    for (const [index, block] of (this.#slots[0]?.read(base + first, count) ?? []).entries())
+      if (block !== null && this.#proof.accept(0, first + index, block)) yield [first + index, block];
+  }
+
+  /** `count` proven blocks of a level. */
+  async #piece(level: number, first: number, count: number): Promise<Uint8Array> {
+    const { start } = this.#proof.levels[level] ?? { start: 0 };
+    const base = this.layout.treeOffset / BLOCK + start;
+    const bytes = new Uint8Array(count * BLOCK);
+    const missing = new Set(Array.from({ length: count }, (_, index) => index));
+    const accept = (index: number, block: Uint8Array): boolean => {
+      if (!this.#proof.accept(level, first + index, block)) return false;
+      bytes.set(block, index * BLOCK);
+      missing.delete(index);
+      return true;
+    };
+    for (const slot of this.#slots) {
+      if (missing.size === 0) break;
+      if ((base + first + count) * BLOCK > slot.size) continue;
+      for (const [index, block] of slot.read(base + first, count).entries())
+        if (block !== null && missing.has(index)) accept(index, block);
+    }
+    if (missing.size === 0) return bytes;
+    if (this.#source === null) throw new TreeMissing(`${missing.size} blocks of the hash tree are damaged`);
+    for (const index of missing) {
+      const block = start + first + index;
+      this.#asked[block >> 3] = (this.#asked[block >> 3] ?? 0) | (1 << (block & 7));
+    }
+    const at = base + first;
+    const isWanted = (block: number) => missing.has(block - at);
+    await fetchBlocks(this.#source, runsOf(missing, at), isWanted, (block, piece) => accept(block - at, piece));
+    return bytes;
+  }
+
+  /**
+   * Whether `bytes` are the data block `block`. Works once all leaves are in memory or the tree lies in one of the slots, as it
+   * does after {@link writeTo}.
+   */
+  isRight(block: number, bytes: Uint8Array): boolean {
+    const { index, offset } = leafPlace(block);
+    const leaves = this.#kept?.subarray(index * BLOCK, (index + 1) * BLOCK) ?? this.#recentLeaves(index);
+    const digest = this.digestOf(bytes);
+    return Buffer.compare(digest, leaves.subarray(offset, offset + DIGEST)) === 0;
+  }
+
+  /** The digest of a block; much of many images is zeros, whose digest is known. */
+  digestOf(block: Uint8Array): Uint8Array {
+    return Buffer.compare(block, zeroBlock) === 0 ? this.zeroLeaf : this.digest(block);
+  }
+
+  #recentLeaves(index: number): Uint8Array {
+    const known = this.#recent.get(index);
+    if (known !== undefined) return known;
+    const place = this.layout.treeOffset / BLOCK + this.#proof.leaves.start + index;
+    for (const slot of this.#slots) {
+      const block = slot.readBlock(place);
+      if (block === null || !this.#proof.accept(0, index, block)) continue;
+      const oldest = this.#recent.size < MOST_RECENT ? undefined : this.#recent.keys().next().value;
+      if (oldest !== undefined) this.#recent.delete(oldest);
+      this.#recent.set(index, block);
+      return block;
+    }
+    const [target] = this.#slots;
+    throw new SourceError(`${target?.path}: the hash tree that was just written reads back otherwise; the disk is failing`);
+  }
+
+  /** Makes the target's blocks of the tree what they should be. `target` is one of the slots. Throws KernelError. */
+  async writeTo(target: OpenSlot): Promise<void> {
+    const base = this.layout.treeOffset / BLOCK;
+    for (const place of this.#proof.upperPlaces()) put(target, base + place.treeBlock, this.#proof.upperBlock(place));
+    const { start } = this.#proof.leaves;
+    for await (const { first, bytes } of this.leafPieces(0, this.leafBlocks)) put(target, base + start + first, bytes);
+  }
+}
+
+const zeroBlock = new Uint8Array(BLOCK);
+
+/** Writes those of the blocks that the slot does not hold. */
+function put(target: OpenSlot, first: number, bytes: Uint8Array): void {
+  const there = target.read(first, bytes.length / BLOCK);
+  const wanted = (index: number) => bytes.subarray(index * BLOCK, (index + 1) * BLOCK);
+  const differing = new Set<number>();
+  for (const [index, block] of there.entries()) {
+    if (block === null || Buffer.compare(block, wanted(index)) !== 0) differing.add(index);
+  }
+  for (const run of runsOf(differing, 0)) {
+    target.write((first + run.first) * BLOCK, bytes.subarray(run.first * BLOCK, (run.first + run.count) * BLOCK));
+  }
+}
+
+/** Runs of the numbers in `indexes`, `base` added. */
+function runsOf(indexes: ReadonlySet<number>, base: number): Run[] {
+  const runs: Run[] = [];
+  for (const index of [...indexes].sort((left, right) => left - right)) {
+    const last = runs.at(-1);
+    if (last !== undefined && last.first + last.count === base + index) last.count++;
+    else runs.push({ first: base + index, count: 1 });
+  }
+  return runs;
+}
+
+/** The block of leaves in which those of `dataBlock` are. */
+export function leafBlockOf(dataBlock: number): number {
+  return Math.floor(dataBlock / DIGESTS_PER_BLOCK);
+}

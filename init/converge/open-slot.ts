@@ -1,0 +1,100 @@
+import { BLOCK } from "../../boot/image/verity.ts";
+import { openRaw } from "../image/check-slot.ts";
+import { O } from "../kernel/constants.ts";
+import { sizeOf } from "../kernel/files.ts";
+import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
+
+/** Blocks that are read or written at once: 1 MiB. */
+export const PIECE = 256;
+/** What is written is flushed whenever it has come to so many bytes, so that the machine's memory does not fill with it. */
+const MOST_DIRTY = 32 * 1024 * 1024;
+
+/**
+ * A slot, partition or regular file, that is open: for reading past the page cache, so that what comes back is what lies on the
+ * medium, and where it is to be written, for that.
+ */
+export class OpenSlot {
+  readonly #buffer = new Uint8Array(new ArrayBuffer(PIECE * BLOCK));
+  #dirty = 0;
+  /** Bytes that were written so far. */
+  written = 0;
+
+  private constructor(
+    readonly kernel: Kernel,
+    readonly path: string,
+    /** Bytes that blocks can lie in: without what is less than a block at the end. */
+    readonly size: number,
+    readonly raw: Descriptor,
+    /** Null where it is only read. */
+    readonly writing: Descriptor | null,
+  ) {}
+
+  /** Throws KernelError: EBUSY where a partition that is to be written is in use. */
+  static open(kernel: Kernel, path: string, purpose: "read" | "write"): OpenSlot {
+    // O_EXCL without O_CREAT says for block devices only: nobody has it mounted or mapped.
+    const exclusive = purpose === "write" && kernel.statusAt(path).kind === "block" ? O.EXCL : 0;
+    const writing = purpose === "write" ? kernel.open(path, O.RDWR | exclusive) : null;
+    try {
+      const raw = openRaw(kernel, path);
+      const size = sizeOf(kernel, raw);
+      return new OpenSlot(kernel, path, Number(size - (size % BigInt(BLOCK))), raw, writing);
+    } catch (error) {
+      if (writing !== null) kernel.close(writing);
+      throw error;
+    }
+  }
+
+  /**
+   * `count` blocks from the block `first` on, at most {@link PIECE}: null for one that cannot be read. The memory is the same
+   * at every call.
+   */
+  read(first: number, count: number): (Uint8Array | null)[] {
+    const into = this.#buffer.subarray(0, count * BLOCK);
+    const got = this.#readInto(into, first);
+    if (got !== null) return Array.from({ length: count }, (_, index) => block(into, index, got));
+    // Somewhere in there the medium fails: the blocks around that can still be had.
+    return Array.from({ length: count }, (_, index) => {
+      const one = into.subarray(index * BLOCK, (index + 1) * BLOCK);
+      return this.#readInto(one, first + index) === BLOCK ? one : null;
+    });
+  }
+
+  /** One block in memory of its own; null where it cannot be read. */
+  readBlock(block: number): Uint8Array | null {
+    const bytes = new Uint8Array(new ArrayBuffer(BLOCK));
+    return (block + 1) * BLOCK <= this.size && this.#readInto(bytes, block) === BLOCK ? bytes : null;
+  }
+
+  #readInto(into: Uint8Array<ArrayBuffer>, first: number): number | null {
+    try {
+      return this.kernel.readInto(this.raw, into, BigInt(first) * BigInt(BLOCK));
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      return null;
+    }
+  }
+
+  /** Writes whole blocks at `offset`. Throws KernelError. */
+  write(offset: number, bytes: Uint8Array): void {
+    if (this.writing === null) throw new RangeError(`${this.path} was opened for reading`);
+    this.kernel.write(this.writing, bytes, BigInt(offset));
+    this.#dirty += bytes.length;
+    this.written += bytes.length;
+    if (this.#dirty >= MOST_DIRTY) this.sync();
+  }
+
+  /** What was written is on the medium afterwards. Throws KernelError. */
+  sync(): void {
+    if (this.writing !== null) this.kernel.sync(this.writing);
+    this.#dirty = 0;
+  }
+
+  close(): void {
+    this.kernel.close(this.raw);
+    if (this.writing !== null) this.kernel.close(this.writing);
+  }
+}
+
+function block(bytes: Uint8Array, index: number, length: number): Uint8Array | null {
+  return (index + 1) * BLOCK <= length ? bytes.subarray(index * BLOCK, (index + 1) * BLOCK) : null;
+}

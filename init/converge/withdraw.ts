@@ -1,0 +1,81 @@
+/** What makes a slot hold its image beside the image's data: footer, seal and verity superblock. */
+import { HEAD_BLOCKS } from "../../boot/converge/window-plan.ts";
+import { decodeFooter, encodeFooter, footerOf } from "../../boot/image/footer.ts";
+import { type ImageLayout, paddedSealLength, type Seal, superblockOf } from "../../boot/image/seal.ts";
+import { BLOCK } from "../../boot/image/verity.ts";
+import { readSeal, searchSeal } from "../image/read-seal.ts";
+import type { OpenSlot } from "./open-slot.ts";
+
+/**
+ * Takes from a slot what could make somebody boot it: the footer, the seal that lies there, and the blocks in which a
+ * filesystem's superblock is, so that neither its seal nor the filesystem by itself is found until the new image is whole.
+ */
+export function withdrawImage(target: OpenSlot): void {
+  const zeros = new Uint8Array(BLOCK);
+  const footer = target.size - BLOCK;
+  const { kernel, raw, size } = target;
+  const read = readSeal(kernel, raw, BigInt(size));
+  const reading = read.is === "fault" ? searchSeal(kernel, raw, BigInt(size)) : read;
+  target.write(footer, zeros);
+  target.sync();
+  if (reading.is === "sealed") {
+    const { sealOffset } = reading.layout;
+    target.write(sealOffset, new Uint8Array(paddedSealLength(reading.seal.bytes.length)));
+  }
+  for (const block of HEAD_BLOCKS) target.write(block * BLOCK, zeros);
+  target.sync();
+}
+
+/**
+ * Writes what is missing of verity superblock, seal and footer, in this order, each on the medium before the next. The footer
+ * goes to the end of the partition. Returns whether anything was.
+ */
+export function completeImage(target: OpenSlot, seal: Seal, layout: ImageLayout): boolean {
+  const padded = new Uint8Array(paddedSealLength(seal.bytes.length));
+  padded.set(seal.bytes);
+  const behindData = putWhereOther(target, layout.hashOffset, superblockOf(seal.manifest));
+  const sealed = putWhereOther(target, layout.sealOffset, padded);
+  if (behindData || sealed) target.sync();
+  const footer = putWhereOther(target, target.size - BLOCK, encodeFooter(footerOf(seal.bytes, layout.sealOffset)));
+  if (footer) target.sync();
+  return behindData || sealed || footer;
+}
+
+/** Whether a slot's verity superblock, seal and footer are what they should be. */
+export function isComplete(target: OpenSlot, seal: Seal, layout: ImageLayout): boolean {
+  const padded = new Uint8Array(paddedSealLength(seal.bytes.length));
+  padded.set(seal.bytes);
+  return (
+    holds(target, layout.hashOffset, superblockOf(seal.manifest)) &&
+    holds(target, layout.sealOffset, padded) &&
+    holds(target, target.size - BLOCK, encodeFooter(footerOf(seal.bytes, layout.sealOffset)))
+  );
+}
+
+function putWhereOther(target: OpenSlot, offset: number, bytes: Uint8Array): boolean {
+  if (holds(target, offset, bytes)) return false;
+  target.write(offset, bytes);
+  return true;
+}
+
+function holds(target: OpenSlot, offset: number, bytes: Uint8Array): boolean {
+  const there = target.read(offset / BLOCK, bytes.length / BLOCK);
+  return there.every(
+    (block, index) => block !== null && Buffer.compare(block, bytes.subarray(index * BLOCK, (index + 1) * BLOCK)) === 0,
+  );
+}
+
+/**
+ * Whether the image that a slot holds is the one with this seal, though some of it may be damaged: its footer names it, or where
+ * the footer is damaged or was never there, the seal that the filesystem leads to is this one. A seal that merely lies about is
+ * not enough: something else may have been put there since. Repairing such a slot takes nothing away from it.
+ */
+export function isSameImage(target: OpenSlot, seal: Seal, layout: ImageLayout): boolean {
+  const { kernel, raw, size } = target;
+  if (layout.sealOffset + paddedSealLength(seal.bytes.length) + BLOCK > size) return false;
+  if (holds(target, size - BLOCK, encodeFooter(footerOf(seal.bytes, layout.sealOffset)))) return true;
+  const last = target.readBlock(size / BLOCK - 1);
+  if (last !== null && decodeFooter(last, size).is === "footer") return false;
+  const found = searchSeal(kernel, raw, BigInt(size));
+  return found.is === "sealed" && Buffer.compare(found.seal.bytes, seal.bytes) === 0;
+}
