@@ -175,8 +175,11 @@ test("a block that the source has wrong once is asked for again; twice stops, an
   );
   assert.match(String(stopped), /memory: .* is not what the image's seal says/);
   assert.ok(
-    other.bytes(TARGET).every((byte) => byte === 0),
-    "nothing of it was written",
+    other
+      .bytes(TARGET)
+      .subarray(0, 300 * BLOCK)
+      .every((byte) => byte === 0),
+    "nothing of its data was written",
   );
 });
 
