@@ -1,3 +1,4 @@
+import { compileTrust, type ReadKey } from "./compile-trust.ts";
 import { type ControlFile, MOST_SLOTS } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
 import { slotNameFault } from "./operator-rules.ts";
@@ -15,6 +16,7 @@ type SystemPart = Omit<ControlFile, "accounts" | "operators" | "digest">;
 export function compileSystem(
   definition: SystemDefinition,
   document: SourceDocument,
+  readKey: ReadKey,
 ): { system: SystemPart; problems: Problem[]; warnings: Problem[] } {
   const problems: Problem[] = [];
   const seconds = (path: string[], value: string | number): number => {
@@ -39,12 +41,8 @@ export function compileSystem(
       problems.push(problemAt(document, ["slots", name], wrong, "key"));
     }
   }
-  const warnings: Problem[] = [];
-  if (definition.trust === undefined) {
-    warnings.push(
-      problemAt(document, [], 'no "trust": images are not proven before they run; say "trust: unsigned" if that is meant'),
-    );
-  }
+  const { trust, ...said } = compileTrust(definition.trust, document, readKey);
+  problems.push(...said.problems);
   const { watchdog, data, tries } = definition;
   const system: SystemPart = {
     schema: 1,
@@ -64,11 +62,11 @@ export function compileSystem(
       watchdog === undefined
         ? null
         : { timeout: seconds(["watchdog", "timeout"], watchdog.timeout), after: watchdog.after ?? "systemd" },
-    commandLine: definition["command-line"] ?? "open",
-    trust: { mode: "unsigned" },
+    commandLine: definition["command-line"] ?? (trust.mode === "signed" ? "locked" : "open"),
+    trust,
   };
   problems.push(...deviceProblems(system, document));
-  return { system, problems, warnings };
+  return { system, problems, warnings: said.warnings };
 }
 
 function deviceProblems(system: SystemPart, document: SourceDocument): Problem[] {

@@ -3,6 +3,7 @@ import { adviceOn } from "./advice.ts";
 import { canonicalJsonWithDigest } from "./canonical-json.ts";
 import { compileOperator, type Declared, type Entry, type Names } from "./compile-operator.ts";
 import { compileSystem } from "./compile-system.ts";
+import type { ReadKey } from "./compile-trust.ts";
 import { findConflicts } from "./conflicts.ts";
 import type { ControlFile, Operator } from "./control.ts";
 import { type ImageTree, readNames } from "./image-tree.ts";
@@ -22,6 +23,7 @@ export interface CompileInput {
   /** In any order: it changes nothing. */
   fragments: readonly SourceDocument[];
   image: ImageTree;
+  readKey: ReadKey;
   /** The control file of the image that devices run now. */
   previous: ControlFile | null;
 }
@@ -37,7 +39,7 @@ export interface Compiled {
 /** Compiles the system definition and all fragments into one control file. Throws CompileError with every problem found. */
 export function compile(input: CompileInput): Compiled {
   const checked = checkSchema(input.system, systemSchema);
-  const system = checked.value === null ? null : compileSystem(checked.value, input.system);
+  const system = checked.value === null ? null : compileSystem(checked.value, input.system, input.readKey);
   const fragments = compileFragments(input);
   const problems = [...checked.problems, ...(system?.problems ?? []), ...fragments.problems];
   const declared = withoutTwins(fragments.declared);

@@ -78,6 +78,9 @@ export interface SlotDefinition {
 
 export type DataFilesystem = "ext4" | "xfs" | "btrfs";
 
+/** As many keys may be trusted as an envelope holds signatures (boot/image/envelope.ts). */
+export const MOST_KEYS = 16;
+
 /**
  * Which images and channels are believed. `unsigned`: any, for development. `signed`: those that `threshold` of `keys` signed.
  */

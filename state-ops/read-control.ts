@@ -1,5 +1,5 @@
 import { canonicalJson, sha256 } from "./canonical-json.ts";
-import { type ControlFile, type ControlTrust, MOST_SLOTS, type Operator, type SlotDefinition } from "./control.ts";
+import { type ControlFile, type ControlTrust, MOST_KEYS, MOST_SLOTS, type Operator, type SlotDefinition } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
 import { Fields } from "./fields.ts";
 import { components } from "./image-tree.ts";
@@ -127,9 +127,6 @@ function bootRecord(fields: Fields): ControlFile["bootRecord"] {
   return { store: fields.oneOf("store", ["record"]), device: device(fields, "device") };
 }
 
-/** As many signatures as an envelope holds (boot/image/envelope.ts). */
-const mostKeys = 16;
-
 function trust(value: unknown): ControlTrust {
   const word = new Fields(value, "trust", ["mode"], ["keys", "threshold", "rollbackFloor", "kernelSignature"]);
   const mode = word.oneOf("mode", ["signed", "unsigned"]);
@@ -142,8 +139,8 @@ function trust(value: unknown): ControlTrust {
   const keys = list.map((key) =>
     typeof key === "string" && /^[0-9a-f]{64}$/.test(key) ? key : fields.fail("keys", "a list of 64 hex digits each"),
   );
-  if (keys.length < 1 || keys.length > mostKeys || new Set(keys).size !== keys.length) {
-    fields.fail("keys", `a list of 1 to ${mostKeys} different keys`);
+  if (keys.length < 1 || keys.length > MOST_KEYS || new Set(keys).size !== keys.length) {
+    fields.fail("keys", `a list of 1 to ${MOST_KEYS} different keys`);
   }
   return {
     mode,

@@ -11,7 +11,15 @@ export function checkSchema<Schema extends z.ZodType>(
   if (result.success) {
     return { value: result.data, problems: [] };
   }
-  return { value: null, problems: firstOfEach(result.error.issues).flatMap((issue) => describe(document, schema, issue)) };
+  const issues = firstOfEach(result.error.issues.flatMap(meant));
+  return { value: null, problems: issues.flatMap((issue) => describe(document, schema, issue)) };
+}
+
+/** Where a value may be one of several kinds: what is wrong inside the kind that it is, rather than that it is none of them. */
+function meant(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== "invalid_union") return [issue];
+  const inside = issue.errors.find((issues) => issues.every(({ path, code }) => path.length > 0 || code === "unrecognized_keys"));
+  return inside?.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })) ?? [issue];
 }
 
 /** As many problems of one file as are told. */
@@ -79,6 +87,9 @@ function knownKeys(schema: z.ZodType, path: NodePath): string[] {
 
 function unwrapped(node: unknown): unknown {
   const def = property(property(node, "_zod"), "def");
+  const options = property(def, "options");
+  // Of several kinds of value, one is a map.
+  if (Array.isArray(options)) return options.find((option) => property(option, "shape") !== undefined) ?? node;
   return property(def, "type") === "optional" ? unwrapped(property(def, "innerType")) : node;
 }
 

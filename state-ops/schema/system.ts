@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { count, device, duration, map, oneOf, text } from "./words.ts";
+import { MOST_KEYS } from "../control.ts";
+import { count, device, duration, map, oneOf, text, wholeNumber } from "./words.ts";
 
 /** system.yaml: what the integrator says of the machine. The editor's JSON Schema and the messages come from here. */
 export const systemSchema = map({
@@ -44,8 +45,32 @@ export const systemSchema = map({
   })
     .optional()
     .describe("The hardware watchdog. None is used if absent."),
-  "command-line": oneOf(["open", "locked"]).optional().describe("locked: init= and debugging words are refused."),
-  trust: oneOf(["unsigned"]).optional().describe("Images are not proven. Absent means the same, with a warning."),
+  "command-line": oneOf(["open", "locked"])
+    .optional()
+    .describe("locked: init= and debugging words are refused. The default where trust has keys."),
+  trust: z
+    .union(
+      [
+        oneOf(["unsigned"]),
+        map({
+          keys: z
+            .array(text("the name of a public key's PEM file"), { error: "must be a list of public keys' PEM files" })
+            .min(1, { error: "must name at least one key" })
+            .max(MOST_KEYS, { error: `must name at most ${MOST_KEYS} keys` })
+            .describe("Ed25519 public keys: release.pub.pem, beside this file or below its directory."),
+          threshold: wholeNumber(1, MOST_KEYS).optional().describe("How many of the keys must have signed an image: 1."),
+          "rollback-floor": wholeNumber(0, Number.MAX_SAFE_INTEGER)
+            .optional()
+            .describe("No image with a lower rollback index boots or is installed: 0."),
+          "kernel-signature": oneOf(["ignored", "required"])
+            .optional()
+            .describe("Whether the kernel has to check a signature of the root hash as well: ignored."),
+        }),
+      ],
+      { error: 'must be "unsigned", or a map with the keys that images are signed with' },
+    )
+    .optional()
+    .describe("Which images are believed. unsigned: any. Absent means the same, with a warning."),
 });
 
 export type SystemDefinition = z.infer<typeof systemSchema>;

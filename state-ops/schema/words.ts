@@ -29,10 +29,13 @@ export const size = numberOr(
   'must be bytes from 4096 on, or a size such as "64M" or "64MiB"',
 );
 
-export const count = z
-  .int({ error: "must be a whole number from 1 to 100" })
-  .min(1, { error: "must be a whole number from 1 to 100" })
-  .max(100, { error: "must be a whole number from 1 to 100" });
+/** A whole number from `least` to `most`. */
+export const wholeNumber = (least: number, most: number) => {
+  const error = `must be a whole number from ${least} to ${most}`;
+  return z.int({ error }).min(least, { error }).max(most, { error });
+};
+
+export const count = wholeNumber(1, 100);
 
 export const device = z
   .string({ error: "must be a device reference" })

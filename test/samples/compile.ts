@@ -40,10 +40,12 @@ export interface Sources {
   system?: string;
   image?: ImageTree;
   previous?: ControlFile | null;
+  /** Public keys by the names of their files. */
+  keys?: Record<string, string>;
 }
 
 /** Throws CompileError, as the builder's verbs do: with the mistakes of every file that is no YAML. */
-export function compileTexts({ fragments = {}, system = sampleSystem, image, previous = null }: Sources): Compiled {
+export function compileTexts({ fragments = {}, system = sampleSystem, image, previous = null, keys = {} }: Sources): Compiled {
   const parsed = Object.entries({ "system.yaml": system, ...fragments }).map(([file, text]) => parseYaml(file, file, text));
   const [systemDocument, ...documents] = parsed.flatMap(({ document }) => (document === null ? [] : [document]));
   if (systemDocument === undefined || documents.length < parsed.length - 1) {
@@ -53,6 +55,10 @@ export function compileTexts({ fragments = {}, system = sampleSystem, image, pre
     system: systemDocument,
     fragments: documents,
     image: image ?? sampleImage(sampleTree, sampleDirectories),
+    readKey: (file) => {
+      const key = keys[file];
+      return key === undefined ? { fault: `${file} cannot be read` } : { key };
+    },
     previous,
   });
 }

@@ -241,11 +241,6 @@ test("every problem is told at once, sorted by file and line", () => {
 
 const systemFaults: [string, string, RegExp][] = [
   [
-    "keys: not built",
-    systemText.replace("trust: unsigned", "trust: { keys: [k.pem] }"),
-    /^system\.yaml:7:8: image proof is not built into this version/,
-  ],
-  [
     "recovery: not built",
     `${systemText}recovery: { sources: [] }\n`,
     /^system\.yaml:8:1: "recovery" is not built into this version/,

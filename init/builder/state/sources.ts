@@ -8,6 +8,7 @@ import { type OptionValues, text, texts } from "../../commands/verb.ts";
 import { readControlInput } from "../control-input.ts";
 import { readTextInput, reasonOf } from "../input.ts";
 import { imageDirectory } from "./image-directory.ts";
+import { keysBeside } from "./public-keys.ts";
 
 /** Where packages put their fragments in an image. */
 const fragmentsInImage = "usr/share/slipway/state.d";
@@ -59,6 +60,7 @@ export function compileSources(values: OptionValues): Compiled {
     system,
     fragments,
     image: imageDirectory(root),
+    readKey: keysBeside(systemFile),
     previous: previous === undefined ? null : readControlInput(`--previous ${previous}`, previous).control,
   });
 }

@@ -38,15 +38,19 @@ export interface SmallImage {
 }
 
 /** Text of system.yaml. `more` are further lines. */
-export function smallSystem(slots: string[] = ["a", "b"], data: "ext4" | "xfs" | "btrfs" = "ext4", more = ""): string {
+export function smallSystem(
+  slots: string[] = ["a", "b"],
+  data: "ext4" | "xfs" | "btrfs" = "ext4",
+  more = "",
+  trust = "trust: unsigned\n",
+): string {
   return `system: small
 slots:
 ${slots.map((name) => `  ${name}: { device: PARTLABEL=root-${name} }`).join("\n")}
 data: { device: PARTLABEL=sys-data, filesystem: ${data} }
 boot-record: { store: record, device: PARTLABEL=boot-record }
 device-timeout: 3s
-trust: unsigned
-${more}`;
+${trust}${more}`;
 }
 
 /** The product's own fragments. */
