@@ -11,14 +11,23 @@ export function checkSchema<Schema extends z.ZodType>(
   if (result.success) {
     return { value: result.data, problems: [] };
   }
-  const issues = firstOfEach(result.error.issues.flatMap(meant));
+  const issues = firstOfEach(result.error.issues.flatMap((issue) => meant(document, issue)));
   return { value: null, problems: issues.flatMap((issue) => describe(document, schema, issue)) };
 }
 
-/** Where a value may be one of several kinds: what is wrong inside the kind that it is, rather than that it is none of them. */
-function meant(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+/**
+ * Where a value may be a map or something else, and is a map of which a key is known: what is wrong in it, rather than that it is
+ * none of them.
+ */
+function meant(document: SourceDocument, issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
   if (issue.code !== "invalid_union") return [issue];
-  const inside = issue.errors.find((issues) => issues.every(({ path, code }) => path.length > 0 || code === "unrecognized_keys"));
+  const value = valueAt(document.value, issue.path);
+  const keys = typeof value === "object" && value !== null ? Object.keys(value) : [];
+  const inside = issue.errors.find((issues) => {
+    const unknown = issues.flatMap((inner) => (inner.code === "unrecognized_keys" && inner.path.length === 0 ? inner.keys : []));
+    const inMap = issues.every(({ path, code }) => path.length > 0 || code === "unrecognized_keys");
+    return inMap && unknown.length < keys.length;
+  });
   return inside?.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })) ?? [issue];
 }
 
