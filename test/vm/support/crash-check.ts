@@ -5,14 +5,12 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../../boot/devices/superblock.ts";
 import { O } from "../../../init/kernel/constants.ts";
 import { linuxKernel } from "../../../init/kernel/linux.ts";
 import { layOut, readGenerations } from "../../../init/state/data-filesystem.ts";
-import { applyEntries, applyLater, type RebuiltDisk } from "../../../qemu/crash-points.ts";
-import { readWriteLog } from "../../../qemu/write-log.ts";
 import { NO_ORDERS } from "../../../state-ops/generation-facts.ts";
 import { planGeneration } from "../../../state-ops/generation-plan.ts";
 import { formatComplete, GENERATION, LAYOUT } from "../../../state-ops/layout.ts";
@@ -20,6 +18,7 @@ import { parseRequests, REQUESTS } from "../../../state-ops/requests.ts";
 import { treeContent } from "../../samples/tree-content.ts";
 import type { Content, CrashFacts, CrashJob, GenerationFacts } from "./crash-job.ts";
 import { partition, readAt, recordOn } from "./disk-file.ts";
+import { eachPoint } from "./rebuild-disk.ts";
 
 const kernel = linuxKernel();
 /** What no boot before and no request changes. */
@@ -36,30 +35,12 @@ function must(name: string, ...words: string[]): void {
 }
 
 const [jobFile = ""] = process.argv.slice(2);
-/** In memory: each point is rebuilt from a copy of the disk at the flush before it. */
+/** In memory: a disk is rebuilt for each point. */
 const scratch = `${dirname(jobFile)}/memory`;
 mkdirSync(scratch);
 must("mount", "-t", "tmpfs", "-o", "size=6G", "tmpfs", scratch);
 const place = `${scratch}/data`;
 mkdirSync(place);
-
-function rebuilt(file: string, work: (disk: RebuiltDisk) => void): void {
-  const fd = openSync(file, "r+");
-  try {
-    work({
-      write: (offset, bytes) => void writeSync(fd, bytes, 0, bytes.length, offset),
-      discard: (offset, length) => {
-        const piece = Buffer.alloc(1024 * 1024);
-        for (let at = 0; at < length; at += piece.length) {
-          const size = Math.min(piece.length, length - at);
-          writeSync(fd, piece, 0, size, offset + at);
-        }
-      },
-    });
-  } finally {
-    closeSync(fd);
-  }
-}
 
 /** What repairs a torn superblock: its exit code tells what it did; whether that was enough, the mount tells. */
 const checkers: Record<string, string[]> = { ext4: ["e2fsck", "-f", "-y"], btrfs: ["btrfs", "rescue", "super-recover", "-y"] };
@@ -154,17 +135,5 @@ function storesOf(numbers: number[]): Record<string, Content> {
 }
 
 const job: CrashJob = JSON.parse(readFileSync(jobFile, "utf8"));
-const log = job.log === null ? new Uint8Array() : new Uint8Array(readFileSync(job.log));
-const entries = job.log === null ? [] : readWriteLog(log);
-const current = `${scratch}/current`;
-const copy = `${scratch}/point`;
-must("cp", "--sparse=always", job.disk, current);
-let done = 0;
-for (const point of job.points) {
-  rebuilt(current, (disk) => applyEntries(disk, log, entries, done, point.durable));
-  done = point.durable;
-  must("cp", "--sparse=always", current, copy);
-  rebuilt(copy, (disk) => applyLater(disk, log, entries, point));
-  console.log(JSON.stringify(factsOf(job, copy)));
-}
+eachPoint(job, scratch, (disk) => console.log(JSON.stringify(factsOf(job, disk))));
 must("umount", "--lazy", scratch);

@@ -1,7 +1,7 @@
 /** What crash-check.ts is asked, and what it answers. */
-import type { CrashPoint } from "../../../qemu/crash-points.ts";
 import type { DataFilesystem } from "../../../state-ops/control.ts";
 import type { planGeneration } from "../../../state-ops/generation-plan.ts";
+import type { RebuildJob } from "./rebuild-disk.ts";
 
 /** Paths below a store ("." is the store itself), each with all that must be the same. */
 export type Content = Record<string, string>;
@@ -11,15 +11,8 @@ export type GenerationFacts = Parameters<typeof planGeneration>[0];
 /** The slot that boots next after the crash, as PID 1 would know it. */
 export type NextBoot = Pick<GenerationFacts, "slot" | "imageId" | "controlDigest" | "trial" | "committed">;
 
-/** An image of a disk, and the log of what was written to it. */
-export interface CrashJob {
-  /** As it was before. */
-  disk: string;
-  /** Null: the disk is looked at as it is, and `points` has one that nothing is done for. */
-  log: string | null;
+export interface CrashJob extends RebuildJob {
   filesystem: DataFilesystem;
-  /** In the order of their `durable`. */
-  points: CrashPoint[];
   slots: string[];
   next: NextBoot[];
 }

@@ -3,10 +3,12 @@ import { execFileSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { applyEntries, applyLater, type CrashPoint } from "../../../qemu/crash-points.ts";
+import type { MachineDisk } from "../../../qemu/disks.ts";
 import { project } from "../../../qemu/places.ts";
 import { runProgram } from "../../../qemu/program.ts";
 import { type LogEntry, readWriteLog } from "../../../qemu/write-log.ts";
 import type { CrashFacts, CrashJob } from "./crash-job.ts";
+import type { RebuildJob } from "./rebuild-disk.ts";
 import { type SmallMachine, startSmall, type Told, toEnd } from "./small-machine.ts";
 
 /** A directory that is gone when `remove` is called or the tests end. */
@@ -34,13 +36,13 @@ function copy(file: string, name: string): string {
   return `${scratch}/${name}`;
 }
 
-/** Boots `machine` to its orderly end, and records each write and flush. */
-export async function recordBoot(machine: SmallMachine): Promise<Recording> {
+/** Boots `machine` to its orderly end, `others` as further disks, and records each write and flush of its own. */
+export async function recordBoot(machine: SmallMachine, others: MachineDisk[] = []): Promise<Recording> {
   recordings += 1;
   const log = `${scratch}/${recordings}.log`;
   writeFileSync(log, "");
   const before = copy(machine.disk, `${recordings}.before`);
-  const told = await toEnd(await startSmall(machine, { disks: [{ file: machine.disk, blklogwrites: log }] }));
+  const told = await toEnd(await startSmall(machine, { disks: [{ file: machine.disk, blklogwrites: log }, ...others] }));
   const after = copy(machine.disk, `${recordings}.after`);
   return { before, after, log, entries: readWriteLog(readFileSync(log)), told };
 }
@@ -64,13 +66,18 @@ export function diskAt({ before, log, entries }: Recording, point: CrashPoint, n
 }
 
 /** What is on the disk at each point of the job, in their order. */
-export async function factsAt(job: CrashJob): Promise<CrashFacts[]> {
+export function factsAt(job: CrashJob): Promise<CrashFacts[]> {
+  return checkEach("crash-check.ts", job);
+}
+
+/** What the program `check` of this directory says of each point: it writes a line of JSON for each. It has mounts of its own. */
+export async function checkEach<Job extends RebuildJob, Facts>(check: string, job: Job): Promise<Facts[]> {
   const directory = mkdtempSync(`${scratch}/check-`);
   writeFileSync(`${directory}/job`, JSON.stringify(job));
-  const check = [`${project}/node_modules/.bin/bun`, `${import.meta.dirname}/crash-check.ts`, `${directory}/job`];
-  const output = await runProgram("unshare", ["--mount", "--propagation", "private", "--", ...check]);
+  const program = [`${project}/node_modules/.bin/bun`, `${import.meta.dirname}/${check}`, `${directory}/job`];
+  const output = await runProgram("unshare", ["--mount", "--propagation", "private", "--", ...program]);
   return output
     .trim()
     .split("\n")
-    .map((line): CrashFacts => JSON.parse(line));
+    .map((line): Facts => JSON.parse(line));
 }
