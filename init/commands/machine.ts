@@ -19,6 +19,7 @@ export interface Places {
   journalctl: string;
   watchdogs: string;
   osRelease: string;
+  machineId: string;
   /** The control file of the running image. */
   imageControl: string;
 }
@@ -32,6 +33,7 @@ export const PLACES: Places = {
   journalctl: "journalctl",
   watchdogs: "/sys/class/watchdog",
   osRelease: "/usr/lib/os-release",
+  machineId: "/etc/machine-id",
   imageControl: "/usr/lib/slipway/control.json",
 };
 

@@ -44,6 +44,12 @@ export const table: Entry[] = [
     load: () => import("./activate.ts"),
   },
   {
+    name: "check",
+    summary: "compare this machine with a channel: what it offers, and what not",
+    group: "running system",
+    load: () => import("./check.ts"),
+  },
+  {
     name: "journal",
     summary: "the boot journal: how each boot went; with ATTEMPT, the system's log of that boot",
     group: "running system",

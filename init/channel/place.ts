@@ -1,0 +1,54 @@
+/** Where a channel lies, by what people give as a source: a URL, a directory, or the channel's file itself. */
+import { CHANNEL_FILE } from "../../boot/channel/channel.ts";
+import { sourceUrl } from "../../boot/network/source-url.ts";
+import { BadInput } from "../../state-ops/outcome.ts";
+
+export interface ChannelPlace {
+  is: "url" | "path";
+  /** Of the directory, without a slash at its end. */
+  base: string;
+  /** Behind the names of files in a URL: "?…"; empty for a path. */
+  query: string;
+  /** As messages name it, with nothing secret in it. */
+  name: string;
+}
+
+/** Whether a source is fetched over the network. */
+export function isUrl(source: string): boolean {
+  return /^https?:/i.test(source);
+}
+
+/** The path that a source on this machine has: a path, or a `file:` URL. Throws BadInput. */
+export function localPath(source: string): string {
+  if (!/^file:/i.test(source)) return source;
+  const url = URL.canParse(source) ? new URL(source) : null;
+  if (url === null || url.host !== "" || url.search !== "" || url.hash !== "") {
+    throw new BadInput(`${source} is no file: URL of this machine; write file:///PATH`);
+  }
+  try {
+    return decodeURIComponent(url.pathname);
+  } catch {
+    throw new BadInput(`${source} is no file: URL: its escapes are no UTF-8; write the path itself`);
+  }
+}
+
+/** The place of the channel that `source` would be. Throws BadInput. */
+export function channelPlace(source: string): ChannelPlace {
+  if (source === "") throw new BadInput("SOURCE is empty; give the URL or the directory of a channel");
+  if (!isUrl(source)) return { is: "path", base: directoryOf(localPath(source)), query: "", name: source };
+  const { name } = sourceUrl(source);
+  const { origin, pathname, search } = new URL(source);
+  return { is: "url", base: `${origin}${directoryOf(pathname)}`, query: search, name };
+}
+
+/** The directory that a path names itself, or by the channel's file in it. Empty for the topmost one. */
+function directoryOf(path: string): string {
+  const plain = path.replace(/\/+$/, "");
+  if (plain === CHANNEL_FILE) return ".";
+  return plain.endsWith(`/${CHANNEL_FILE}`) ? plain.slice(0, -CHANNEL_FILE.length).replace(/\/+$/, "") : plain;
+}
+
+/** A file beside the channel's. */
+export function besideChannel({ base, query }: ChannelPlace, file: string): string {
+  return `${base}/${file}${query}`;
+}
