@@ -85,7 +85,8 @@ export function recoveryReleases(
   return { releases, passedOver };
 }
 
-function refuseOtherSystem(channel: Channel, system: string): void {
+/** Throws Refusal: one key may sign the channels of several systems. */
+export function refuseOtherSystem(channel: Channel, system: string): void {
   if (channel.system === system) return;
   throw new Refusal(
     `channel ${channel.channel} is for the system ${channel.system}, this machine is ${system}; give the source of its own channel`,

@@ -1,5 +1,6 @@
 import type { MachineFacts } from "../../boot/channel/choose-release.ts";
 import type { BootRecord, ImageId } from "../../boot/record/record.ts";
+import { installFloor } from "../../boot/selection/floors.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import type { Machine, Places } from "../commands/machine.ts";
 import { readSeal } from "../image/read-seal.ts";
@@ -13,7 +14,7 @@ export function machineFacts(kernel: Kernel, places: Places, machine: Machine, r
   return {
     system,
     running: runningImage(kernel, machine),
-    installFloor: Math.max(record.floors?.install ?? 0, trust.mode === "signed" ? trust.rollbackFloor : 0),
+    installFloor: installFloor(record, trust) ?? 0,
     quarantined: record.quarantined,
     machineId: machineId(kernel, places),
   };

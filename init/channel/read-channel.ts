@@ -5,6 +5,7 @@ import {
   LONGEST_CHANNEL,
   type SignedChannel,
 } from "../../boot/channel/channel.ts";
+import { refuseOtherSystem } from "../../boot/channel/choose-release.ts";
 import { judgeEnvelope, type Trust } from "../../boot/image/trust.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { SourceError } from "../converge/source.ts";
@@ -44,11 +45,13 @@ export async function readChannelFile(
 /** Whose channel is believed, and which one is meant. */
 export interface Expected {
   trust: Trust;
+  /** The machine's own. */
+  system: string;
   /** Null: whatever its name is. */
   channel: string | null;
 }
 
-/** A channel that is believed: its signatures are right, and it is the one that is meant. */
+/** A channel that is believed: its signatures are right, and it is the one that is meant, of this system. */
 export interface BelievedChannel {
   channel: Channel;
   /** Ids of the keys that signed it. */
@@ -63,11 +66,12 @@ export interface BelievedChannel {
 export async function believeChannel(
   name: string,
   bytes: Uint8Array,
-  { trust, channel: meant }: Expected,
+  { trust, system, channel: meant }: Expected,
 ): Promise<BelievedChannel> {
   const { envelope, channel } = decoded(name, bytes);
   const verdict = await judgeEnvelope(`the channel of ${name}`, envelope, trust);
   if (!verdict.trusted) throw new Refusal(`${verdict.reason}; nothing that it says is believed`);
+  refuseOtherSystem(channel, system);
   if (meant !== null && channel.channel !== meant) {
     throw new Refusal(`${name} gives the channel ${channel.channel}, meant is ${meant}; was it put in its place?`);
   }

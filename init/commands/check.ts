@@ -53,13 +53,14 @@ export interface Asked {
  */
 export async function checkChannel(kernel: Kernel, places: Places, asked: Asked, context: NetworkContext = {}): Promise<Checked> {
   const machine = readMachine(kernel, places);
-  const trust = trustOf(machine.control.trust);
+  const { system, trust: declared } = machine.control;
+  const trust = trustOf(declared);
   const place = channelPlace(asked.source);
   const bytes = await readChannelFile(kernel, place, asked.options, context);
   if (bytes === null) {
     throw new SourceError(`${place.name} has no channel.json; is that the directory that slipway publish made?`);
   }
-  const { channel, signers } = await believeChannel(place.name, bytes, { trust, channel: asked.channel });
+  const { channel, signers } = await believeChannel(place.name, bytes, { trust, system, channel: asked.channel });
   const record = noteSerial(kernel, places, "slipway check", channel, trust);
   const facts = machineFacts(kernel, places, machine, record);
   const { release: offered, passedOver } = chooseRelease(channel, facts, { retry: false });
