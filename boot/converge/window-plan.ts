@@ -3,17 +3,12 @@
  * memory for it stays the same however large the image is: 21 bytes a block.
  */
 import { DIGEST } from "../image/verity.ts";
+import { HEAD_BLOCKS } from "./head.ts";
 import { LeafIndex } from "./leaf-index.ts";
 import type { Run } from "./ranges.ts";
 
 /** Blocks of a window: 4 GiB. */
 export const WINDOW_BLOCKS = 2 ** 20;
-
-/**
- * Blocks in which a filesystem's superblock lies, so that zeros in them leave nothing to mount: erofs, squashfs, ext4 and xfs
- * have theirs in the first, btrfs at 64 KiB. They are written last, and nothing is copied from where they lie.
- */
-export const HEAD_BLOCKS: readonly number[] = [0, 16];
 
 /** What a block is, in one byte. A donor's number is added to {@link DONOR}. */
 const SOURCE = 0;

@@ -1,4 +1,4 @@
-import { HEAD_BLOCKS } from "../../boot/converge/window-plan.ts";
+import { HEAD_BLOCKS, SECTOR } from "../../boot/converge/head.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
 import type { ImageTree } from "./image-tree.ts";
 import { type OpenSlot, PIECE } from "./open-slot.ts";
@@ -51,16 +51,20 @@ export class BlockWriter {
     this.#count = 0;
   }
 
-  /** All data is on the medium afterwards, the blocks that were held back last. */
-  finish(): void {
+  /** All data is on the medium afterwards: last what was held back, and of that the sector at `lastSector` by itself. */
+  finish(lastSector: number): void {
     this.flush();
-    if (this.#held === null || this.#held.size === 0) {
-      this.#target.sync();
-      return;
-    }
     this.#target.sync();
+    if (this.#held === null) return;
+    const within = lastSector % BLOCK;
+    const magic = this.#held.get((lastSector - within) / BLOCK);
+    const sector = magic?.slice(within, within + SECTOR);
+    magic?.fill(0, within, within + SECTOR);
     for (const [block, bytes] of this.#held) this.#target.write(block * BLOCK, bytes);
-    this.#held.clear();
     this.#target.sync();
+    // Whole or not at all: a torn write of the block would leave a superblock without what lies beside it.
+    if (sector !== undefined) this.#target.write(lastSector, sector);
+    this.#target.sync();
+    this.#held.clear();
   }
 }

@@ -2,8 +2,9 @@
  * Makes a slot hold an image: install, update, resume and repair are this one function. What the slot holds already is found by
  * the image's hash tree, so that nothing about an interrupted run has to be remembered.
  */
+import { HEAD_BLOCKS, magicSector } from "../../boot/converge/head.ts";
 import { blocksOf, coalesce } from "../../boot/converge/ranges.ts";
-import { type Amounts, HEAD_BLOCKS, WINDOW_BLOCKS, WindowPlan } from "../../boot/converge/window-plan.ts";
+import { type Amounts, WINDOW_BLOCKS, WindowPlan } from "../../boot/converge/window-plan.ts";
 import type { ImageLayout, Seal } from "../../boot/image/seal.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
 import { checkSlot, damageText } from "../image/check-slot.ts";
@@ -166,7 +167,7 @@ class Run {
     };
     const fill = (plan: WindowPlan) => carryOut({ plan, writer, target, donors, source, told });
     await this.eachWindow(fill, (block) => writer.heldBlock(block) !== null);
-    writer.finish();
+    writer.finish(magicSector(seal.manifest.filesystem));
     return completeImage(target, seal, layout) || target.written > 0;
   }
 

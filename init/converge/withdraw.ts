@@ -1,5 +1,5 @@
 /** What makes a slot hold its image beside the image's data: footer, seal and verity superblock. */
-import { HEAD_BLOCKS } from "../../boot/converge/window-plan.ts";
+import { HEAD_BLOCKS } from "../../boot/converge/head.ts";
 import { decodeFooter, encodeFooter, footerOf } from "../../boot/image/footer.ts";
 import { type ImageLayout, paddedSealLength, type Seal, superblockOf } from "../../boot/image/seal.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
