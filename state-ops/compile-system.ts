@@ -1,7 +1,7 @@
+import { compileSlots } from "./compile-slots.ts";
 import { compileTrust, type ReadKey } from "./compile-trust.ts";
-import { type ControlFile, MOST_SLOTS } from "./control.ts";
+import type { ControlFile } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
-import { slotNameFault } from "./operator-rules.ts";
 import { problemAt } from "./problems.ts";
 import type { Problem, SourceDocument } from "./schema/document.ts";
 import type { SystemDefinition } from "./schema/system.ts";
@@ -26,21 +26,8 @@ export function compileSystem(
     }
     return result;
   };
-  const slots = Object.entries(definition.slots).map(([name, { device }]) => ({ name, device }));
-  if (slots.length === 0) {
-    problems.push(problemAt(document, ["slots"], '"slots" is empty; declare at least one, "a: { device: PARTLABEL=root-a }"'));
-  }
-  const [beyond] = slots.slice(MOST_SLOTS);
-  if (beyond !== undefined) {
-    const what = `has ${slots.length} slots, and a boot record has room for ${MOST_SLOTS}; leave some out`;
-    problems.push(problemAt(document, ["slots", beyond.name], `"slots" ${what}`, "key"));
-  }
-  for (const { name } of slots) {
-    const wrong = slotNameFault(name);
-    if (wrong !== null) {
-      problems.push(problemAt(document, ["slots", name], wrong, "key"));
-    }
-  }
+  const { slots, problems: wrongSlots } = compileSlots(definition, document);
+  problems.push(...wrongSlots);
   const { trust, ...said } = compileTrust(definition.trust, document, readKey);
   problems.push(...said.problems);
   const { watchdog, data, tries } = definition;
@@ -71,7 +58,9 @@ export function compileSystem(
 
 function deviceProblems(system: SystemPart, document: SourceDocument): Problem[] {
   const uses = [
-    ...system.slots.map(({ name, device }) => ({ path: ["slots", name, "device"], device, shared: true })),
+    ...system.slots.flatMap((slot) =>
+      "device" in slot ? [{ path: ["slots", slot.name, "device"], device: slot.device, shared: true }] : [],
+    ),
     { path: ["boot-record", "device"], device: system.bootRecord.device, shared: true },
     ...(system.data === null ? [] : [{ path: ["data", "device"], device: system.data.device, shared: true }]),
     ...(system.disk === null ? [] : [{ path: ["disk"], device: system.disk, shared: false }]),

@@ -70,10 +70,21 @@ export interface Operator {
 /** The boot record has room for no more. */
 export const MOST_SLOTS = 16;
 
-export interface SlotDefinition {
+/** A place that holds one system image: a partition, or a file on the data filesystem. `"file" in slot` tells them apart. */
+export type SlotDefinition = PartitionSlot | FileSlot;
+
+export interface PartitionSlot {
   name: string;
   /** Device reference: PARTLABEL=, PARTUUID=, LABEL=, UUID= or /dev/…. */
   device: string;
+}
+
+export interface FileSlot {
+  name: string;
+  /** Relative to the data filesystem's root: "images/c.img" (slot-file.ts). */
+  file: string;
+  /** Bytes that the file is allocated with when it is made. */
+  size: number;
 }
 
 export type DataFilesystem = "ext4" | "xfs" | "btrfs";

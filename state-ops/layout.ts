@@ -14,6 +14,8 @@
  *   gens/000017/PINNED            why it is never collected unasked; not vouched for by COMPLETE
  *   gens/.tmp-000019-TAG          a generation that is being built
  *   shared/ID                     stores that no rollback touches
+ *   images/c.img                  a slot that is a file (slot-file.ts): made by the first install into it, and from then on
+ *                                 neither collected nor reset by anything
  *   updater/requests.json         what the running system asks the next boot to do (requests.ts)
  *   trash/                        what is to be deleted is renamed to here
  */
@@ -24,6 +26,7 @@ export const LAYOUT = {
   generations: "gens",
   slots: "slots",
   shared: "shared",
+  images: "images",
   trash: "trash",
   updater: "updater",
 } as const;

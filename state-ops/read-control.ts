@@ -7,6 +7,7 @@ import { GREATEST_ID, slotNameFault } from "./operator-rules.ts";
 import { togetherFaults } from "./operators-together.ts";
 import { BadInput } from "./outcome.ts";
 import { readOperator } from "./read-operator.ts";
+import { slotFileFault, slotSizeFault } from "./slot-file.ts";
 
 /** Longest wait that a control file may ask for, in seconds. */
 const day = 86_400;
@@ -85,10 +86,7 @@ function device(fields: Fields, key: string): string {
 }
 
 function slots(fields: Fields): SlotDefinition[] {
-  const list = fields.list("slots").map((entry, index) => {
-    const slot = new Fields(entry, `slots[${index}]`, ["name", "device"]);
-    return { name: slot.sound("name", slot.text("name"), slotNameFault), device: device(slot, "device") };
-  });
+  const list = fields.list("slots").map((entry, index) => slot(entry, `slots[${index}]`));
   if (list.length === 0 || list.length > MOST_SLOTS) {
     fields.fail("slots", `a list of 1 to ${MOST_SLOTS} slots`);
   }
@@ -96,7 +94,29 @@ function slots(fields: Fields): SlotDefinition[] {
   if (twice !== undefined) {
     throw new BadInput(`slots: two are named "${twice.name}"`);
   }
+  const files = list.flatMap((entry) => ("file" in entry ? [entry.file] : []));
+  const shared = files.find((file, index) => files.indexOf(file) !== index);
+  if (shared !== undefined) {
+    throw new BadInput(`slots: two are the file "${shared}"`);
+  }
+  if (files.length > 0 && fields.value("data") === null) {
+    throw new BadInput(`slots: "${files[0]}" lies on the data filesystem, and "data" is null`);
+  }
   return list;
+}
+
+function slot(value: unknown, where: string): SlotDefinition {
+  const either = new Fields(value, where, ["name"], ["device", "file", "size"]);
+  if (!either.has("file")) {
+    const fields = new Fields(value, where, ["name", "device"]);
+    return { name: fields.sound("name", fields.text("name"), slotNameFault), device: device(fields, "device") };
+  }
+  const fields = new Fields(value, where, ["name", "file", "size"]);
+  return {
+    name: fields.sound("name", fields.text("name"), slotNameFault),
+    file: fields.sound("file", fields.text("file"), slotFileFault),
+    size: fields.sound("size", fields.integer("size", 1, Number.MAX_SAFE_INTEGER), slotSizeFault),
+  };
 }
 
 function data(fields: Fields): NonNullable<ControlFile["data"]> {

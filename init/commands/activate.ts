@@ -8,18 +8,18 @@ import { readImageId } from "../store/image-id.ts";
 import { refuseWithoutSpace } from "./activation-space.ts";
 import { type Answer, finish } from "./answer.ts";
 import { changeRecord, PLACES, type Places, requireSlot, writeRecord } from "./machine.ts";
-import { slotDevice } from "./slot-device.ts";
+import { type SlotPlace, withSlotPlace } from "./slot-place.ts";
 import { flag, type Verb } from "./verb.ts";
 
-function imageIn(kernel: Kernel, slot: string, device: string): ImageId {
+function imageIn(kernel: Kernel, slot: string, { path, shown }: SlotPlace): ImageId {
   try {
-    const imageId = readImageId(kernel, device);
+    const imageId = readImageId(kernel, path);
     if (imageId !== null) return imageId;
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
-    throw new Refusal(`slot ${slot}: ${device} cannot be read (${error.code}); is the disk failing?`);
+    throw new Refusal(`slot ${slot}: ${shown} cannot be read (${error.code}); is the disk failing?`);
   }
-  throw new Refusal(`slot ${slot} is empty: the first 68 KiB of ${device} are zero; put an image there first`);
+  throw new Refusal(`slot ${slot} is empty: the first 68 KiB of ${shown} are zero; put an image there first`);
 }
 
 /**
@@ -31,7 +31,7 @@ export function activateSlot(kernel: Kernel, places: Places, name: string): Answ
   return changeRecord(kernel, places, "slipway activate", ({ machine, store, record }) => {
     const slot = requireSlot(machine, name);
     const { slot: running } = machine.report;
-    const imageId = imageIn(kernel, slot, slotDevice(kernel, machine, slot));
+    const imageId = withSlotPlace(kernel, machine, slot, (place) => imageIn(kernel, slot, place));
     const activated = activate(record, slot, imageId, running, machine.policy);
     const changed = JSON.stringify(activated) !== JSON.stringify(record);
     const warnings = changed ? refuseWithoutSpace(kernel, places, machine, activated, slot) : [];

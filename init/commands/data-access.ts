@@ -9,6 +9,7 @@ import { makeDirectories, withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { detachDataFilesystem, mountDataFilesystem } from "../state/data-filesystem.ts";
 import type { Machine } from "./machine.ts";
+import { deviceOnBootDisk } from "./slot-device.ts";
 
 const DATA_FILESYSTEMS: readonly DataFilesystem[] = ["ext4", "xfs", "btrfs"];
 
@@ -18,7 +19,33 @@ const DATA_FILESYSTEMS: readonly DataFilesystem[] = ["ext4", "xfs", "btrfs"];
  * Refusal where this boot has no data filesystem, or another one is in its place now.
  */
 export function withDataFilesystem<Result>(kernel: Kernel, machine: Machine, use: (data: Descriptor) => Result): Result {
-  const { device, filesystem } = sameData(kernel, machine.report);
+  return withMounted(kernel, sameData(kernel, machine.report), use);
+}
+
+/**
+ * As {@link withDataFilesystem}, for slots that are files there. An image that keeps no state boots without the data filesystem:
+ * then it is the one that the control file names.
+ *
+ * @param what is looked for, for the refusal: "slot c"
+ */
+export function withSlotData<Result>(kernel: Kernel, machine: Machine, what: string, use: (data: Descriptor) => Result): Result {
+  const { report, control } = machine;
+  const failed = report.warnings.some((warning) => warning.startsWith("no data filesystem"));
+  if (report.data !== null || control.data === null || failed) return withDataFilesystem(kernel, machine, use);
+  const { device: reference, filesystem } = control.data;
+  const device = deviceOnBootDisk(kernel, machine, `the data filesystem of ${what}`, reference);
+  const found = superblockOf(kernel, device);
+  if (found?.type !== filesystem) {
+    throw new Refusal(`${what}: ${device} has ${found?.type ?? "no known filesystem"}, the control file says ${filesystem}`);
+  }
+  return withMounted(kernel, { device, filesystem }, use);
+}
+
+function withMounted<Result>(
+  kernel: Kernel,
+  { device, filesystem }: { device: string; filesystem: DataFilesystem },
+  use: (data: Descriptor) => Result,
+): Result {
   const mount = (place: string): Descriptor => {
     try {
       return mountDataFilesystem(kernel, device, filesystem, place);

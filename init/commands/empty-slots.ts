@@ -4,12 +4,12 @@ import { Refusal } from "../../state-ops/outcome.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { readImageId } from "../store/image-id.ts";
 import type { Machine } from "./machine.ts";
-import { slotDevice } from "./slot-device.ts";
+import { withSlotPlace } from "./slot-place.ts";
 
 /** Whether the slot begins with zeros, or is not there. */
 function holdsNothing(kernel: Kernel, machine: Machine, name: string): boolean {
   try {
-    return readImageId(kernel, slotDevice(kernel, machine, name)) === null;
+    return withSlotPlace(kernel, machine, name, ({ path }) => readImageId(kernel, path) === null);
   } catch (error) {
     if (error instanceof KernelError || error instanceof Refusal) return true;
     throw error;

@@ -1,5 +1,5 @@
 import type { BootReport } from "../../boot/report.ts";
-import type { ControlFile, ControlTrust } from "../../state-ops/control.ts";
+import type { ControlFile, ControlTrust, SlotDefinition } from "../../state-ops/control.ts";
 
 /**
  * Reading of what PID 1 left below /run. The initrd may be newer or older than the image that this runs from (think of a
@@ -8,7 +8,7 @@ import type { ControlFile, ControlTrust } from "../../state-ops/control.ts";
  */
 
 /** The part of the control file that the commands use. */
-export type BootedControl = Pick<ControlFile, "system" | "slots" | "tries" | "trialDeadline" | "watchdog" | "trust">;
+export type BootedControl = Pick<ControlFile, "system" | "slots" | "data" | "tries" | "trialDeadline" | "watchdog" | "trust">;
 
 class Unexpected extends Error {}
 
@@ -117,7 +117,15 @@ export function readReport(text: string): BootReport {
 export function readBootedControl(text: string): BootedControl {
   return parsed(text, "control.json", (control) => ({
     system: control.text("system"),
-    slots: control.list("slots", (slot) => ({ name: slot.text("name"), device: slot.text("device") })),
+    slots: control.list("slots", slotIn),
+    data: control.nullable("data", () => {
+      const data = control.object("data");
+      return {
+        device: data.text("device"),
+        filesystem: data.word("filesystem", ["ext4", "xfs", "btrfs"]),
+        whenReplaced: data.word("whenReplaced", ["refuse", "adopt"]),
+      };
+    }),
     tries: { trial: control.object("tries").number("trial"), committed: control.object("tries").number("committed") },
     trialDeadline: control.number("trialDeadline"),
     watchdog: control.nullable("watchdog", () => {
@@ -140,4 +148,14 @@ function readTrust(trust: Reader): ControlTrust {
     rollbackFloor: trust.number("rollbackFloor"),
     kernelSignature: trust.word("kernelSignature", ["ignored", "required"]),
   };
+}
+
+function slotIn(slot: Reader): SlotDefinition {
+  const name = slot.text("name");
+  return (
+    slot.nullable("file", () => ({ name, file: slot.text("file"), size: slot.number("size") })) ?? {
+      name,
+      device: slot.text("device"),
+    }
+  );
 }

@@ -13,7 +13,7 @@ import { lastBoots, rollbackFacts } from "./last-boots.ts";
 import { isUncommitted, type Machine, openRecord, type Places, readMachine } from "./machine.ts";
 import { nextBoot } from "./next-boot.ts";
 import { nextStep } from "./next-step.ts";
-import { slotDevice } from "./slot-device.ts";
+import { slotDefinition, withSlotPlace } from "./slot-place.ts";
 import type { SlotFacts, Status } from "./status-shape.ts";
 import { statusState } from "./status-state.ts";
 import { watchdogFacts } from "./watchdog-facts.ts";
@@ -59,9 +59,11 @@ function slotFacts(
   const { report, policy } = machine;
   const slot = slotOf(record, name);
   const running = name === report.slot;
-  let device: string | null = null;
+  const definition = slotDefinition(machine, name);
+  const file = "file" in definition ? definition.file : null;
+  let device = running ? report.slotDevice : null;
   try {
-    device = slotDevice(kernel, machine, name);
+    if (file === null) device = withSlotPlace(kernel, machine, name, ({ path }) => path);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     warnings.push(error.message);
@@ -69,6 +71,7 @@ function slotFacts(
   return {
     name,
     device,
+    file,
     imageId: slot.imageId ?? (running ? report.imageId : null),
     state: slot.damaged === null ? slot.state : "damaged",
     tries: slot.tries,

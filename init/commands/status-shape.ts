@@ -5,8 +5,10 @@ import type { WatchdogFacts } from "./watchdog-facts.ts";
 
 export interface SlotFacts {
   name: SlotName;
-  /** Null where it is not there. */
+  /** Null where it is not there, and for a slot that is a file unless it runs. */
   device: string | null;
+  /** Relative to the data filesystem's root; null for a slot that is a partition. */
+  file: string | null;
   imageId: ImageId | null;
   /** Of the running slot: what its os-release says. */
   version: string | null;

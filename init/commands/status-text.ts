@@ -19,7 +19,7 @@ function slotTable(status: Status, paint: Paint): string[] {
   const colours = { committed: "green", trial: "yellow", empty: "dim", damaged: "red" } as const;
   const rows = status.slots.map((slot) => [
     slot.name,
-    slot.device ?? "missing",
+    slot.file ?? slot.device ?? "missing",
     slot.imageId?.slice(0, 12) ?? "-",
     slot.state,
     `${slot.tries} of ${slot.triesOf}`,

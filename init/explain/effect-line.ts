@@ -24,6 +24,8 @@ export function effectLine(effect: Effect): string {
     }
     case "set-read-only":
       return `ioctl(${quote(effect.device)}, BLKROSET, [${effect.readOnly ? 1 : 0}])`;
+    case "attach":
+      return `ioctl(${quote(effect.device)}, LOOP_CONFIGURE, ${quote(effect.file)}, READ_ONLY|AUTOCLEAR|DIRECT_IO)`;
     case "mount": {
       const { source, target, type, flags, data } = effect;
       return `mount(${quote(source)}, ${quote(target)}, ${quote(type)}, ${mountFlags(flags)}, ${quote(data)})`;

@@ -5,6 +5,7 @@ import type { BootRecord, ImageId, SlotName } from "../../boot/record/record.ts"
 import type { RecordReading } from "../../boot/record/store.ts";
 import type { Failure } from "../../boot/selection/attempt.ts";
 import type { GenerationFact } from "../../state-ops/generation-facts.ts";
+import { slotFileName } from "../../state-ops/slot-file.ts";
 import type { ModuleVersions } from "../sequence/next-init.ts";
 
 /**
@@ -20,7 +21,7 @@ export interface BootFacts {
   devices: BlockDevice[];
   /** By name of the device: what those hold that the control file's reference to the boot record names. */
   records: Record<string, RecordFacts>;
-  /** By name of the device: what the slots hold. */
+  /** What the slots hold: by name of the device, or for a slot that is a file by {@link fileKey}. */
   images: Record<string, ImageFacts>;
   /** By name of the device: what the data filesystem holds. */
   data: Record<string, DataFacts>;
@@ -96,4 +97,9 @@ export interface DataContent {
   /** By slot: the number of the generation it points at. */
   pointers: Record<SlotName, number | null>;
   generations: readonly GenerationFact[];
+}
+
+/** Stands for the device of a slot that is a file: "images/c.img" is "file-c.img". */
+export function fileKey(file: string): string {
+  return `file-${slotFileName(file)}`;
 }

@@ -28,8 +28,18 @@ function readRequests(kernel: Kernel, root: Descriptor): string | null {
   }
 }
 
-/** What the data partition holds. What cannot be looked at is said, never thrown. */
-export function gatherData(kernel: Kernel, mounts: ReadOnlyMounts, device: BlockDevice, slots: readonly string[]): DataFacts {
+/**
+ * What the data partition holds. What cannot be looked at is said, never thrown.
+ *
+ * @param lookOn at what else lies on it, while it is mounted
+ */
+export function gatherData(
+  kernel: Kernel,
+  mounts: ReadOnlyMounts,
+  device: BlockDevice,
+  slots: readonly string[],
+  lookOn: (root: Descriptor) => void,
+): DataFacts {
   const nothing = { fault: null, filesystem: null, uuid: null, errors: false, content: null, unknown: null };
   try {
     const bytes = withOpen(kernel, device.path, O.RDONLY, (fd) => kernel.read(fd, SUPERBLOCK_BYTES, 0n));
@@ -38,7 +48,10 @@ export function gatherData(kernel: Kernel, mounts: ReadOnlyMounts, device: Block
     const { type, uuid } = superblock;
     const options = readOnlyOptions(type);
     if (options === null) return { ...nothing, filesystem: type, uuid };
-    const { value, unknown } = mounts.look(device, type, options, (root) => readContent(kernel, root, slots));
+    const { value, unknown } = mounts.look(device, type, options, (root) => {
+      lookOn(root);
+      return readContent(kernel, root, slots);
+    });
     return { fault: null, filesystem: type, uuid, errors: type === "ext4" && extErrors(bytes), content: value, unknown };
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;

@@ -1,6 +1,7 @@
-import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import { readOnlyOptions } from "../../boot/slot-image.ts";
+import type { FileSlot } from "../../state-ops/control.ts";
+import { attachLoop } from "../devices/loop.ts";
 import { O } from "../kernel/constants.ts";
 import { withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
@@ -8,9 +9,11 @@ import { missingMountPoints } from "../sequence/handover.ts";
 import { readImageControlText } from "../sequence/image.ts";
 import { moduleVersions, USUAL_PLACES, whyNotInit } from "../sequence/next-init.ts";
 import { failureOf } from "../sequence/slot.ts";
+import { withDescriptor } from "../state/beneath.ts";
+import { openSlotFile, openSlotFiles } from "../state/slot-files.ts";
 import { readImageId } from "../store/image-id.ts";
 import type { ImageFacts, RootFacts } from "./facts.ts";
-import { type Look, lookOrSay, type ReadOnlyMounts } from "./read-only-mounts.ts";
+import { type Look, type LookedAt, lookOrSay, type ReadOnlyMounts } from "./read-only-mounts.ts";
 
 /** What is in the root of an image. `asked` is `init=` of the command line. */
 function readRoot(kernel: Kernel, root: Descriptor, asked: string | null): RootFacts {
@@ -36,7 +39,7 @@ function lookAtOwnRoot<Value>(kernel: Kernel, look: (root: Descriptor) => Value)
 export function gatherImage(
   kernel: Kernel,
   mounts: ReadOnlyMounts,
-  device: BlockDevice,
+  device: LookedAt,
   running: boolean,
   asked: string | null,
 ): ImageFacts {
@@ -54,6 +57,36 @@ export function gatherImage(
     return { ...known, root: seen.value, unknown: seen.unknown };
   } catch (error) {
     if (error instanceof KernelError && (error.code === "EACCES" || error.code === "EPERM")) throw error;
+    return { ...nothing, fault: failureOf(error) };
+  }
+}
+
+/**
+ * What the file of a slot holds, on the data filesystem whose root is open. It is looked at through a device that the kernel
+ * frees afterwards; where there is no such file, the fault says so.
+ */
+export function gatherFileImage(
+  kernel: Kernel,
+  mounts: ReadOnlyMounts,
+  root: Descriptor,
+  { file }: FileSlot,
+  asked: string | null,
+): ImageFacts {
+  try {
+    const open = () =>
+      withDescriptor(
+        kernel,
+        () => openSlotFiles(kernel, root, file),
+        (all) => openSlotFile(kernel, all, file, O.RDONLY),
+      );
+    const loop = withDescriptor(kernel, open, (fd) => attachLoop(kernel, fd, file));
+    try {
+      return gatherImage(kernel, mounts, loop, false, asked);
+    } finally {
+      kernel.close(loop.held);
+    }
+  } catch (error) {
+    const nothing = { imageId: null, filesystem: null, root: null, unknown: null };
     return { ...nothing, fault: failureOf(error) };
   }
 }

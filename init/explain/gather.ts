@@ -3,7 +3,7 @@ import { type DeviceReference, parseReference } from "../../boot/devices/referen
 import { matching } from "../../boot/devices/resolve.ts";
 import { applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
 import { RUN } from "../../boot/report.ts";
-import type { ControlFile } from "../../state-ops/control.ts";
+import type { ControlFile, FileSlot } from "../../state-ops/control.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { readControl } from "../../state-ops/read-control.ts";
 import { readReport } from "../commands/read-facts.ts";
@@ -14,9 +14,9 @@ import { kernelRelease } from "../sequence/next-init.ts";
 import { WATCHDOG } from "../sequence/watchdog.ts";
 import { BootRecordStore } from "../store/boot-record.ts";
 import { openRecordDevice } from "../store/record-device.ts";
-import type { BootFacts, MachineFacts, RecordFacts } from "./facts.ts";
+import { type BootFacts, fileKey, type MachineFacts, type RecordFacts } from "./facts.ts";
 import { gatherData } from "./gather-data.ts";
-import { gatherImage } from "./gather-image.ts";
+import { gatherFileImage, gatherImage } from "./gather-image.ts";
 import { ReadOnlyMounts } from "./read-only-mounts.ts";
 import { Search } from "./search.ts";
 
@@ -76,16 +76,29 @@ function gatherMachine(kernel: Kernel, control: ControlFile, commandLine: string
   if (found.ambiguous !== null) return facts;
   const words = applyLock(parseCommandLine(commandLine), control.commandLine === "locked");
   const mounts = new ReadOnlyMounts(kernel);
-  for (const { name, device: reference } of control.slots) {
-    const resolution = search.find(name, reference);
+  const files: FileSlot[] = [];
+  for (const slot of control.slots) {
+    if ("file" in slot) {
+      files.push(slot);
+      continue;
+    }
+    const resolution = search.find(slot.name, slot.device);
     if (!("found" in resolution)) continue;
     const device = resolution.found;
     facts.images[device.name] = gatherImage(kernel, mounts, device, device.path === running?.device, words.init);
   }
+  const runs = files.find(({ name }) => name === running?.slot);
+  if (runs !== undefined && running !== null) {
+    facts.images[fileKey(runs.file)] = gatherImage(kernel, mounts, { path: running.device }, true, words.init);
+  }
   const data = control.data === null ? null : search.find("data", control.data.device);
   if (data !== null && "found" in data) {
     const slots = control.slots.map(({ name }) => name);
-    facts.data[data.found.name] = gatherData(kernel, mounts, data.found, slots);
+    facts.data[data.found.name] = gatherData(kernel, mounts, data.found, slots, (root) => {
+      for (const slot of files.filter(({ name }) => name !== running?.slot)) {
+        facts.images[fileKey(slot.file)] = gatherFileImage(kernel, mounts, root, slot, words.init);
+      }
+    });
   }
   return facts;
 }
@@ -93,7 +106,7 @@ function gatherMachine(kernel: Kernel, control: ControlFile, commandLine: string
 function references(control: ControlFile): DeviceReference[] {
   const texts = [
     control.bootRecord.device,
-    ...control.slots.map(({ device }) => device),
+    ...control.slots.flatMap((slot) => ("device" in slot ? [slot.device] : [])),
     ...(control.disk === null ? [] : [control.disk]),
     ...(control.data === null ? [] : [control.data.device]),
   ];

@@ -14,6 +14,8 @@ export type Effect =
   | { do: "record"; device: string; sequence: number; offset: number; record: BootRecord }
   /** Whether the kernel refuses every write to the device from here on. */
   | { do: "set-read-only"; device: string; readOnly: boolean }
+  /** The file becomes a block device, for reading only. */
+  | { do: "attach"; device: string; file: string }
   /** `flags` are the MS_* bits of mount(2). */
   | { do: "mount"; source: string; target: string; type: string; flags: number; data: string }
   /** `flags` are the MNT_* bits of umount2(2). */

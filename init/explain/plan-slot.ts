@@ -11,8 +11,9 @@ import { MNT, MS } from "../kernel/constants.ts";
 import { checkImageControl, NEW_ROOT } from "../sequence/image.ts";
 import { chooseInit, foreignAmong } from "../sequence/next-init.ts";
 import type { BootFacts, ImageFacts, RootFacts } from "./facts.ts";
+import { attachFile, dataOrder, openFile, openPartition } from "./plan-place.ts";
 import type { SlotPlan, StatePlan } from "./plan-shape.ts";
-import { planSlotState } from "./plan-state.ts";
+import { type FoundData, planSlotState } from "./plan-state.ts";
 import type { PlannedRecord } from "./planned-record.ts";
 import type { Search } from "./search.ts";
 
@@ -57,13 +58,18 @@ export function planSlot(planning: Planning, selection: Selection, slot: string)
     effects: { count: record.takeEffects(), image: [], state: [], leave: [] },
   };
   let stage: Stage = "counted";
+  let opened: FoundData | null = null;
   try {
-    const root = openImage(planning, plan, () => {
+    const onImage = () => {
       stage = "image";
-    });
+    };
+    const onData = (found: FoundData) => {
+      opened = found;
+    };
+    const root = openImage(planning, plan, onImage, onData);
     plan.init = checkImage(planning, plan, root);
     stage = "state";
-    plan.state = layState(planning, plan, root);
+    plan.state = layState(planning, plan, root, opened);
   } catch (error) {
     leave(planning, plan, stage, error);
   }
@@ -71,19 +77,17 @@ export function planSlot(planning: Planning, selection: Selection, slot: string)
 }
 
 /** Finds the slot's image and mounts it. Returns what is known of its root; null where nothing is. */
-function openImage(planning: Planning, plan: SlotPlan, onImage: () => void): RootFacts | null {
+function openImage(planning: Planning, plan: SlotPlan, onImage: () => void, onData: (data: FoundData) => void): RootFacts | null {
   const { control, search, record, facts } = planning;
   const { slot } = plan;
   const definition = control.slots.find(({ name }) => name === slot);
   if (definition === undefined) throw new Error(`slot ${slot} is not in the control file`);
-  const resolution = search.find(`slot ${slot}`, definition.device);
-  if (!("found" in resolution)) {
-    throw new SlotFailure("device", "missing" in resolution ? resolution.missing : resolution.ambiguous);
-  }
-  const { path, name } = resolution.found;
-  plan.device = path;
-  const image = facts.images[name] ?? presumed(planning, slot, path);
+  const { path, key } =
+    "file" in definition ? openFile(planning, plan, definition, onData) : openPartition(search, plan, definition);
+  const image = facts.images[key] ?? presumed(planning, slot, path);
   if (image.fault !== null) throw new SlotFailure(image.fault.kind, image.fault.reason);
+  plan.device = path;
+  if ("file" in definition) plan.effects.image.push(...attachFile(definition, path));
   if (image.imageId === null) throw new Error(noImage(path));
   plan.imageId = image.imageId;
   const note = record.identify(slot, image.imageId);
@@ -133,15 +137,16 @@ function whyNot(planning: Planning, root: RootFacts, path: string): string | nul
   return null;
 }
 
-function layState(planning: Planning, plan: SlotPlan, root: RootFacts | null): StatePlan | null {
-  const { control, facts, search, warnings, unknown } = planning;
+function layState(planning: Planning, plan: SlotPlan, root: RootFacts | null, opened: FoundData | null): StatePlan | null {
+  const { control, unknown } = planning;
   const { record, attempt, trial, previous } = planning.record;
   if (root === null) {
     unknown.push(`the state of slot ${plan.slot}: its image's control file is unknown`);
     return null;
   }
   return planSlotState({
-    control,
+    ...dataOrder(planning, plan.effects.state),
+    opened,
     imageControl: checkImageControl(root.control, control),
     slot: plan.slot,
     imageId: plan.imageId ?? "",
@@ -150,14 +155,6 @@ function layState(planning: Planning, plan: SlotPlan, root: RootFacts | null): S
     previousEnd: endOfLastTry(previous, plan.slot, plan.imageId ?? ""),
     committed: record.lastCommitted,
     left: whyLeft(record, planning.record.failed, control.trust),
-    knownData: record.dataFilesystem,
-    adopt: planning.words.adoptData,
-    findDevice: () => search.find("the data filesystem", control.data?.device ?? ""),
-    dataOf: (name) => facts.data[name] ?? null,
-    effects: plan.effects.state,
-    warnings,
-    stateNotes: planning.stateNotes,
-    unknown,
   });
 }
 
@@ -167,7 +164,10 @@ function leave(planning: Planning, plan: SlotPlan, stage: Stage, error: unknown)
   const kind = error instanceof SlotFailure ? error.kind : "boot";
   plan.effects.image.push(...planning.record.takeEffects());
   for (const effect of plan.effects.image.toReversed()) {
-    if (effect.do === "mount") plan.effects.leave.push({ do: "unmount", target: NEW_ROOT, flags: MNT.DETACH });
+    if (effect.do === "mount") {
+      const flags = effect.target === NEW_ROOT ? MNT.DETACH : MNT.DETACH | MNT.NOFOLLOW;
+      plan.effects.leave.push({ do: "unmount", target: effect.target, flags });
+    }
     if (effect.do === "set-read-only") plan.effects.leave.push({ ...effect, readOnly: false });
   }
   planning.record.fail(plan.slot, { kind, reason });

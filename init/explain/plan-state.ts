@@ -12,13 +12,10 @@ import { type PlannedGeneration, planSlotGeneration, unknownGeneration } from ".
 import type { Effect, StatePlan } from "./plan-shape.ts";
 import { stateEffects } from "./state-effects.ts";
 
-/** Whose state is planned, and what the planned record knows of it. */
-export interface PlannedState extends Omit<GenerationFacts, "controlDigest" | "pointers" | "generations" | "orders"> {
+/** For whom the data filesystem is mounted. */
+export interface PlannedData {
   /** The initrd's control file. */
   control: ControlFile;
-  /** The image's; null where it has none. */
-  imageControl: ControlFile | null;
-  attempt: number;
   /** UUID that the record knows. */
   knownData: string | null;
   /** The command line says to take another data filesystem. */
@@ -33,6 +30,17 @@ export interface PlannedState extends Omit<GenerationFacts, "controlDigest" | "p
   unknown: string[];
 }
 
+/** Whose state is planned, and what the planned record knows of it. */
+export interface PlannedState
+  extends PlannedData,
+    Omit<GenerationFacts, "controlDigest" | "pointers" | "generations" | "orders"> {
+  /** The image's control file; null where it has none. */
+  imageControl: ControlFile | null;
+  attempt: number;
+  /** It is mounted already, since the slot's image lies on it; null where it is not. */
+  opened: FoundData | null;
+}
+
 /** Takes the data filesystem's own mount away; binds from it stay. */
 export const unmountData: Effect = { do: "unmount", target: DATA_PLACE, flags: MNT.DETACH | MNT.NOFOLLOW };
 
@@ -41,12 +49,12 @@ export function planSlotState(order: PlannedState): StatePlan {
   const { imageControl, slot, warnings } = order;
   if (imageControl === null) {
     warnings.push(`the image in slot ${slot} has no control file: it gets no writable state; compile one into it`);
-    return stateless("the image has no control file, so it gets no writable state");
+    return stateless("the image has no control file, so it gets no writable state", order.opened);
   }
   const { operators } = imageControl;
   const kept = keepsState(operators);
-  const { found, missing } = kept ? openData(order) : { found: null, missing: null };
-  const generation = found === null ? null : generationOf(order, found, imageControl);
+  const { found, missing } = kept && order.opened === null ? openData(order) : { found: order.opened, missing: null };
+  const generation = found === null || !kept ? null : generationOf(order, found, imageControl);
   const steps = planStateWithout(operators, { generation: generation?.path ?? null }, missing);
   order.effects.push(...stateEffects(steps));
   const degraded = steps.flatMap((step) =>
@@ -69,16 +77,18 @@ function generationOf(order: PlannedState, { facts, data }: FoundData, image: Co
   return planSlotGeneration(order, facts.content, image, data.uuid);
 }
 
-function stateless(why: string): StatePlan {
-  return { data: null, generation: null, why, steps: [], notes: [], degraded: [] };
+function stateless(why: string, opened: FoundData | null): StatePlan {
+  return { data: opened?.data ?? null, generation: null, why, steps: [], notes: [], degraded: [] };
 }
 
-interface FoundData {
+/** A data filesystem that the plan mounts. */
+export interface FoundData {
   data: NonNullable<BootReport["data"]>;
   facts: DataFacts;
 }
 
-function openData(order: PlannedState): { found: FoundData | null; missing: string | null } {
+/** Plans the mount of the data filesystem, or says why there is none. */
+export function openData(order: PlannedData): { found: FoundData | null; missing: string | null } {
   if (order.control.data === null) return { found: null, missing: "the control file has no data:" };
   try {
     return { found: mountData(order, order.control.data), missing: null };
@@ -89,7 +99,7 @@ function openData(order: PlannedState): { found: FoundData | null; missing: stri
   }
 }
 
-function mountData(order: PlannedState, data: NonNullable<ControlFile["data"]>): FoundData {
+function mountData(order: PlannedData, data: NonNullable<ControlFile["data"]>): FoundData {
   const resolution = order.findDevice();
   if (!("found" in resolution)) {
     throw new Error("missing" in resolution ? resolution.missing : resolution.ambiguous);
@@ -116,13 +126,13 @@ function mountData(order: PlannedState, data: NonNullable<ControlFile["data"]>):
 }
 
 /** The facts do not speak of a device: it is taken to hold what the record knows. */
-function presumed(order: PlannedState, { filesystem }: NonNullable<ControlFile["data"]>, path: string): DataFacts {
+function presumed(order: PlannedData, { filesystem }: NonNullable<ControlFile["data"]>, path: string): DataFacts {
   const unknown = `the facts do not speak of ${path}`;
   return { fault: null, filesystem, uuid: order.knownData, errors: false, content: null, unknown };
 }
 
 /** The programs of the initrd are not seen from the running system: the plan takes it to have no checker. */
-function planCheck(order: PlannedState, { filesystem }: NonNullable<ControlFile["data"]>, path: string): void {
+function planCheck(order: PlannedData, { filesystem }: NonNullable<ControlFile["data"]>, path: string): void {
   const checker = CHECKERS[filesystem];
   order.stateNotes.push(`${path}: its superblock tells of errors; ${missingChecker(checker)}`);
   order.unknown.push(`whether the initrd has ${checker.name}, which would repair ${path} first: taken not to`);

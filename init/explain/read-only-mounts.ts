@@ -7,6 +7,9 @@ import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 /** Directories that every system has and few use: one is covered, in a mount namespace of our own, while we look. */
 const PLACES = ["/mnt", "/media", "/srv", "/opt", "/sysroot"];
 
+/** A device to look at; without its number where nobody has it mounted for writing. */
+export type LookedAt = Pick<BlockDevice, "path"> & Partial<Pick<BlockDevice, "number">>;
+
 /** What was seen; null where nobody could look, for the reason in `unknown`. */
 export interface Look<Value> {
   value: Value | null;
@@ -34,7 +37,7 @@ export class ReadOnlyMounts {
   }
 
   /** Mounts `device`, hands its root to `look`, and unmounts it. Never throws for a mount that is refused. */
-  look<Value>(device: BlockDevice, type: FilesystemType, options: string, look: (root: Descriptor) => Value): Look<Value> {
+  look<Value>(device: LookedAt, type: FilesystemType, options: string, look: (root: Descriptor) => Value): Look<Value> {
     if (this.#refused === undefined) this.#refused = this.#enterNamespace();
     const place = this.#place();
     if (this.#refused !== null) return { value: null, unknown: this.#refused };
@@ -75,7 +78,7 @@ export class ReadOnlyMounts {
     return PLACES.find(isDirectory) ?? null;
   }
 
-  #mount(device: BlockDevice, place: string, type: FilesystemType, options: string): void {
+  #mount(device: LookedAt, place: string, type: FilesystemType, options: string): void {
     const quiet = MS.NOSUID | MS.NODEV | MS.NOEXEC | MS.NOATIME;
     try {
       this.#kernel.mount(device.path, place, type, quiet | MS.RDONLY, options);
@@ -89,8 +92,9 @@ export class ReadOnlyMounts {
    * A filesystem that is mounted for writing can only be joined by a mount for writing. That changes nothing as long as it
    * is mounted already, and it stays so while a file on it is held open. The own mount is then made read-only.
    */
-  #join(device: BlockDevice, place: string, type: FilesystemType, flags: number, busy: KernelError): void {
+  #join(device: LookedAt, place: string, type: FilesystemType, flags: number, busy: KernelError): void {
     const kernel = this.#kernel;
+    if (device.number === undefined) throw busy;
     const { major, minor } = device.number;
     for (const point of mountPoints(kernel, `${major}:${minor}`)) {
       const held = openOrNull(kernel, point);

@@ -2,6 +2,7 @@ import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { type DeviceReference, parseReference } from "../../boot/devices/reference.ts";
 import { isSettled, type RecordCondition, type Resolution, resolveAll } from "../../boot/devices/resolve.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
+import { deviceUnder } from "../../state-ops/slot-file.ts";
 import { GRACE_MS } from "../devices/wait.ts";
 import { SHORTEST_WAIT } from "../sequence/devices.ts";
 
@@ -63,14 +64,15 @@ export class Search {
   }
 
   #anchorOnSlots(missing: string): DiskFound {
-    for (const { name, device } of this.#control.slots) {
+    for (const slot of this.#control.slots) {
+      const device = deviceUnder(slot, this.#control.data);
       const { disk } = this.#resolve(new Map(), parseReference(device), 0);
       if ("ambiguous" in disk) {
         return { disk: null, why: disk.ambiguous, record: null, ambiguous: disk.ambiguous, missing };
       }
       if ("missing" in disk) continue;
       this.#disk = { by: "path", value: disk.found.path };
-      const why = `slot ${name} lies on it; a boot record was not found`;
+      const why = `slot ${slot.name} lies on it; a boot record was not found`;
       return { disk: disk.found.path, why, record: null, ambiguous: null, missing };
     }
     return { disk: null, why: missing, record: null, ambiguous: null, missing };

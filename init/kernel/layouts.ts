@@ -93,3 +93,25 @@ function namedArguments(name: Path, offset: number): Uint8Array<ArrayBuffer> {
 export function subvolumeChildren(bytes: Uint8Array<ArrayBuffer>): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint8(8 + 255 * 16);
 }
+
+/** lo_flags, linux/loop.h. */
+export const LOOP_FLAG = { READ_ONLY: 1, AUTOCLEAR: 4, DIRECT_IO: 16 } as const;
+
+/** Where struct loop_config has its parts: fd, block_size, then struct loop_info64 from byte 8 on. */
+const LOOP_CONFIG = { length: 304, flags: 60, name: 64, longestName: 63 } as const;
+
+/** struct loop_config for the whole of an open file. */
+export function loopConfiguration(file: Descriptor, flags: number, name: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(new ArrayBuffer(LOOP_CONFIG.length));
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, file, true);
+  view.setUint32(LOOP_CONFIG.flags, flags, true);
+  bytes.set(new TextEncoder().encode(name).subarray(0, LOOP_CONFIG.longestName), LOOP_CONFIG.name);
+  return bytes;
+}
+
+/** What {@link loopConfiguration} was given. */
+export function readLoopConfiguration(bytes: Uint8Array<ArrayBuffer>): { file: Descriptor; flags: number } {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return { file: view.getUint32(0, true), flags: view.getUint32(LOOP_CONFIG.flags, true) };
+}

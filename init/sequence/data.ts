@@ -1,10 +1,10 @@
 import { extErrors, readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile, DataFilesystem } from "../../state-ops/control.ts";
-import { failureOn, mayBeDamage } from "../../state-ops/data-check.ts";
+import { CHECKERS, failureOn, mayBeDamage } from "../../state-ops/data-check.ts";
 import { judgeData, type SeenData } from "../../state-ops/data-use.ts";
 import { O } from "../kernel/constants.ts";
-import { withOpen } from "../kernel/files.ts";
+import { exists, withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { detachDataFilesystem, layOut, mountDataFilesystem } from "../state/data-filesystem.ts";
 import { checkData } from "./data-repair.ts";
@@ -16,11 +16,15 @@ export const DATA_PLACE = "/run/slipway/data";
 export interface DataRequest {
   /** UUID that the boot record knows of the data filesystem. */
   knownData: string | null;
-  /** Resolves the data partition's device. Called only where an operator needs it. */
+  /** Resolves the data partition's device. Called only where an operator or the slot's own image needs it. */
   findDevice(): Promise<{ path: string; readOnly: boolean }>;
+  /** It is mounted already, since the slot's image lies on it; null where it is not. */
+  opened: OpenData | null;
+  /** What its checker said in this boot; null where it was not asked. */
+  checked: string | null;
 }
 
-interface DataFacts extends NonNullable<BootReport["data"]> {
+export interface DataFacts extends NonNullable<BootReport["data"]> {
   filesystem: DataFilesystem;
 }
 
@@ -30,19 +34,44 @@ export interface OpenData {
   facts: DataFacts;
   /** What its checker said in this boot; null where it was not asked. */
   checked: string | null;
+  /** The slot's image lies on it: it stays in use, whatever is unmounted, and cannot be repaired meanwhile. */
+  holdsImage: boolean;
+}
+
+/** The data filesystem is damaged under the image that the slot's root is mounted from. */
+export class DamagedUnderImage extends Error {
+  constructor(
+    readonly facts: DataFacts,
+    readonly failure: KernelError,
+  ) {
+    super(failureText(facts.device, failure));
+  }
 }
 
 /** A data filesystem that cannot be used fails the slot only where an operator says `required`. */
 export async function openDataIfPossible(launch: Launch, request: DataRequest) {
   const definition = launch.control.data;
+  if (request.opened !== null) return { data: request.opened, missing: null };
   if (definition === null) return { data: null, missing: "the control file has no data:" };
   try {
     return { data: await openData(launch, definition, request), missing: null };
   } catch (error) {
     const missing = error instanceof Error ? error.message : String(error);
-    launch.warn(`no data filesystem: ${missing}`);
+    launch.warnOnce(`no data filesystem: ${missing}`);
     return { data: null, missing };
   }
+}
+
+/** Whether the filesystem's checker has not looked yet and could help. */
+export function mayBeRepaired({ kernel }: Launch, { checked, facts }: OpenData, error: unknown): boolean {
+  if (checked !== null || !(error instanceof KernelError) || !mayBeDamage(error)) return false;
+  return CHECKERS[facts.filesystem].programs.some((path) => exists(kernel, path));
+}
+
+/** Takes the data filesystem's own mount away, which nobody shall see; binds from it stay. */
+export function closeData(kernel: Kernel, data: OpenData): void {
+  kernel.close(data.root);
+  detachDataFilesystem(kernel, DATA_PLACE);
 }
 
 /** What a failure on the data filesystem of `device` tells somebody. */
@@ -58,9 +87,9 @@ async function openData(launch: Launch, definition: NonNullable<ControlFile["dat
   for (const note of use.notes) launch.note(note);
   const facts = { device: device.path, filesystem: definition.filesystem, uuid: seen.uuid };
   launch.loadForFilesystem(facts.filesystem);
-  const checked = use.check ? await checkFirst(launch, facts) : null;
+  const checked = use.check && request.checked === null ? await checkFirst(launch, facts) : request.checked;
   try {
-    return { root: mountData(launch, facts), facts, checked };
+    return { root: mountData(launch, facts), facts, checked, holdsImage: false };
   } catch (error) {
     if (!(error instanceof KernelError) || !mayBeDamage(error)) throw new Error(failureText(facts.device, error));
     return repairAndMount(launch, facts, error, checked);
@@ -115,30 +144,40 @@ function mountData(launch: Launch, { device, filesystem, uuid }: DataFacts): Des
 
 /** After `failure`, which may come of damage: lets the checker repair it and mounts it again, once. */
 async function repairAndMount(launch: Launch, facts: DataFacts, failure: KernelError, checked: string | null): Promise<OpenData> {
-  const seen = failureText(facts.device, failure);
-  if (checked !== null) throw new Error(`${seen}; ${checked} before`);
-  const { result, text } = await checkData(launch, facts.filesystem, facts.device, seen);
-  if (result === "absent" || result === "left") throw new Error(`${seen}; ${text}`);
+  const text = await repairData(launch, facts, failure, checked);
   try {
     const root = mountData(launch, facts);
-    launch.note(`the data filesystem was repaired: ${seen}; ${text}`);
-    return { root, facts, checked: text };
+    launch.note(`the data filesystem was repaired: ${failureText(facts.device, failure)}; ${text}`);
+    return { root, facts, checked: text, holdsImage: false };
   } catch (error) {
     throw new Error(`${failureText(facts.device, error)}; ${text} before`);
   }
 }
 
+/** Lets the checker repair the filesystem, which is not mounted. Returns what it said; throws where it leaves damage. */
+export async function repairData(
+  launch: Launch,
+  { device, filesystem }: DataFacts,
+  failure: KernelError,
+  checked: string | null,
+): Promise<string> {
+  const seen = failureText(device, failure);
+  if (checked !== null) throw new Error(`${seen}; ${checked} before`);
+  const { result, text } = await checkData(launch, filesystem, device, seen);
+  if (result === "absent" || result === "left") throw new Error(`${seen}; ${text}`);
+  return text;
+}
+
 /**
  * Runs `use` with the data filesystem. Where that shows damage, the filesystem is repaired and mounted again, and `use` runs once
- * more. Where this throws, it is mounted no more.
+ * more. Where this throws, it is mounted no more; {@link DamagedUnderImage} where the repair has to wait for the slot's image.
  */
 export async function withRepair<Result>(launch: Launch, data: OpenData, use: (data: OpenData) => Result) {
   const attempt = (open: OpenData) => {
     try {
       return { data: open, result: use(open) };
     } catch (error) {
-      launch.kernel.close(open.root);
-      detachDataFilesystem(launch.kernel, DATA_PLACE);
+      closeData(launch.kernel, open);
       throw error;
     }
   };
@@ -146,6 +185,7 @@ export async function withRepair<Result>(launch: Launch, data: OpenData, use: (d
     return attempt(data);
   } catch (error) {
     if (!(error instanceof KernelError) || !mayBeDamage(error)) throw error;
+    if (data.holdsImage) throw mayBeRepaired(launch, data, error) ? new DamagedUnderImage(data.facts, error) : error;
     return attempt(await repairAndMount(launch, data.facts, error, data.checked));
   }
 }

@@ -2,6 +2,7 @@ import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { type DeviceReference, parseReference } from "../../boot/devices/reference.ts";
 import type { RecordCondition, Resolution } from "../../boot/devices/resolve.ts";
 import { MODULES, readModuleIndex } from "../../boot/modules.ts";
+import { deviceUnder } from "../../state-ops/slot-file.ts";
 import { ModuleLoader } from "../devices/modules.ts";
 import { waitForDevices } from "../devices/wait.ts";
 import { readTextIfThere } from "../kernel/files.ts";
@@ -55,8 +56,9 @@ export class Devices {
 
   /** Without a partition for the boot record, the disk is the one that the first slot to be found lies on. */
   async #anchorOnSlots(): Promise<void> {
-    for (const { device } of this.#boot.control.slots) {
+    for (const slot of this.#boot.control.slots) {
       if (this.#disk !== null) return;
+      const device = deviceUnder(slot, this.#boot.control.data);
       const { disk } = await this.#wait(new Map(), parseReference(device), 0);
       if ("ambiguous" in disk) throw new DeviceFailure(disk.ambiguous);
       if ("found" in disk) this.#disk = { by: "path", value: disk.found.path };

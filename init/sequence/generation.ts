@@ -1,20 +1,18 @@
 import type { ControlFile } from "../../state-ops/control.ts";
-import { CHECKERS, mayBeDamage } from "../../state-ops/data-check.ts";
 import { lostState } from "../../state-ops/data-use.ts";
 import { type GenerationFacts, NO_ORDERS } from "../../state-ops/generation-facts.ts";
 import { type GenerationPlan, planGeneration } from "../../state-ops/generation-plan.ts";
 import { generationNotes, planWork } from "../../state-ops/generation-work.ts";
 import { generationName } from "../../state-ops/layout.ts";
 import { planRequests, type RequestPlan } from "../../state-ops/request-plan.ts";
-import { exists } from "../kernel/files.ts";
-import { type Descriptor, KernelError } from "../kernel/kernel.ts";
+import type { Descriptor, KernelError } from "../kernel/kernel.ts";
 import type { OnProgress } from "../state/beneath.ts";
 import { readGenerations } from "../state/data-filesystem.ts";
 import { isFull, type PreparedGeneration, prepareGeneration, resetInPlace } from "../state/generations.ts";
 import { adaptGeneration } from "../state/merge/adapt.ts";
 import { forgetRequests, readRequests, resetShared } from "../state/requests.ts";
 import { cloneTold } from "./clone-told.ts";
-import { failureText, type OpenData } from "./data.ts";
+import { failureText, mayBeRepaired, type OpenData } from "./data.ts";
 import type { Launch } from "./launch.ts";
 
 /** Who gets a generation, and what the counters know of it. */
@@ -115,12 +113,6 @@ function prepare(
     const why = isFull(error) ? "there was no space" : failureText(data.facts.device, error);
     return { ...unasked, notes: [...unasked.notes, ...notAsAsked(launch, data, facts, { unasked, why }, told)] };
   }
-}
-
-/** Whether the filesystem's checker has not looked yet and could help. */
-function mayBeRepaired({ kernel }: Launch, { checked, facts }: OpenData, error: unknown): boolean {
-  if (checked !== null || !(error instanceof KernelError) || !mayBeDamage(error)) return false;
-  return CHECKERS[facts.filesystem].programs.some((path) => exists(kernel, path));
 }
 
 /** Returns notes. `why`: the request could not be carried out as it was meant. */

@@ -3,16 +3,19 @@ import type { Failure } from "../../boot/selection/attempt.ts";
 import { endOfLastTry } from "../../boot/selection/begin.ts";
 import { whyLeft } from "../../boot/selection/left.ts";
 import { checkRoot, noImage } from "../../boot/slot-image.ts";
+import type { SlotDefinition } from "../../state-ops/control.ts";
 import { MNT, O } from "../kernel/constants.ts";
 import { type Descriptor, KernelError } from "../kernel/kernel.ts";
 import { readImageId } from "../store/image-id.ts";
 import type { Counters } from "./counters.ts";
+import { closeData, DamagedUnderImage, type DataRequest, type OpenData, repairData } from "./data.ts";
 import { DeviceFailure, type Devices } from "./devices.ts";
+import { type OpenFileSlot, openFileSlot } from "./file-slot.ts";
 import { missingMountPoints } from "./handover.ts";
 import { mountImage, NEW_ROOT, readImageControl, setReadOnly } from "./image.ts";
 import type { Launch } from "./launch.ts";
 import { findNextInit, foreignModules } from "./next-init.ts";
-import { detachState, type LaidState, layState } from "./state.ts";
+import { detachState, type LaidState, layState, type StateRequest } from "./state.ts";
 
 /** A slot whose root stands at /sysroot with its state laid: nothing but the handover is left. */
 export interface ReadySlot {
@@ -34,6 +37,12 @@ export class SlotAttempt {
   /** Device of the slot, once it is to be set read-only. */
   #device: string | null = null;
   #mounted = false;
+  /** Null for a slot that is a partition. */
+  #file: OpenFileSlot | null = null;
+  /** The data filesystem while it is mounted for the image alone: laying the state takes it over. */
+  #data: OpenData | null = null;
+  /** What the data filesystem's checker said in this attempt; null where it was not asked. */
+  #checked: string | null = null;
   #state: LaidState | null = null;
 
   constructor(boot: Launch, devices: Devices, counters: Counters, slot: string) {
@@ -45,6 +54,19 @@ export class SlotAttempt {
 
   /** Prepares the slot up to the handover, after its try was counted. Throws whatever stands in the way. */
   async prepare(): Promise<ReadySlot> {
+    try {
+      return await this.#prepare();
+    } catch (error) {
+      if (!(error instanceof DamagedUnderImage)) throw error;
+      // Nothing can be repaired under a filesystem that is in use: the image is let go, and taken up again.
+      this.#undo();
+      this.#checked = await repairData(this.#boot, error.facts, error.failure, null);
+      this.#boot.note(`the data filesystem was repaired: ${error.message}; ${this.#checked}`);
+      return this.#prepare();
+    }
+  }
+
+  async #prepare(): Promise<ReadySlot> {
     const { kernel } = this.#boot;
     const { device, imageId } = await this.#boot.part("image", () => this.#mount());
     const root = kernel.open(NEW_ROOT, O.RDONLY | O.DIRECTORY);
@@ -64,21 +86,32 @@ export class SlotAttempt {
    * system may install into it.
    */
   abandon(error: unknown): void {
-    const { kernel } = this.#boot;
     try {
-      if (this.#mounted) kernel.unmount(NEW_ROOT, MNT.DETACH);
-      if (this.#state !== null) detachState(this.#boot, this.#state);
-      if (this.#device !== null) setReadOnly(kernel, this.#device, false);
+      this.#undo();
     } catch (undoing) {
       this.#boot.warn(`slot ${this.#slot} is not left as it was: ${undoing instanceof Error ? undoing.message : undoing}`);
     }
     this.#counters.fail(this.#slot, failureOf(error), this.#stage);
   }
 
+  #undo(): void {
+    const { kernel } = this.#boot;
+    if (this.#mounted) kernel.unmount(NEW_ROOT, MNT.DETACH);
+    this.#mounted = false;
+    if (this.#state !== null) detachState(this.#boot, this.#state);
+    this.#state = null;
+    if (this.#device !== null) setReadOnly(kernel, this.#device, false);
+    this.#device = null;
+    this.#file?.release();
+    this.#file = null;
+    if (this.#data !== null) closeData(kernel, this.#data);
+    this.#data = null;
+  }
+
   async #mount(): Promise<{ device: string; imageId: string }> {
     const definition = this.#boot.control.slots.find(({ name }) => name === this.#slot);
     if (definition === undefined) throw new Error(`slot ${this.#slot} is not in the control file`);
-    const { path: device } = await this.#devices.find(`slot ${this.#slot}`, definition.device);
+    const device = await this.#open(definition);
     const imageId = readImageId(this.#boot.kernel, device);
     if (imageId === null) throw new Error(noImage(device));
     this.#counters.identify(this.#slot, imageId);
@@ -86,7 +119,26 @@ export class SlotAttempt {
     this.#device = device;
     mountImage(this.#boot, device);
     this.#mounted = true;
+    this.#file?.letGo();
     return { device, imageId };
+  }
+
+  /** The slot's device: its partition, or one made of its file. */
+  async #open(definition: SlotDefinition): Promise<string> {
+    if ("device" in definition) return (await this.#devices.find(`slot ${this.#slot}`, definition.device)).path;
+    this.#file = await openFileSlot(this.#boot, definition, this.#dataRequest());
+    this.#data = this.#file.data;
+    return this.#file.device;
+  }
+
+  #dataRequest(): DataRequest {
+    const reference = this.#boot.control.data?.device ?? "";
+    return {
+      knownData: this.#counters.record.dataFilesystem,
+      findDevice: () => this.#devices.find("the data filesystem", reference),
+      opened: this.#data,
+      checked: this.#checked,
+    };
   }
 
   /** What the root must have to be started. Returns the path of its init. */
@@ -103,7 +155,8 @@ export class SlotAttempt {
   async #layState(newRoot: Descriptor, imageId: string): Promise<LaidState> {
     const { control, kernel } = this.#boot;
     const { record, attempt, trial, previous } = this.#counters;
-    this.#state = await layState(this.#boot, {
+    const request: StateRequest = {
+      ...this.#dataRequest(),
       newRoot,
       imageControl: readImageControl(kernel, newRoot, control),
       slot: this.#slot,
@@ -113,9 +166,9 @@ export class SlotAttempt {
       previousEnd: endOfLastTry(previous, this.#slot, imageId),
       committed: record.lastCommitted,
       left: whyLeft(record, this.#counters.failed, control.trust),
-      knownData: record.dataFilesystem,
-      findDevice: () => this.#devices.find("the data filesystem", control.data?.device ?? ""),
-    });
+    };
+    this.#data = null;
+    this.#state = await layState(this.#boot, request);
     return this.#state;
   }
 }

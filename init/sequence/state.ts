@@ -5,7 +5,15 @@ import { needsOverlay } from "../../state-ops/state-plan.ts";
 import { KernelError } from "../kernel/kernel.ts";
 import { applyState } from "../state/apply.ts";
 import { detachDataFilesystem } from "../state/data-filesystem.ts";
-import { DATA_PLACE, type DataRequest, failureText, type OpenData, openDataIfPossible, withRepair } from "./data.ts";
+import {
+  DATA_PLACE,
+  DamagedUnderImage,
+  type DataRequest,
+  failureText,
+  type OpenData,
+  openDataIfPossible,
+  withRepair,
+} from "./data.ts";
 import { type GenerationRequest, type MadeGeneration, makeGeneration } from "./generation.ts";
 import type { Launch } from "./launch.ts";
 
@@ -28,17 +36,21 @@ export interface LaidState {
 
 /**
  * Lays the image's declared state over it: mounts the data filesystem, makes the slot's generation, carries out the mount
- * plan. Throws where an operator that is `required` cannot be laid. {@link detachState} undoes what stays visible.
+ * plan. Throws where an operator that is `required` cannot be laid. {@link detachState} undoes what stays visible. A data
+ * filesystem that is `opened` already belongs to this function, and is mounted no more where it throws.
  */
 export async function layState(launch: Launch, request: StateRequest): Promise<LaidState> {
   const { imageControl, newRoot, slot } = request;
+  const opened = request.opened;
   if (imageControl === null) {
     launch.warn(`the image in slot ${slot} has no control file: it gets no writable state; compile one into it`);
-    return { generation: null, data: null, notes: [], dataVisible: false, degraded: [] };
+    if (opened !== null) launch.kernel.close(opened.root);
+    return { generation: null, data: opened?.facts ?? null, notes: [], dataVisible: opened !== null, degraded: [] };
   }
   const { operators } = imageControl;
   const onProgress = () => launch.chores();
-  const { data, generation, missing } = keepsState(operators) ? await openState(launch, request, imageControl) : NO_STATE;
+  const keeps = keepsState(operators);
+  const { data, generation, missing } = keeps ? await openState(launch, request, imageControl) : { ...NO_STATE, data: opened };
   try {
     const steps = planStateWithout(operators, { generation: generation?.path ?? null }, missing);
     if (needsOverlay(steps)) launch.loadForFilesystem("overlay");
@@ -52,7 +64,7 @@ export async function layState(launch: Launch, request: StateRequest): Promise<L
     for (const { path, reason } of degraded) launch.warn(`${path} is degraded to memory: ${reason}`);
     return {
       generation: generation?.name ?? null,
-      data: data?.facts ?? null,
+      data: (data ?? opened)?.facts ?? null,
       notes: generation?.notes ?? [],
       dataVisible: data !== null,
       degraded,
@@ -92,6 +104,7 @@ async function openState(launch: Launch, request: StateRequest, imageControl: Co
     const opened = await withRepair(launch, data, (open) => makeGeneration(launch, open, request, imageControl));
     return { data: opened.data, generation: opened.result, missing: null };
   } catch (error) {
+    if (error instanceof DamagedUnderImage) throw error;
     const required = imageControl.operators.some((operator) => isKept(operator) && operator.onFailure === "required");
     const reason = failureText(data.facts.device, error);
     if (request.trial || required) throw error instanceof KernelError ? new Error(reason) : error;

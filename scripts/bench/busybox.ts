@@ -66,7 +66,8 @@ function partLabel(reference: string): string {
  * @param modules files in /modules
  */
 export function busyboxScript(control: ControlFile, slot: string, rootType: string, modules: readonly string[]): string {
-  const device = control.slots.find(({ name }) => name === slot)?.device ?? "";
+  const definition = control.slots.find(({ name }) => name === slot);
+  const device = definition !== undefined && "device" in definition ? definition.device : "";
   if (control.data === null) throw new Error("the control file has no data filesystem, which the bench's has");
   const labels = [
     { variable: "root", label: partLabel(device) },

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { MOST_KEYS } from "../control.ts";
-import { count, device, duration, map, oneOf, text, wholeNumber } from "./words.ts";
+import { count, device, duration, map, oneOf, size, text, wholeNumber } from "./words.ts";
 
 /** system.yaml: what the integrator says of the machine. The editor's JSON Schema and the messages come from here. */
 export const systemSchema = map({
@@ -10,8 +10,17 @@ export const systemSchema = map({
   slots: z
     .record(
       z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,31}$/),
-      map({ device: device.describe("Where the slot is: PARTLABEL=root-a") }),
-      { error: "must be a map from slot names to { device: … }; a name has up to 32 letters, digits, - and _, a letter first" },
+      map({
+        device: device.optional().describe("The partition that the slot is: PARTLABEL=root-a"),
+        file: text("a file below images/")
+          .optional()
+          .describe("The file that the slot is, at the root of the data filesystem: images/c.img"),
+        size: size.optional().describe("What the file is allocated with: 600M"),
+      }).meta({ oneOf: [{ required: ["device"] }, { required: ["file", "size"] }] }),
+      {
+        error:
+          "must be a map from slot names to { device: … } or { file: …, size: … }; a name has up to 32 letters, digits, - and _, a letter first",
+      },
     )
     .describe("The places that hold a system image, in the order they are tried in without a boot record."),
   data: map({

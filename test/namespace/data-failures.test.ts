@@ -100,7 +100,10 @@ async function open(type: DataFilesystem, file: string, circumstances: Circumsta
   const device = circumstances.readOnly ? program("losetup", "--find", "--show", "--read-only", file) : attach(file);
   try {
     const readOnly = circumstances.readOnly ?? false;
-    const opened = await openDataIfPossible(launch, { knownData: known, findDevice: async () => ({ path: device, readOnly }) });
+    const opened = await openDataIfPossible(launch, {
+      ...{ knownData: known, opened: null, checked: null },
+      findDevice: async () => ({ path: device, readOnly }),
+    });
     const told = (missing: string | null, generations: number[] | null): Opened => ({
       ...{ missing, generations, notes: launch.stateNotes, warnings: launch.warnings },
       log: readFileSync(kmsg, "utf8"),

@@ -16,7 +16,7 @@ import { attach, cleanUp, detach, filesystems, kernel, makeFilesystem, scratch }
 
 const imageId = "a".repeat(64);
 const digest = (file: string) => createHash("sha256").update(readFileSync(file)).digest("hex");
-const look = (device: string) => gatherData(kernel, new ReadOnlyMounts(kernel), blockDevice(device), ["a", "b"]);
+const look = (device: string) => gatherData(kernel, new ReadOnlyMounts(kernel), blockDevice(device), ["a", "b"], () => {});
 
 function mountPoints(): (string | undefined)[] {
   const lines = readFileSync("/proc/self/mountinfo", "utf8").trim().split("\n");

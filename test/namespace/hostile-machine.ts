@@ -135,7 +135,7 @@ export async function bootHostile(order: HostileBoot, see: (outcome: Outcome) =>
         trial: slot === "b",
         previousEnd,
       },
-      ...{ committed: { slot: "a", imageId: "sha256:a" }, left: null, knownData: null },
+      ...{ committed: { slot: "a", imageId: "sha256:a" }, left: null, knownData: null, opened: null, checked: null },
       findDevice: async () => ({ path: device, readOnly: false }),
     });
     detachState(launch, laid);

@@ -138,6 +138,7 @@ test("the JSON says the same, with all attempts", () => {
   assert.equal(status.slots[1], {
     name: "b",
     device: "/dev/vda3",
+    file: null,
     imageId: IMAGE_B,
     version: null,
     state: "trial",

@@ -21,12 +21,15 @@ const control: Omit<ControlFile, "digest"> = sampleControl({
   slots: [
     { name: "a", device: "PARTLABEL=root-a" },
     { name: "b", device: "/dev/vda3" },
+    { name: "c", file: "images/c.img", size: 1048576 },
   ],
   data: { device: "UUID=1234", filesystem: "xfs", whenReplaced: "refuse" },
   watchdog: { timeout: 30, after: "systemd" },
   commandLine: "locked",
   operators: [etc, machineId, tmp],
 });
+
+const fileSlot = { name: "c", file: "images/c.img", size: 600 * 1024 * 1024 };
 
 function refused(text: string, message: RegExp): void {
   try {
@@ -53,6 +56,22 @@ const faults: [string, object, RegExp][] = [
   ["no slots", { slots: [] }, /slots must be a list of 1 to 16 slots/],
   ["a slot twice", { slots: [control.slots[0], control.slots[0]] }, /slots: two are named "a"/],
   ["a slot's name", { slots: [{ name: "../x", device: "LABEL=x" }] }, /slots\[0\]\.name: "\.\.\/x" cannot name a slot/],
+  ["a slot that is nowhere", { slots: [{ name: "a" }] }, /slots\[0\]\.device is missing/],
+  ["a slot at two places", { slots: [{ ...fileSlot, device: "LABEL=x" }] }, /slots\[0\]\.device is not known to this version/],
+  ["a partition's size", { slots: [{ name: "a", device: "LABEL=x", size: 1 }] }, /slots\[0\]\.size is not known/],
+  ["a slot's file elsewhere", { slots: [{ ...fileSlot, file: "gens/c" }] }, /slots\[0\]\.file: "gens\/c" is no place for a slot/],
+  ["a slot's file that climbs", { slots: [{ ...fileSlot, file: "images/.." }] }, /is no place for a slot/],
+  ["a slot's file in lines", { slots: [{ ...fileSlot, file: "images/c\n" }] }, /"images\/c\\n" is no place for a slot/],
+  ["a slot's file without a size", { slots: [{ name: "c", file: "images/c" }] }, /slots\[0\]\.size is missing/],
+  ["a size of text", { slots: [{ ...fileSlot, size: "1M" }] }, /slots\[0\]\.size must be a whole number/],
+  ["a small file", { slots: [{ ...fileSlot, size: 4096 }] }, /slots\[0\]\.size: a slot of 4096 bytes holds no image/],
+  ["a crooked size", { slots: [{ ...fileSlot, size: 1048577 }] }, /slots\[0\]\.size: 1048577 bytes are no whole blocks/],
+  ["one file twice", { slots: [fileSlot, { ...fileSlot, name: "d" }] }, /slots: two are the file "images\/c\.img"/],
+  [
+    "a file without data",
+    { slots: [fileSlot], data: null },
+    /slots: "images\/c\.img" lies on the data filesystem, and "data" is null/,
+  ],
   ["a device", { disk: "vda" }, /disk: "vda" names no device/],
   [
     "a filesystem",

@@ -55,6 +55,17 @@ test("system.yaml becomes the control file's first half, slots in its order, def
   assert.equal(warnings, []);
 });
 
+test("slots may be files, with sizes in bytes", () => {
+  const files =
+    "slots:\n  b: { file: images/b.img, size: 600M }\n  a: { device: PARTLABEL=root-a }\n  c: { file: images/c_2-x, size: 4096000 }\n";
+  const { control } = build({}, systemText.replace(/slots:\n.*\n.*\n/, files));
+  assert.equal(control.slots, [
+    { name: "b", file: "images/b.img", size: 600 * 1024 * 1024 },
+    { name: "a", device: "PARTLABEL=root-a" },
+    { name: "c", file: "images/c_2-x", size: 4096000 },
+  ]);
+});
+
 test("everything that system.yaml can say is taken over", () => {
   const more = `disk: /dev/disk0
 chooser: slipway
@@ -239,6 +250,11 @@ test("every problem is told at once, sorted by file and line", () => {
   );
 });
 
+/** System definitions whose slot b is as written. */
+function slotFaults(faults: [what: string, slot: string, message: RegExp][]): [string, string, RegExp][] {
+  return faults.map(([what, slot, message]) => [what, systemText.replace("{ device: PARTLABEL=root-b }", slot), message]);
+}
+
 const systemFaults: [string, string, RegExp][] = [
   [
     "recovery: not built",
@@ -250,13 +266,53 @@ const systemFaults: [string, string, RegExp][] = [
   ["unknown key", `${systemText}slot: a\n`, /^system\.yaml:8:1: "slot" is no key that is known here; known are: system, slots/],
   [
     "a key below",
-    systemText.replace("root-b }", "root-b, size: 1 }"),
-    /^system\.yaml:3:34: "size" is no key .* known are: device/,
+    systemText.replace("root-b }", "root-b, label: 1 }"),
+    /^system\.yaml:3:34: "label" is no key .* known are: device, file, size/,
   ],
   [
     "a device that is none",
     systemText.replace("PARTLABEL=root-b", "root-b"),
     /^system\.yaml:3:16: "device" must be a device reference.*is "root-b"/,
+  ],
+  ...slotFaults([
+    [
+      "nothing said of a slot",
+      "{}",
+      /^system\.yaml:3:6: slot b is nowhere; write \{ device: PARTLABEL=… \} or \{ file: images\/b/,
+    ],
+    [
+      "device and file",
+      "{ device: LABEL=x, file: images/b, size: 1M }",
+      /^system\.yaml:3:16: slot b has both "device" and "file"/,
+    ],
+    ["a partition's size", "{ device: LABEL=x, size: 1M }", /^system\.yaml:3:31: "size" is that of a file; .* leave it out/],
+    ["a file without a size", "{ file: images/b }", /^system\.yaml:3:6: "size" is missing; say what the file is allocated with/],
+    ["a small file", "{ file: images/b, size: 512K }", /^system\.yaml:3:30: a slot of 524288 bytes holds no image; give it 1M/],
+    ["a crooked size", "{ file: images/b, size: 1048577 }", /^system\.yaml:3:30: 1048577 bytes are no whole blocks of 4096/],
+    ["a size that is none", "{ file: images/b, size: big }", /^system\.yaml:3:30: "size" must be bytes from 4096 on/],
+    [
+      "a huge size",
+      "{ file: images/b, size: 9007199254740993G }",
+      /^system\.yaml:3:30: a slot of so many bytes cannot be counted/,
+    ],
+    ["a file elsewhere", "{ file: gens/b, size: 1M }", /^system\.yaml:3:14: "gens\/b" is no place for a slot; write images\//],
+    ["an absolute path", "{ file: /images/b, size: 1M }", /^system\.yaml:3:14: "\/images\/b" is no place for a slot/],
+    ["a path that climbs", "{ file: images/../gens, size: 1M }", /"images\/\.\.\/gens" is no place for a slot/],
+    ["a path that stands still", "{ file: images/./b, size: 1M }", /is no place for a slot/],
+    ["an empty name", "{ file: images//b, size: 1M }", /is no place for a slot/],
+    ["a directory below", "{ file: images/x/b, size: 1M }", /is no place for a slot/],
+    ["a hidden file", "{ file: images/.b, size: 1M }", /is no place for a slot/],
+    ["no file", "{ file: images/, size: 1M }", /is no place for a slot/],
+  ]),
+  [
+    "one file twice",
+    systemText.replace(/slots:\n.*\n.*\n/, "slots:\n  b: { file: images/x, size: 1M }\n  a: { file: images/x, size: 2M }\n"),
+    /^system\.yaml:4:14: images\/x is used twice, here and at system\.yaml:3:14; give each slot its own file/,
+  ],
+  [
+    "a file without a data filesystem",
+    systemText.replace(/data:.*\n/, "").replace("{ device: PARTLABEL=root-b }", "{ file: images/b, size: 1M }"),
+    /^system\.yaml:3:14: a slot that is a file lies on the data filesystem, and there is no "data:"/,
   ],
   ["a slot's name", systemText.replace("  b:", "  0b:"), /^system\.yaml:3:3: "0b" cannot name a slot/],
   ["no slots", systemText.replace(/slots:\n.*\n.*\n/, "slots: {}\n"), /"slots" is empty/],

@@ -1,6 +1,6 @@
 import { parseReference } from "../../../boot/devices/reference.ts";
 import { compileSystem } from "../../../state-ops/compile-system.ts";
-import type { DataFilesystem } from "../../../state-ops/control.ts";
+import type { DataFilesystem, FileSlot } from "../../../state-ops/control.ts";
 import { CompileError, problemAt } from "../../../state-ops/problems.ts";
 import { checkSchema } from "../../../state-ops/schema/check.ts";
 import { type NodePath, type Problem, parseYaml } from "../../../state-ops/schema/document.ts";
@@ -11,7 +11,10 @@ import { keysBeside } from "../state/public-keys.ts";
 /** What a system definition says of its disk; devices are partition labels. */
 export interface DiskDefinition {
   system: string;
+  /** Slots that are partitions. */
   slots: { name: string; label: string }[];
+  /** Slots that are files on the data filesystem. */
+  files: FileSlot[];
   bootRecord: string;
   data: { label: string; filesystem: DataFilesystem } | null;
 }
@@ -33,7 +36,10 @@ export function readDiskDefinition(file: string): DiskDefinition {
   };
   const definition: DiskDefinition = {
     system: system.system,
-    slots: system.slots.map(({ name, device }) => ({ name, label: label(["slots", name, "device"], device) })),
+    slots: system.slots.flatMap((slot) =>
+      "device" in slot ? [{ name: slot.name, label: label(["slots", slot.name, "device"], slot.device) }] : [],
+    ),
+    files: system.slots.flatMap((slot) => ("file" in slot ? [slot] : [])),
     bootRecord: label(["boot-record", "device"], system.bootRecord.device),
     data: system.data && { label: label(["data", "device"], system.data.device), filesystem: system.data.filesystem },
   };
