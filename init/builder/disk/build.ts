@@ -7,6 +7,7 @@ import { linuxKernel } from "../../kernel/linux.ts";
 import { regularFile } from "../input.ts";
 import { checkOutput } from "../output.ts";
 import { reportProblems } from "../report-problems.ts";
+import { checkFillable } from "./fill-data.ts";
 import { type DiskPlan, derivedGuid, planDisk } from "./layout.ts";
 import { parseSize, printSize } from "./size.ts";
 import { readDiskDefinition } from "./system.ts";
@@ -16,9 +17,9 @@ export const verb: Verb = {
   help: `Usage: slipway disk build --system system.yaml --slot NAME=IMAGE [--slot NAME=IMAGE]… --size SIZE -o DISK
 
 Makes a disk image to flash or to boot in a virtual machine: a GPT with the boot record, the slots and the data filesystem
-of the system definition. The boot record is left empty, so that a first boot tries the slots in their order. Needs sgdisk
-and the data filesystem's mkfs, but neither root nor loop devices. The file is sparse. Same input,
-same bytes, where data is ext4 or absent.
+of the system definition; slots that are files are put into the data filesystem. The boot record is left empty, so that a
+first boot tries the slots in their order. Needs sgdisk and the data filesystem's mkfs, but neither root nor loop devices. The
+disk image is sparse. Same input, same bytes, where data is ext4 or absent.
 
 Options:
   --system FILE        the system definition, system.yaml; its devices are partition labels, PARTLABEL=…
@@ -49,20 +50,27 @@ async function build(values: OptionValues): Promise<void> {
   const output = checkOutput(required(values, "output", "the disk image to write (-o)"));
   const images = readSlotOptions(
     texts(values, "slot"),
-    definition.slots.map((slot) => slot.name),
+    [...definition.slots, ...definition.files].map((slot) => slot.name),
   );
   const optionalSize = (name: string): bigint | null => {
     const given = text(values, name);
     return given === undefined ? null : parseSize(`--${name}`, given);
   };
   const guid = flag(values, "random-guids") ? () => randomUUID() : (what: string) => derivedGuid(definition.system, what);
+  const imageSize = (slot: string): bigint | null => {
+    const image = images.get(slot);
+    return image === undefined ? null : BigInt(statSync(image).size);
+  };
+  const files = definition.files.flatMap((slot) => {
+    const image = images.get(slot.name);
+    return image === undefined ? [] : [{ slot, image }];
+  });
+  if (definition.data !== null) checkFillable(definition.data.filesystem, files);
   const plan = planDisk({
     system: definition.system,
     bootRecord: definition.bootRecord,
-    slots: definition.slots.map((slot) => {
-      const image = images.get(slot.name);
-      return { ...slot, imageSize: image === undefined ? null : BigInt(statSync(image).size) };
-    }),
+    slots: definition.slots.map((slot) => ({ ...slot, imageSize: imageSize(slot.name) })),
+    files: definition.files.map(({ name, size: bytes }) => ({ name, size: BigInt(bytes), imageSize: imageSize(name) })),
     data: definition.data?.label ?? null,
     size,
     slotSize: optionalSize("slot-size"),
@@ -71,8 +79,9 @@ async function build(values: OptionValues): Promise<void> {
   });
   for (const [name, image] of images) warnOfImage(name, image);
   const data = definition.data && { filesystem: definition.data.filesystem, uuid: guid("data filesystem") };
-  await writeDisk(linuxKernel(), plan, { images, data }, output);
+  await writeDisk(linuxKernel(), plan, { images, data, files }, output);
   printPlan(plan, images, output);
+  for (const { name, file } of definition.files) console.log(`     ${file}  slot ${name}, ${images.get(name) ?? "nothing yet"}`);
 }
 
 function required(values: OptionValues, name: string, what: string): string {

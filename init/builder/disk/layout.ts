@@ -8,6 +8,8 @@ export interface DiskRequest {
   system: string;
   bootRecord: string;
   slots: { name: string; label: string; imageSize: bigint | null }[];
+  /** Slots that are files on the data filesystem. */
+  files: { name: string; size: bigint; imageSize: bigint | null }[];
   data: string | null;
   size: bigint;
   slotSize: bigint | null;
@@ -65,7 +67,7 @@ export function derivedGuid(system: string, what: string): string {
 export function planDisk(request: DiskRequest): DiskPlan {
   const { size, slots } = request;
   checkLabels([request.bootRecord, ...slots.map((slot) => slot.label), ...(request.data === null ? [] : [request.data])]);
-  if (slots.length === 0) throw new BadInput("the system definition has no slots; name at least one");
+  if (slots.length + request.files.length === 0) throw new BadInput("the system definition has no slots; name at least one");
   if (size % 512n !== 0n) throw new BadInput(`--size ${size} is no multiple of a sector of 512 bytes`);
   if (request.data === null && request.dataSize !== null) {
     throw new BadInput("--data-size is given, but the system definition has no data; add data: or leave the option out");
@@ -89,6 +91,7 @@ export function planDisk(request: DiskRequest): DiskPlan {
       );
     }
   }
+  checkFiles(request, dataSize);
   let at = MiB;
   const partitions: PlannedPartition[] = [];
   const add = (role: PlannedPartition["role"], slot: string | null, label: string, length: bigint) => {
@@ -102,7 +105,23 @@ export function planDisk(request: DiskRequest): DiskPlan {
   return { size, guid: request.guid("disk"), partitions };
 }
 
+/** Every file is allocated sooner or later, and the state needs room beside them. */
+function checkFiles({ files }: DiskRequest, dataSize: bigint): void {
+  const tooLarge = files.find(({ size, imageSize }) => imageSize !== null && imageSize > size);
+  if (tooLarge !== undefined) {
+    const { name, size, imageSize } = tooLarge;
+    throw new BadInput(`the image of slot ${name} has ${imageSize} bytes, its file ${size}; raise its size: in system.yaml`);
+  }
+  const all = files.reduce((sum, { size }) => sum + size, 0n);
+  if (files.length > 0 && dataSize - dataSize / 16n <= all) {
+    const names = files.map(({ name }) => name).join(", ");
+    const numbers = `a data filesystem of ${printSize(dataSize)} has no room for the files of slots ${names}, ${printSize(all)}`;
+    throw new BadInput(`${numbers}; raise --data-size or --size`);
+  }
+}
+
 function chooseSlotSize({ slots, slotSize, dataSize, data }: DiskRequest, available: bigint): bigint {
+  if (slots.length === 0) return 0n;
   if (slotSize !== null) return roundUp(slotSize);
   if (dataSize !== null || data === null) {
     const share = roundDown((available - roundUp(dataSize ?? 0n)) / BigInt(slots.length));

@@ -7,6 +7,7 @@ import type { Kernel } from "../../kernel/kernel.ts";
 import { replaceFile } from "../output.ts";
 import { runHostProgram } from "../program.ts";
 import { copySparse } from "./copy-sparse.ts";
+import { type FileImage, fillOptions, makeFileTree, ownByRoot } from "./fill-data.ts";
 import { type DiskPlan, NO_AUTO_BIT, PARTITION_TYPE } from "./layout.ts";
 
 export interface DiskContents {
@@ -14,6 +15,8 @@ export interface DiskContents {
   images: ReadonlyMap<string, string>;
   /** Null: no data partition. */
   data: { filesystem: DataFilesystem; uuid: string } | null;
+  /** Images for slots that are files on the data filesystem. */
+  files: readonly FileImage[];
 }
 
 /**
@@ -32,7 +35,10 @@ export async function writeDisk(kernel: Kernel, plan: DiskPlan, contents: DiskCo
         const { filesystem, uuid } = contents.data;
         const file = join(scratch, "data");
         createSparse(kernel, file, size);
-        await runHostProgram(`mkfs.${filesystem}`, [...filesystemOptions(filesystem, uuid), file], fixedTime);
+        const filled = contents.files.length === 0 ? null : makeFileTree(kernel, join(scratch, "tree"), contents.files);
+        const options = [...filesystemOptions(filesystem, uuid), ...(filled === null ? [] : fillOptions(filesystem, filled))];
+        await runHostProgram(`mkfs.${filesystem}`, [...options, file], fixedTime);
+        if (filled !== null && filesystem === "ext4") await ownByRoot(file, contents.files, scratch, fixedTime);
         withOpen(kernel, disk, O.WRONLY, (fd) => copySparse(kernel, file, fd, start));
       }
     }
