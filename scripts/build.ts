@@ -85,6 +85,7 @@ async function buildRootfs(seconds: number): Promise<string> {
   try {
     for (const [from, to] of [
       ["init/units", "usr/lib/systemd/system"],
+      ["init/presets", "usr/lib/systemd/system-preset"],
       ["state-ops/fragments", "usr/share/slipway/state.d"],
       ["state-ops/fragments/optional", "usr/share/slipway/fragments"],
     ] as const) {

@@ -99,18 +99,22 @@ function nextOf(offered: Release | null, waitsIn: SlotName | null): string {
     : `reboot (systemctl reboot) to try ${offered.version}, which slot ${waitsIn} holds already.`;
 }
 
-/** As people read it, one line each. */
+/** What nobody asks about: what is older, whatever else it is. */
+const OLDER: ReadonlySet<Because["is"]> = new Set(["runs", "not-newer", "not-newest"]);
+
+/** As people read it, one line each; of what is passed over, what they may wonder about. */
 export function checkedText(checked: Checked): string[] {
   const { channel, system, serial, signers, running, offered, passedOver } = checked;
   const by = signers.length === 0 ? "" : `, signed by ${signers.map((id) => id.slice(0, 12)).join(", ")}`;
-  const lines = [`Channel ${channel} of ${system}, serial ${serial}${by}.`];
-  lines.push(`Slot ${running.slot} runs ${running.version ?? `image ${running.imageId.slice(0, 12)}, without a version`}.`);
-  lines.push(
+  const held = passedOver.filter(({ because }) => !OLDER.has(because.is));
+  return [
+    `Channel ${channel} of ${system}, serial ${serial}${by}.`,
+    `Slot ${running.slot} runs ${running.version ?? `image ${running.imageId.slice(0, 12)}, without a version`}.`,
     offered === null
       ? "Nothing newer is offered to this machine."
       : `Offered: ${offered.version} (${offered.image}, ${sizeText(offered.imageSize)}).`,
-  );
-  return [...lines, ...passedOver.map(({ version, text: why }) => `  not ${version}: ${why}`)].map(visible);
+    ...held.map(({ version, text: why }) => `Not ${version}: ${why}.`),
+  ].map(visible);
 }
 
 /** The source that was named, or else the machine's own. */

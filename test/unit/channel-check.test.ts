@@ -85,12 +85,9 @@ test("the newest that this machine may take, and why not the others", async () =
     `Channel stable of acme, serial 5, signed by ${key.key.id.slice(0, 12)}.`,
     "Slot a runs 1.5.",
     "Offered: 2.1 (acme-2.1.img, 4.0 MiB).",
-    "  not 3.0: it is for machines that run 2.0 at least, 1.5 runs here",
-    `  not 2.2: it is offered to 0 % of the machines, this one comes in above ${rolloutPlace(MACHINE_ID, above("2.2").rootHash).toFixed(1)} %`,
-    "  not 2.0: 2.1 is newer",
-    "  not 1.9: its rollback index 0 is below 2, which was committed here",
-    "  not 1.5: it is what runs",
-    "  not 1.0: it is not above 1.5, which runs",
+    "Not 3.0: it is for machines that run 2.0 at least, 1.5 runs here.",
+    `Not 2.2: it is offered to 0 % of the machines, this one comes in above ${rolloutPlace(MACHINE_ID, above("2.2").rootHash).toFixed(1)} %.`,
+    "Not 1.9: its rollback index 0 is below 2, which was committed here.",
   ]);
   assert.match(found.next, /run "slipway install".*install 2\.1/);
 });
@@ -117,7 +114,7 @@ test("an image that failed here before", async () => {
   const quarantined = [{ imageId: above("2.0").rootHash, reason: "trial used up without a commit", attempt: 5 }];
   const found = await checked({ releases: [above("2.0")] }, {}, { quarantined });
   assert.is(found.offered, null);
-  assert.match(checkedText(found).join("\n"), /not 2\.0: it failed here before \(trial used up without a commit\)/);
+  assert.match(checkedText(found).join("\n"), /Not 2\.0: it failed here before \(trial used up without a commit\)/);
 });
 
 test("an image that waits for its trial already", async () => {

@@ -60,6 +60,17 @@ test("what is wanted is there", () => {
   }
 });
 
+test("timers that ask a server or install are not enabled, also not by a first boot's presets", () => {
+  const preset = readFileSync(join(units, "../presets/80-slipway.preset"), "utf8");
+  for (const name of all.filter((unit) => /^\[Install\]$/m.test(text(unit)))) {
+    assert.match(name, /^slipway-(check|install)\.timer$/);
+    assert.match(text(name), /^WantedBy=timers\.target$/m);
+    assert.match(preset, new RegExp(`^disable ${name.replaceAll(".", "\\.")}$`, "m"));
+    assert.ok(all.includes(name.replace(/timer$/, "service")), name);
+  }
+  assert.match(preset, /^disable slipway-install\.timer$/m);
+});
+
 if (existsSync(`${system}/multi-user.target`) && spawnSync("systemd-analyze", ["--version"]).status === 0) {
   test("systemd finds nothing wrong with them, and no cycle in a whole boot", () => {
     const root = mkdtempSync(join(tmpdir(), "slipway-units-"));
