@@ -16,7 +16,7 @@ export interface FileResult extends Verdict {
 
 /** Seconds that a file may take. */
 export function limitOf(kind: Kind, long: boolean): number {
-  const limits: Record<Kind, number> = { unit: 120, model: 300, namespace: 180, vm: 900 };
+  const limits: Record<Kind, number> = { unit: 120, model: 300, namespace: 300, vm: 900 };
   return limits[kind] * (long ? 6 : 1);
 }
 
