@@ -42,7 +42,7 @@ export function footerAttacks(world: AttackedWorld): Attack[] {
     ["a seal at 2^53", notThere, offset(2n ** 53n)],
     ["a seal at 2^64 less a block", notThere, offset(2n ** 64n - BigInt(BLOCK))],
     ["a seal within a block", notThere, offset(BigInt(layout.sealOffset + 512))],
-    ["a footer that points into the data", /the seal at \d+ is not the one that the footer names/, offset(BigInt(BLOCK))],
+    ["a footer that points into the data", /the seal (at \d+ )?is not the one that the footer names/, offset(BigInt(BLOCK))],
     [
       "a footer that names the seal and a byte more",
       /the seal is not JSON/,
@@ -66,7 +66,7 @@ export function footerAttacks(world: AttackedWorld): Attack[] {
     ],
     [
       "another image's footer",
-      /the seal at \d+ is not the one that the footer names/,
+      /the seal (at \d+ )?is not the one that the footer names/,
       () => {
         const read = decodeFooter(world.other.parts.footer, world.other.bytes.length);
         if (read.is !== "footer") throw new Error("the other image has a footer");

@@ -21,7 +21,7 @@ export function textAttacks(world: AttackedWorld): Attack[] {
   return attacks("seal", [
     [
       "a byte of the seal, the footer as it was",
-      /the seal at \d+ is not the one that the footer names/,
+      /the seal (at \d+ )?is not the one that the footer names/,
       () => {
         return flipped(world.image.bytes, world.image.layout.sealOffset + payloadAt);
       },
