@@ -1,7 +1,7 @@
 /** Attacks on the image that a source gives: nothing of a slot is written before its tree is proven, and nothing wrong ever. */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { HEAD_BLOCKS } from "../../boot/converge/window-plan.ts";
+import { HEAD_BLOCKS } from "../../boot/converge/head.ts";
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import { judgeEnvelope } from "../../boot/image/trust.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
