@@ -41,16 +41,21 @@ export function checkOutput(output: string): string {
  * happens, `output` is the old or the new, and nothing else is left.
  *
  * @param output from {@link checkOutput}
+ * @returns what `write` does
  * @throws Error that names `output` where it cannot be written
  */
-export async function replaceFile(output: string, write: (file: string, scratch: string) => Promise<void> | void): Promise<void> {
-  await named(output, () =>
+export async function replaceFile<Result>(
+  output: string,
+  write: (file: string, scratch: string) => Promise<Result> | Result,
+): Promise<Result> {
+  return named(output, () =>
     withScratch(dirname(output), async (scratch) => {
       const file = join(scratch, "output");
-      await write(file, scratch);
+      const result = await write(file, scratch);
       sync(file);
       renameSync(file, output);
       sync(dirname(output));
+      return result;
     }),
   );
 }
@@ -86,9 +91,9 @@ export async function withScratch<Result>(parent: string, work: (scratch: string
   }
 }
 
-async function named(output: string, work: () => Promise<void>): Promise<void> {
+async function named<Result>(output: string, work: () => Promise<Result>): Promise<Result> {
   try {
-    await work();
+    return await work();
   } catch (error) {
     throw error instanceof BadInput ? error : new Error(`cannot write ${output}: ${reasonOf(error)}`);
   }

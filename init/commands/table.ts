@@ -140,6 +140,12 @@ export const table: Entry[] = [
     load: () => import("../builder/keys/new.ts"),
   },
   {
+    name: "image build",
+    summary: "make a system image of a tree: read-only filesystem, hash tree, signed seal",
+    group: "builder",
+    load: () => import("../builder/image/build.ts"),
+  },
+  {
     name: "image seal",
     summary: "make a filesystem image a system image: hash tree, signed seal, footer",
     group: "builder",

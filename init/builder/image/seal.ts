@@ -44,12 +44,11 @@ async function seal(file: string, values: OptionValues): Promise<void> {
   const filesystem = checkFile(kernel, file, flag(values, "reseal"));
   const missed = await checkControlIn(file, filesystem.type, content.system, dirname(output));
   if (missed !== null) console.error(`slipway: warning: ${missed}`);
-  let sealed: Seal | null = null;
-  await replaceFile(output, async (scratch) => {
+  const sealed = await replaceFile(output, async (scratch) => {
     withOpen(kernel, scratch, O.WRONLY | O.CREAT | O.EXCL, (fd) => copySparse(kernel, file, fd, 0n), { mode: 0o644 });
-    sealed = await sealFile(kernel, scratch, filesystem, content);
+    return sealFile(kernel, scratch, filesystem, content);
   });
-  if (sealed !== null) printSealed(text(values, "output") ?? file, sealed);
+  printSealed(text(values, "output") ?? file, sealed);
 }
 
 /** What of `file` is to be sealed. @throws BadInput where it is no filesystem image, or has a seal that is to stay */

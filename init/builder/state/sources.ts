@@ -28,19 +28,38 @@ export const sourceHelp = `Options:
 
 Errors are FILE:LINE:COLUMN: what, and the remedy.`;
 
+/** Where the sources of a control file are. */
+export interface Sources {
+  /** The option that names the system definition, for messages. */
+  option: string;
+  system: string;
+  root: string;
+  fragments: readonly string[];
+  previous: string | undefined;
+}
+
 /** Reads the sources that the options name, and compiles them. Throws BadInput with every problem. */
 export function compileSources(values: OptionValues): Compiled {
-  const systemFile = required(values, "system", "the system definition");
   const root = required(values, "root", "the image's tree");
   if (statSync(root, { throwIfNoEntry: false })?.isDirectory() !== true) {
     throw new BadInput(`--root ${root} is no directory; give the tree that the image is made of`);
   }
+  return compileFrom({
+    option: "--system",
+    system: required(values, "system", "the system definition"),
+    root,
+    fragments: texts(values, "fragments"),
+    previous: text(values, "previous"),
+  });
+}
+
+/** Reads the sources and compiles them. Throws BadInput with every problem. */
+export function compileFrom({ option, system: systemFile, root, fragments: places, previous }: Sources): Compiled {
   const inImage = join(root, fragmentsInImage);
   const files = [
     ...(statSync(inImage, { throwIfNoEntry: false }) ? fragmentFiles(inImage, `${fragmentsInImage}/`) : []),
-    ...texts(values, "fragments").flatMap((place) => fragmentsAt(place)),
+    ...places.flatMap((place) => fragmentsAt(place)),
   ];
-  const previous = text(values, "previous");
   const problems: Problem[] = [];
   const parse = (file: string, origin: string, what = file): SourceDocument[] => {
     const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
@@ -51,7 +70,7 @@ export function compileSources(values: OptionValues): Compiled {
     problems.push(...parsed.problems);
     return parsed.document === null ? [] : [parsed.document];
   };
-  const [system] = parse(systemFile, "system.yaml", `--system ${systemFile}`);
+  const [system] = parse(systemFile, "system.yaml", `${option} ${systemFile}`);
   const fragments = files.flatMap(({ file, origin }) => parse(file, origin));
   if (system === undefined || problems.length > 0) {
     throw new CompileError(problems);

@@ -1,0 +1,79 @@
+/** A tree of our own to make an image of: the user's is never changed. */
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { BadInput } from "../../../state-ops/outcome.ts";
+import { runHostProgram } from "../program.ts";
+import { CONTROL_IN_IMAGE } from "./control-in-image.ts";
+
+/**
+ * Copies `root` into the new directory `tree`, with owners, modes, times, attributes and hard links; sharing its blocks where
+ * the filesystem can.
+ */
+export async function copyTree(root: string, tree: string): Promise<void> {
+  needRoot("a copy of the tree, to put the control file in,");
+  mkdirSync(tree);
+  const kept = "--preserve=mode,ownership,timestamps,links,xattr";
+  await runHostProgram("cp", ["--recursive", "--no-dereference", kept, "--reflink=auto", `${root}/.`, tree]);
+}
+
+/** Unpacks the archive `tar` into the new directory `tree`. */
+export async function unpackTar(tar: string, tree: string): Promise<void> {
+  needRoot("a tree unpacked from --tar");
+  mkdirSync(tree);
+  chmodSync(tree, 0o755);
+  const began = Date.now();
+  const attributes = ["--xattrs", "--xattrs-include=*", "--acls"];
+  const words = ["--extract", "--numeric-owner", "--same-owner", "--same-permissions", ...attributes];
+  await runHostProgram("tar", [...words, "--directory", tree, "--file", tar]);
+  settleTimes(Buffer.from(tree), began);
+}
+
+/**
+ * Puts the control file into `tree`. It and the directories made for it get the time of the directory that was there, which keeps
+ * its own: when an image was made changes nothing in it.
+ *
+ * @throws BadInput where the way to it leads through a link, which could lead out of the tree
+ */
+export function putControl(tree: string, text: string): void {
+  const names = CONTROL_IN_IMAGE.split("/");
+  const above = names.slice(0, -1).map((_, index) => join(tree, ...names.slice(0, index + 1)));
+  const odd = above.find((path) => lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === false);
+  if (odd !== undefined) {
+    const remedy = `make it one, the control file lies at ${CONTROL_IN_IMAGE}`;
+    throw new BadInput(`${odd.slice(tree.length)} of the tree is no directory; ${remedy}`);
+  }
+  const missing = above.filter((path) => !existsSync(path));
+  const there = above[above.length - missing.length - 1] ?? tree;
+  const { mtimeMs } = lstatSync(there);
+  const file = join(tree, CONTROL_IN_IMAGE);
+  for (const path of missing) {
+    mkdirSync(path);
+    chmodSync(path, 0o755);
+  }
+  rmSync(file, { force: true });
+  writeFileSync(file, text);
+  chmodSync(file, 0o644);
+  for (const path of [there, ...missing, file]) utimesSync(path, mtimeMs / 1000, mtimeMs / 1000);
+}
+
+function needRoot(what: string): void {
+  if (process.getuid?.() === 0) return;
+  throw new BadInput(`${what} keeps its owners only where root makes it; run this as root or under fakeroot`);
+}
+
+/**
+ * Directories that the archive does not name were made just now: they get the time of the youngest thing in them, so that the
+ * same archive gives the same tree.
+ */
+function settleTimes(directory: Buffer, began: number): number {
+  let youngest = 0;
+  for (const name of readdirSync(directory, { encoding: "buffer" })) {
+    const path = Buffer.concat([directory, Buffer.from("/"), name]);
+    const stats = lstatSync(path);
+    youngest = Math.max(youngest, stats.isDirectory() ? settleTimes(path, began) : stats.mtimeMs);
+  }
+  const { mtimeMs } = lstatSync(directory);
+  if (mtimeMs < began) return mtimeMs;
+  utimesSync(directory, youngest / 1000, youngest / 1000);
+  return youngest;
+}
