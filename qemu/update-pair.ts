@@ -1,7 +1,6 @@
 /** An update as it comes with a point release: two sealed images of a Debian, one with the security updates of the other. */
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { type DebianSuites, debianTar, debianTree } from "./debian.ts";
-import { makeImage } from "./images.ts";
 import { guestKernel } from "./kernel.ts";
 import { madeOf, slipway } from "./product.ts";
 import { addModules } from "./tree.ts";
@@ -46,9 +45,8 @@ export async function updatePair(): Promise<UpdatePair> {
     if (changes.length === 0) alterLibraries(trees.newer);
     writeFileSync(`${aside}/changes.json`, JSON.stringify(changes));
     for (const name of ["older", "newer"] as const) {
-      await makeImage(trees[name], `${aside}/${name}`, "erofs");
-      const words = ["--system", pairSystem, "--version", name, "--key", `${aside}/release.pem`];
-      await slipway(["image", "seal", `${aside}/${name}`, ...words]);
+      const words = ["--root", trees[name], "--system", pairSystem, "--version", name, "--key", `${aside}/release.pem`];
+      await slipway(["image", "build", ...words, "-o", `${aside}/${name}`]);
       rmSync(trees[name], { recursive: true });
     }
   });
