@@ -2,11 +2,12 @@
 
 import { rollBack } from "../../boot/selection/running.ts";
 import { O } from "../../init/kernel/constants.ts";
-import { device, file as memoryFile } from "../../init/kernel/recording/memory-tree.ts";
+import { device, directory, file as memoryFile, type Tree } from "../../init/kernel/recording/memory-tree.ts";
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import type { Operator } from "../../state-ops/control.ts";
 import { formatRequests, NO_REQUESTS, REQUESTS, type StateRequests } from "../../state-ops/requests.ts";
 import { everyKind, everyKindTree, moreKinds } from "./every-kind.ts";
+import { fileOf, filesWorld, v3 } from "./file-worlds.ts";
 import { controlFile, ext4, ext4Errors, type Image, image, MiB, operators } from "./golden-machine.ts";
 import { World, type WorldOptions } from "./golden-world.ts";
 
@@ -89,6 +90,13 @@ async function watched(present: boolean): Promise<Prepared> {
     return watchedKernel;
   };
   return { world, kernel };
+}
+
+/** Slot c, a file with that image, is to be tried. */
+async function inFile(holds: Image, tree: Tree = {}): Promise<World> {
+  const world = await filesWorld({ "images/c.img": fileOf(holds), ...tree });
+  world.activate("c", holds.id, "a");
+  return world;
 }
 
 const adopting = { data: { device: "PARTLABEL=sys-data", filesystem: "ext4", whenReplaced: "adopt" } } as const;
@@ -197,6 +205,18 @@ export const machines: Record<string, () => Promise<Prepared>> = {
   "clock behind the last known time": async () => {
     const world = await committed({ a: plain(1) });
     world.change((record) => ({ ...record, lastKnownUnixMs: record.lastKnownUnixMs + 3_600_000 }));
+    return as(world);
+  },
+  "trial in a file": async () => as(await inFile(v3)),
+  "file whose image does not boot": async () => as(await inFile(image(3, { "usr/sbin/init": {} }))),
+  "file of an image that keeps nothing": async () => as(await inFile(plain(3))),
+  "file of an image without a control file": async () => as(await inFile(image(3, { "usr/lib/slipway": "a file" }))),
+  "file of an image for another system": async () => as(await inFile(withControl(3, controlFile({ system: "other" }).text))),
+  "file that is not there": async () => as(await inFile(v3, { "images/c.img": directory() })),
+  "file without its filesystem": async () => as(await inFile(v3), ["vda4"]),
+  "file on another device's data filesystem": async () => {
+    const world = await inFile(v3);
+    world.change((record) => ({ ...record, dataFilesystem: "0000000f-0000-0000-0000-000000000001" }));
     return as(world);
   },
   "third try of a trial": async () => as(await tried(2)),

@@ -127,7 +127,12 @@ export class World {
   /** Another image in slot b, which the next boot tries. */
   installInB(holds: Image): void {
     this.b = this.#slot(3, holds);
-    this.change((record) => activate(record, "b", holds.id, "a", this.policy));
+    this.activate("b", holds.id, "a");
+  }
+
+  /** The slot's image is tried by the next boot, as `running` asks for it. */
+  activate(slot: string, imageId: string, running: string): void {
+    this.change((record) => activate(record, slot, imageId, running, this.policy));
   }
 
   /** Remembers the disk; what it returns brings it back as it is now. */

@@ -1,11 +1,12 @@
 import { IOCTL, O } from "../constants.ts";
 import type { Descriptor, Path } from "../kernel.ts";
+import { readLoopConfiguration } from "../layouts.ts";
 import { RecordingFiles } from "./files.ts";
 import { BlockDevice, type DeviceDescription, ueventMessage } from "./memory-devices.ts";
 import type { OpenFile } from "./memory-files.ts";
 import { Errno } from "./memory-nodes.ts";
 import { numberText } from "./memory-status.ts";
-import { ioctlArgument, ioctlName, mountFlags, quote, unmountFlags } from "./trace.ts";
+import { ioctlArgument, ioctlName, loopFlags, mountFlags, quote, unmountFlags } from "./trace.ts";
 
 /** Answers an ioctl: its result, or an error to throw by its code ("EBUSY"). May fill the buffer. */
 export type IoctlAnswer = (path: string, argument: number | Uint8Array<ArrayBuffer>) => number | string;
@@ -49,7 +50,7 @@ export abstract class RecordingDevices extends RecordingFiles {
 
   ioctl(fd: Descriptor, request: number, argument: number | Uint8Array<ArrayBuffer>): number {
     const place = this.place(fd);
-    const rest = [ioctlName(request), request === IOCTL.FICLONE ? quote(this.place(Number(argument))) : ioctlArgument(argument)];
+    const rest = [ioctlName(request), ...this.#ioctlWords(request, argument)];
     return this.run("ioctl", "ioctl", place, rest, !READING_IOCTLS.has(request), () => {
       const answer = this.#answers.get(request)?.(place, argument);
       if (typeof answer === "string") throw new Errno(answer);
@@ -57,11 +58,20 @@ export abstract class RecordingDevices extends RecordingFiles {
     });
   }
 
+  #ioctlWords(request: number, argument: number | Uint8Array<ArrayBuffer>): string[] {
+    if (request === IOCTL.FICLONE) return [quote(this.place(Number(argument)))];
+    if (request !== IOCTL.LOOP_CONFIGURE || typeof argument === "number") return [ioctlArgument(argument)];
+    const { file, flags } = readLoopConfiguration(argument);
+    return [quote(this.place(file)), loopFlags(flags)];
+  }
+
   #defaultIoctl(fd: Descriptor, request: number, argument: number | Uint8Array<ArrayBuffer>): number {
     const { files } = this.machine;
     const { node } = files.descriptor(fd);
     const block = node?.kind === "block" ? files.devices.get(numberText(node.device)) : undefined;
     if (request === IOCTL.FICLONE) throw new Errno("EOPNOTSUPP");
+    if (request === IOCTL.LOOP_CTL_GET_FREE) return this.machine.loops.free();
+    if (request === IOCTL.LOOP_CONFIGURE && typeof argument !== "number") this.machine.loops.configure(fd, argument);
     if (request === IOCTL.BLKGETSIZE64 || request === IOCTL.BLKROSET) {
       if (!block || typeof argument === "number") throw new Errno("ENOTTY");
       const view = new DataView(argument.buffer, argument.byteOffset);

@@ -1,6 +1,7 @@
 import type { DeviceNumber } from "../kernel.ts";
 import { Bytes, Part, type Storage } from "./memory-bytes.ts";
 import { DiskFilesystem, WriteBack } from "./memory-durability.ts";
+import type { Node } from "./memory-nodes.ts";
 import { plant, type Tree } from "./memory-tree.ts";
 
 /** Superblock magics that statfs tells, linux/magic.h. */
@@ -42,6 +43,8 @@ export interface DeviceDescription {
   filesystem?: FilesystemDescription;
   /** Where this device is a partition: its bytes are then those of the disk. */
   partition?: { of: BlockDevice; number: number; start: number; label?: string };
+  /** Where this device is a loop device: its bytes are then those of the file. */
+  file?: Node;
 }
 
 /** A disk or partition. Lives on when the machine's power is cut: add it to the next kernel to boot from it again. */
@@ -57,17 +60,18 @@ export class BlockDevice {
   constructor(description: DeviceDescription) {
     const pieces = piecesOf(description.contents);
     const end = Math.max(0, ...pieces.map((piece) => piece.offset + piece.bytes.length));
-    const size = description.size ?? end;
+    const size = description.size ?? description.file?.bytes.size ?? end;
     if (end > size) throw new Error(`${description.path}: contents reach to byte ${end}, the device has ${size}`);
     this.path = description.path;
     this.number = description.number;
     this.partition = description.partition;
     const bytes: Storage = this.partition
       ? new Part(this.partition.of.storage.below, this.partition.start, size)
-      : Bytes.ofSize(size);
+      : (description.file?.bytes ?? Bytes.ofSize(size));
     for (const piece of pieces) bytes.write(piece.offset, piece.bytes);
     this.storage = new WriteBack(bytes);
-    this.filesystem = description.filesystem ? makeFilesystem(description.filesystem, description.number) : null;
+    const own = description.filesystem ? makeFilesystem(description.filesystem, description.number) : null;
+    this.filesystem = own ?? (description.file?.image instanceof DiskFilesystem ? description.file.image : null);
   }
 
   sync(): void {
@@ -117,7 +121,8 @@ function piecesOf(contents: Contents | undefined): { offset: number; bytes: Uint
   return contents instanceof Uint8Array ? [{ offset: 0, bytes: contents }] : (contents ?? []);
 }
 
-function makeFilesystem(description: FilesystemDescription, number: DeviceNumber): DiskFilesystem {
+/** A filesystem with the described files in it. */
+export function makeFilesystem(description: FilesystemDescription, number: DeviceNumber): DiskFilesystem {
   const filesystem = new DiskFilesystem(description.type, number, MAGIC[description.type] ?? 0);
   plant(filesystem.root, description.tree);
   filesystem.sync(null);

@@ -2,6 +2,7 @@ import { FILESYSTEM_MAGIC, MNT, MS } from "../constants.ts";
 import type { Path } from "../kernel.ts";
 import { type BlockDevice, MAGIC, systemTree } from "./memory-devices.ts";
 import { MemoryFiles } from "./memory-files.ts";
+import { MemoryLoops } from "./memory-loops.ts";
 import { type Directory, Entry, Errno, Filesystem, Node, type Place, toName } from "./memory-nodes.ts";
 import { OverlayFilesystem, overlayLayers } from "./memory-overlay.ts";
 import { numberText } from "./memory-status.ts";
@@ -21,6 +22,7 @@ const CHANGES_PROPAGATION = MS.PRIVATE | MS.SHARED;
 /** The mounts of a machine, its block devices, and /proc, /sys and /dev as far as a boot looks at them. */
 export class MemoryMachine {
   readonly files: MemoryFiles;
+  readonly loops: MemoryLoops;
   readonly #proc: Filesystem;
   readonly #sys: Filesystem;
   readonly #dev: Filesystem;
@@ -29,6 +31,7 @@ export class MemoryMachine {
   constructor(description: MachineDescription, clock: () => bigint) {
     const rootfs = new Filesystem("rootfs", { major: 0, minor: this.#minor++ }, FILESYSTEM_MAGIC.ramfs);
     this.files = new MemoryFiles(rootfs, clock);
+    this.loops = new MemoryLoops(this.files, (name, minor) => this.plant("dev", { [name]: device("block", 7, minor) }));
     plant(rootfs.root, { proc: {}, sys: {}, dev: {}, ...description.initramfs });
     this.#proc = this.#make("proc");
     this.#sys = this.#make("sysfs");
@@ -38,6 +41,7 @@ export class MemoryMachine {
     plant(this.#dev.root, {
       console: device("character", 5, 1),
       kmsg: device("character", 1, 11),
+      "loop-control": device("character", 10, 237),
       null: device("character", 1, 3, { mode: 0o666 }),
     });
     for (const filesystem of [this.#proc, this.#sys, this.#dev]) {

@@ -33,6 +33,8 @@ export class Node {
   readonly attributes = new Map<string, Uint8Array>();
   /** Contents of a regular file. */
   bytes = new Bytes();
+  /** What a mount of a loop device over this file shows; null where its content is no filesystem. */
+  image: Filesystem | null = null;
   /** Where a symbolic link points. */
   target = "";
   /** Names in a directory. */

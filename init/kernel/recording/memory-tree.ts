@@ -2,7 +2,7 @@ import type { DeviceNumber, FileKind } from "../kernel.ts";
 import { Bytes } from "./memory-bytes.ts";
 import { type Entry, type Node, toName } from "./memory-nodes.ts";
 
-interface Properties {
+export interface Properties {
   mode?: number;
   owner?: number;
   group?: number;

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { IOCTL, MNT, MS, O, RESOLVE } from "../constants.ts";
 import type { Path } from "../kernel.ts";
+import { LOOP_FLAG } from "../layouts.ts";
 
 // How calls are written in a trace: as strace does, with symbolic names and directory descriptors as paths.
 
@@ -30,6 +31,7 @@ function bits(value: number, names: Record<string, number>): string {
 
 export const mountFlags = (flags: number): string => bits(flags, MS);
 export const unmountFlags = (flags: number): string => bits(flags, MNT);
+export const loopFlags = (flags: number): string => bits(flags, LOOP_FLAG);
 export const resolveFlags = (flags: number): string => bits(flags, RESOLVE);
 
 export function openFlags(flags: number): string {
