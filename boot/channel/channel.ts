@@ -52,6 +52,12 @@ export interface Channel {
   releases: Release[];
 }
 
+/** A release, and the channel that names it. */
+export interface NamedRelease {
+  channel: Channel;
+  release: Release;
+}
+
 /** A channel's file as it was read, once. */
 export interface SignedChannel {
   envelope: Envelope;
@@ -160,7 +166,7 @@ function releasesFault(releases: readonly Release[]): string | null {
  * Why an image that came under a release's name is not the one that the channel names; null where it is. `size` is that of the
  * file. The seal must have been judged for itself.
  */
-export function releaseFault(channel: Channel, release: Release, manifest: Manifest, size: number): string | null {
+export function releaseFault({ channel, release }: NamedRelease, manifest: Manifest, size: number): string | null {
   const wanted: [what: string, named: string | number, seen: string | number][] = [
     ["system", channel.system, manifest.system],
     ["version", release.version, manifest.version],

@@ -125,6 +125,11 @@ function rolloutFault({ rollout, rootHash }: Release, { machineId }: MachineFact
   return rollout === 100 || (place !== null && isOffered(place, rollout)) ? null : { is: "rollout", share: rollout, place };
 }
 
+/** Whether it is passed over for its age alone, which nobody wonders about. */
+export function isOlder({ because }: Pick<PassedOver, "because">): boolean {
+  return because.is === "runs" || because.is === "not-newer" || because.is === "not-newest";
+}
+
 /** The reason as half a sentence: "2.1 is passed over: …". */
 export function becauseText({ release, because }: PassedOver): string {
   switch (because.is) {

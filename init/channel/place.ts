@@ -2,6 +2,7 @@
 import { CHANNEL_FILE } from "../../boot/channel/channel.ts";
 import { sourceUrl } from "../../boot/network/source-url.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
+import { localPath } from "../converge/local-path.ts";
 
 export interface ChannelPlace {
   is: "url" | "path";
@@ -18,20 +19,6 @@ export function isUrl(source: string): boolean {
   return /^https?:/i.test(source);
 }
 
-/** The path that a source on this machine has: a path, or a `file:` URL. Throws BadInput. */
-export function localPath(source: string): string {
-  if (!/^file:/i.test(source)) return source;
-  const url = URL.canParse(source) ? new URL(source) : null;
-  if (url === null || url.host !== "" || url.search !== "" || url.hash !== "") {
-    throw new BadInput(`${source} is no file: URL of this machine; write file:///PATH`);
-  }
-  try {
-    return decodeURIComponent(url.pathname);
-  } catch {
-    throw new BadInput(`${source} is no file: URL: its escapes are no UTF-8; write the path itself`);
-  }
-}
-
 /** The place of the channel that `source` would be. Throws BadInput. */
 export function channelPlace(source: string): ChannelPlace {
   if (source === "") throw new BadInput("SOURCE is empty; give the URL or the directory of a channel");
@@ -46,6 +33,15 @@ function directoryOf(path: string): string {
   const plain = path.replace(/\/+$/, "");
   if (plain === CHANNEL_FILE) return ".";
   return plain.endsWith(`/${CHANNEL_FILE}`) ? plain.slice(0, -CHANNEL_FILE.length).replace(/\/+$/, "") : plain;
+}
+
+/**
+ * Whether a URL may be a channel's: its last part is {@link CHANNEL_FILE}, empty, or has no dot. Others are images, and nobody
+ * asks their server for a channel beside them.
+ */
+export function mayBeChannel(source: string): boolean {
+  const last = new URL(source).pathname.split("/").at(-1) ?? "";
+  return last === CHANNEL_FILE || !last.includes(".");
 }
 
 /** A file beside the channel's. */

@@ -1,14 +1,12 @@
 import type { Release } from "../../boot/channel/channel.ts";
-import { type Because, becauseText, chooseRelease } from "../../boot/channel/choose-release.ts";
-import { trustOf } from "../../boot/image/trust.ts";
+import { type Because, becauseText, isOlder } from "../../boot/channel/choose-release.ts";
 import type { BootRecord, ImageId, SlotName } from "../../boot/record/record.ts";
 import { pendingTrial } from "../../boot/selection/running.ts";
 import { visible } from "../../state-ops/problems.ts";
 import { sizeText } from "../../state-ops/size-text.ts";
-import { machineFacts } from "../channel/machine-facts.ts";
-import { noteSerial } from "../channel/note-serial.ts";
+import { askChannel } from "../channel/ask-channel.ts";
 import { channelPlace } from "../channel/place.ts";
-import { believeChannel, readChannelFile } from "../channel/read-channel.ts";
+import { readChannelFile } from "../channel/read-channel.ts";
 import { readUpdateSettings, UPDATE_FILE } from "../channel/settings.ts";
 import { SourceError } from "../converge/source.ts";
 import type { Kernel } from "../kernel/kernel.ts";
@@ -53,19 +51,23 @@ export interface Asked {
  */
 export async function checkChannel(kernel: Kernel, places: Places, asked: Asked, context: NetworkContext = {}): Promise<Checked> {
   const machine = readMachine(kernel, places);
-  const { system, trust: declared } = machine.control;
-  const trust = trustOf(declared);
   const place = channelPlace(asked.source);
   const bytes = await readChannelFile(kernel, place, asked.options, context);
   if (bytes === null) {
     throw new SourceError(`${place.name} has no channel.json; is that the directory that slipway publish made?`);
   }
-  const { channel, signers } = await believeChannel(place.name, bytes, { trust, system, channel: asked.channel });
-  const record = noteSerial(kernel, places, "slipway check", channel, trust);
-  const facts = machineFacts(kernel, places, machine, record);
-  const { release: offered, passedOver } = chooseRelease(channel, facts, { retry: false });
+  const question = { who: "slipway check", channel: asked.channel, retry: false };
+  const {
+    channel,
+    signers,
+    record,
+    facts,
+    release: offered,
+    passedOver,
+  } = await askChannel(kernel, places, place.name, bytes, question);
   const { slot, imageId } = machine.report;
   const waitsIn = offered === null ? null : waiting(record, slot, offered);
+  const unsigned = machine.control.trust.mode === "unsigned";
   return {
     source: place.name,
     channel: channel.channel,
@@ -80,8 +82,7 @@ export async function checkChannel(kernel: Kernel, places: Places, asked: Asked,
       because: over.because,
       text: becauseText(over),
     })),
-    warnings:
-      trust.mode === "unsigned" ? ["this machine believes any channel and any image: its control file says trust: unsigned"] : [],
+    warnings: unsigned ? ["this machine believes any channel and any image: its control file says trust: unsigned"] : [],
     next: nextOf(offered, waitsIn),
   };
 }
@@ -99,14 +100,11 @@ function nextOf(offered: Release | null, waitsIn: SlotName | null): string {
     : `reboot (systemctl reboot) to try ${offered.version}, which slot ${waitsIn} holds already.`;
 }
 
-/** What nobody asks about: what is older, whatever else it is. */
-const OLDER: ReadonlySet<Because["is"]> = new Set(["runs", "not-newer", "not-newest"]);
-
 /** As people read it, one line each; of what is passed over, what they may wonder about. */
 export function checkedText(checked: Checked): string[] {
   const { channel, system, serial, signers, running, offered, passedOver } = checked;
   const by = signers.length === 0 ? "" : `, signed by ${signers.map((id) => id.slice(0, 12)).join(", ")}`;
-  const held = passedOver.filter(({ because }) => !OLDER.has(because.is));
+  const held = passedOver.filter((over) => !isOlder(over));
   return [
     `Channel ${channel} of ${system}, serial ${serial}${by}.`,
     `Slot ${running.slot} runs ${running.version ?? `image ${running.imageId.slice(0, 12)}, without a version`}.`,

@@ -1,10 +1,15 @@
+import type { NamedRelease } from "../../boot/channel/channel.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
+import { besideChannel, channelPlace, mayBeChannel } from "../channel/place.ts";
+import { readChannelFile } from "../channel/read-channel.ts";
 import { readSeal } from "../image/read-seal.ts";
 import { O } from "../kernel/constants.ts";
 import { sizeOf } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import type { SourceOptions } from "../network/options.ts";
 import { FileSource, openToRead } from "./file-source.ts";
+import { localPath } from "./local-path.ts";
+import { NamedSource } from "./named-source.ts";
 import { type ImageSource, SourceError } from "./source.ts";
 
 /** What opening a source may need beside its name. */
@@ -12,36 +17,45 @@ export interface OpenSourceOptions {
   kernel: Kernel;
   /** For sources over the network. */
   network: SourceOptions;
+  /**
+   * Chooses a release by the file of a channel, which nobody has judged yet; `name` is the channel's source. Left out where only
+   * an image will do.
+   */
+  choose?: (name: string, file: Uint8Array) => Promise<NamedRelease>;
 }
 
 /**
  * The image that `text` names: `http:` or `https:` URL, `file:` URL, path of a file or of a device, or of a directory with one
- * image in it. This is the place where further kinds of sources are told apart. Throws BadInput for a text that names none,
- * SourceError for one that is not there.
+ * image in it; or the URL or directory of a channel, of which it is the release that `choose` chooses. A URL is a channel's where
+ * its last part has no dot, or is channel.json. Throws BadInput for a text that names none, SourceError for one that is not
+ * there, and what `choose` throws.
  */
 export async function openSource(text: string, options: OpenSourceOptions): Promise<ImageSource> {
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(text)?.[1]?.toLowerCase() ?? null;
-  if (scheme === "http" || scheme === "https") {
-    const { openHttpSource } = await import("../network/http-source.ts");
-    return openHttpSource(text, options.network);
-  }
-  if (scheme !== null && scheme !== "file") {
+  const url = scheme === "http" || scheme === "https";
+  if (!url && scheme !== null && scheme !== "file") {
     throw new BadInput(`${text}: a source is an https:, http: or file: URL, or a path; write ./${text} for a file of that name`);
   }
-  return openLocal(options.kernel, text, scheme === null ? text : fileOf(text));
+  const named = await openNamed(text, options);
+  if (named !== null) return named;
+  return url ? openUrl(text, options.network) : openLocal(options.kernel, text, localPath(text));
 }
 
-/** The path of a `file:` URL. */
-function fileOf(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || (url.host !== "" && url.host !== "localhost") || url.search !== "" || url.hash !== "") {
-    throw new BadInput(`${text} is no file: URL of this machine; write file:///path, or the path alone`);
-  }
-  try {
-    return decodeURIComponent(url.pathname);
-  } catch {
-    throw new BadInput(`${text} has a percent sign that encodes nothing; write the path alone`);
-  }
+/** The image that the channel at `text` names; null where there is no channel. */
+async function openNamed(text: string, { kernel, network, choose }: OpenSourceOptions): Promise<ImageSource | null> {
+  const place = channelPlace(text);
+  if (choose === undefined || (place.is === "url" && !mayBeChannel(text))) return null;
+  const file = await readChannelFile(kernel, place, network);
+  if (file === null) return null;
+  const named = await choose(place.name, file);
+  const image = besideChannel(place, named.release.image);
+  const inner = place.is === "url" ? await openUrl(image, network) : openLocal(kernel, image, image);
+  return new NamedSource(inner, named);
+}
+
+async function openUrl(url: string, network: SourceOptions): Promise<ImageSource> {
+  const { openHttpSource } = await import("../network/http-source.ts");
+  return openHttpSource(url, network);
 }
 
 function openLocal(kernel: Kernel, name: string, path: string): ImageSource {

@@ -7,7 +7,7 @@ import { type ImageSource, SourceError } from "./source.ts";
 
 /**
  * The seal of the image that a source has. Nothing is proven by that: signatures and tree still have to be checked. Throws
- * SourceError where there is no image, or what there is is damaged.
+ * SourceError where there is no image, what there is is damaged, or it is another one than the source was opened for.
  */
 export async function readSourceSeal(source: ImageSource): Promise<{ seal: Seal; layout: ImageLayout }> {
   const size = await source.size();
@@ -26,6 +26,8 @@ export async function readSourceSeal(source: ImageSource): Promise<{ seal: Seal;
   try {
     const seal = decodeSeal(bytes);
     const layout = layoutOf(seal.manifest);
+    const other = source.otherThanNamed?.(seal.manifest, size) ?? null;
+    if (other !== null) throw new SourceError(`${source.name}: ${other}`);
     if (layout.sealOffset === sealOffset) return { seal, layout };
     throw damaged(source, `the seal lies at ${sealOffset}, an image of its size has it at ${layout.sealOffset}`);
   } catch (error) {

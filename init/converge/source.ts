@@ -3,6 +3,8 @@
  * against the seal and its tree before it is used.
  */
 
+import type { Manifest } from "../../boot/image/seal.ts";
+
 /** Bytes of an image: offsets and lengths are bytes from the image's start, multiples of 4 KiB. */
 export interface ByteRange {
   offset: number;
@@ -27,6 +29,11 @@ export interface ImageSource {
   fetch(ranges: readonly ByteRange[], sink: Sink): Promise<void>;
   /** Bytes that came over the network, headers aside; 0 for a local source. */
   readonly transferred: number;
+  /**
+   * Why an image of `size` bytes with this manifest is another one than the source was opened for; null where it is that one.
+   * Left out where any may come.
+   */
+  otherThanNamed?(manifest: Manifest, size: number): string | null;
   close(): Promise<void>;
 }
 

@@ -6,9 +6,10 @@ import { rolloutPlace } from "../../boot/channel/rollout.ts";
 import { parseUpdateSettings } from "../../boot/channel/update-settings.ts";
 import { isInside, parseWindow, windowText } from "../../boot/channel/window.ts";
 import { layoutOf } from "../../boot/image/seal.ts";
-import { besideChannel, channelPlace, localPath } from "../../init/channel/place.ts";
+import { besideChannel, channelPlace, mayBeChannel } from "../../init/channel/place.ts";
 import { readUpdateSettings, refuseOutside } from "../../init/channel/settings.ts";
 import { type Asked, type Checked, checkChannel, checkedText } from "../../init/commands/check.ts";
+import { localPath } from "../../init/converge/local-path.ts";
 import { SourceError } from "../../init/converge/source.ts";
 import { file } from "../../init/kernel/recording/memory-tree.ts";
 import { PLAIN } from "../../init/network/options.ts";
@@ -256,8 +257,15 @@ test("places: a directory, its file, URLs with and without a slash", () => {
   }
   assert.is(channelPlace("https://updates.example/a?token=1").name, "https://updates.example/a?…");
   assert.throws(() => localPath("file://server/share"), /is no file: URL of this machine/);
-  assert.throws(() => localPath("file:///a%ff"), /escapes are no UTF-8/);
+  assert.throws(() => localPath("file:///a%ff"), /has a percent sign that encodes nothing/);
   assert.throws(() => channelPlace("https://user:secret@updates.example/"), /may hold no user or password/);
+});
+
+test("places: which URLs may be a channel's", () => {
+  const url = (path: string) => `https://updates.example${path}`;
+  for (const path of ["", "/", "/stable", "/v1.2/", "/channel.json", "/a.b/stable?x=y.z"])
+    assert.is(mayBeChannel(url(path)), true, path);
+  for (const path of ["/v2.img", "/v2.raw?token=1", "/stable/v1.2", "/.hidden"]) assert.is(mayBeChannel(url(path)), false, path);
 });
 
 test("settings: strictly read, and writable by nobody else", () => {

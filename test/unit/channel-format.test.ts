@@ -214,7 +214,8 @@ test("at the limits all is taken, past them nothing", async () => {
 test("an image that is not the one that the channel names", async () => {
   const { manifest, bytes } = await sealedImage(new Uint8Array(8 * BLOCK).fill(7), [], { version: "2.0", rollbackIndex: 3 });
   const named = release("2.0", { rootHash: manifest.rootHash, imageSize: bytes.length, rollbackIndex: 3 });
-  const fault = (change: object, size = bytes.length) => releaseFault(channel(), named, { ...manifest, ...change }, size);
+  const fault = (change: object, size = bytes.length) =>
+    releaseFault({ channel: channel(), release: named }, { ...manifest, ...change }, size);
   assert.is(fault({}), null);
   assert.match(fault({ system: "other" }) ?? "", /its system is other, named is acme; was the file replaced\?/);
   assert.match(
