@@ -152,6 +152,36 @@ export const table: Entry[] = [
     load: () => import("../builder/image/seal.ts"),
   },
   {
+    name: "image inspect",
+    summary: "what the seal of a system image says",
+    group: "builder",
+    load: () => import("../builder/image/inspect.ts"),
+  },
+  {
+    name: "image verify",
+    summary: "prove every byte of a system image",
+    group: "builder",
+    load: () => import("../builder/image/verify.ts"),
+  },
+  {
+    name: "image payload",
+    summary: "print what a key signs, for one that lives elsewhere",
+    group: "builder",
+    load: () => import("../builder/image/payload.ts"),
+  },
+  {
+    name: "image attach-signature",
+    summary: "add a signature that was made elsewhere",
+    group: "builder",
+    load: () => import("../builder/image/attach-signature.ts"),
+  },
+  {
+    name: "image index",
+    summary: "write the .idx of a system image",
+    group: "builder",
+    load: () => import("../builder/image/index.ts"),
+  },
+  {
     name: "publish",
     summary: "make a directory a channel: signed list, images, their indexes",
     group: "builder",

@@ -6,6 +6,9 @@ import { BadInput } from "../../state-ops/outcome.ts";
 import { sha256Bytes } from "../../state-ops/sha256.ts";
 import type { Descriptor, Kernel } from "../kernel/kernel.ts";
 
+/** What reading a seal needs of the kernel. */
+export type Reader = Pick<Kernel, "read">;
+
 /**
  * What a slot, an image file or a device holds: `sealed`, with the seal as it was read, by the footer or found behind the
  * filesystem; `unsealed`, where nothing says that there ever was a seal; or a `fault`, where there was one and it is not right.
@@ -17,7 +20,7 @@ export type SealReading =
   | { is: "fault"; reason: string };
 
 /** Reads the seal on an open file or device of `size` bytes. Throws KernelError where the device cannot be read. */
-export function readSeal(kernel: Kernel, fd: Descriptor, size: bigint): SealReading {
+export function readSeal(kernel: Reader, fd: Descriptor, size: bigint): SealReading {
   const whole = size - (size % BigInt(BLOCK));
   if (whole < BigInt(4 * BLOCK)) return { is: "unsealed", reason: `${size} bytes are too few for an image` };
   const reading = decodeFooter(kernel.read(fd, BLOCK, whole - BigInt(BLOCK)), Number(whole));
@@ -26,7 +29,7 @@ export function readSeal(kernel: Kernel, fd: Descriptor, size: bigint): SealRead
 }
 
 /** As {@link readSeal}, without asking the footer: what a slot held whose footer is damaged. Proves no more than that. */
-export function searchSeal(kernel: Kernel, fd: Descriptor, size: bigint): SealReading {
+export function searchSeal(kernel: Reader, fd: Descriptor, size: bigint): SealReading {
   return faultOf(() => bySearch(kernel, fd, size - (size % BigInt(BLOCK))));
 }
 
@@ -39,7 +42,7 @@ function faultOf(read: () => SealReading): SealReading {
   }
 }
 
-function byFooter(kernel: Kernel, fd: Descriptor, footer: Footer): SealReading {
+function byFooter(kernel: Reader, fd: Descriptor, footer: Footer): SealReading {
   // Whole blocks, as a device that was opened past the page cache wants them.
   const padded = kernel.read(fd, paddedSealLength(footer.sealLength), BigInt(footer.sealOffset));
   const bytes = padded.subarray(0, footer.sealLength);
@@ -50,7 +53,7 @@ function byFooter(kernel: Kernel, fd: Descriptor, footer: Footer): SealReading {
   return sealed(bytes, footer.sealOffset, "footer");
 }
 
-function bySearch(kernel: Kernel, fd: Descriptor, size: bigint): SealReading {
+function bySearch(kernel: Reader, fd: Descriptor, size: bigint): SealReading {
   const unsealed = (reason: string): SealReading => ({ is: "unsealed", reason });
   const superblock = readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n));
   if (superblock === null) return unsealed("no footer, and no filesystem behind which a seal could be");

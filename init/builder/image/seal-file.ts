@@ -70,15 +70,20 @@ export async function sealFile(kernel: Kernel, file: string, filesystem: Filesys
   }
 }
 
-/** Writes the seal `bytes` and the footer behind the tree, in place of others. @throws BadInput where no reader would take it */
-export function writeSeal(kernel: Kernel, fd: Descriptor, bytes: Uint8Array): Seal {
+/**
+ * Writes the seal `bytes` and the footer behind the tree, in place of others.
+ *
+ * @param base which byte of the image the file begins with: not 0 for an .idx
+ * @throws BadInput where no reader would take it
+ */
+export function writeSeal(kernel: Kernel, fd: Descriptor, bytes: Uint8Array, base = 0): Seal {
   const seal = decodeSeal(bytes);
   const { sealOffset } = layoutOf(seal.manifest);
   const size = imageSizeOf(seal.manifest, bytes.length);
-  kernel.truncate(fd, BigInt(sealOffset));
-  kernel.truncate(fd, BigInt(size));
-  kernel.write(fd, bytes, BigInt(sealOffset));
-  kernel.write(fd, encodeFooter(footerOf(bytes, sealOffset)), BigInt(size - BLOCK));
+  kernel.truncate(fd, BigInt(sealOffset - base));
+  kernel.truncate(fd, BigInt(size - base));
+  kernel.write(fd, bytes, BigInt(sealOffset - base));
+  kernel.write(fd, encodeFooter(footerOf(bytes, sealOffset)), BigInt(size - BLOCK - base));
   return seal;
 }
 
@@ -88,11 +93,13 @@ async function writeTree(kernel: Kernel, fd: Descriptor, filesystemSize: number,
   const builder = new TreeBuilder(salt, dataBlocks, (treeBlock, block) =>
     kernel.write(fd, block, BigInt(treeOffset + treeBlock * BLOCK)),
   );
+  const buffer = new Uint8Array(new ArrayBuffer(PIECE));
   await withProgress("hash tree", filesystemSize, async (onBytes) => {
     for (let at = 0; at < filesystemSize; at += PIECE) {
       const length = Math.min(PIECE, filesystemSize - at);
-      const bytes = kernel.read(fd, length, BigInt(at));
-      if (bytes.length !== length) throw new Error(`it ends at byte ${at + bytes.length}; did something cut it off?`);
+      const bytes = buffer.subarray(0, length);
+      const got = kernel.readInto(fd, bytes, BigInt(at));
+      if (got !== length) throw new Error(`it ends at byte ${at + got}; did something cut it off?`);
       builder.add(bytes);
       onBytes(at + length);
       await new Promise(setImmediate); // a signal ends us in between

@@ -8,10 +8,10 @@ import { O } from "../../kernel/constants.ts";
 import { withOpen } from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
-import { copySparse } from "../disk/copy-sparse.ts";
 import { regularFile } from "../input.ts";
 import { checkOutput, replaceFile } from "../output.ts";
 import { checkControlIn } from "./control-in-image.ts";
+import { copyImage } from "./copy-image.ts";
 import { filesystemExtent, firstByteFrom } from "./filesystem-extent.ts";
 import { type FilesystemExtent, sealFile } from "./seal-file.ts";
 import { sealContent, sealHelp, sealOptions } from "./seal-options.ts";
@@ -45,7 +45,7 @@ async function seal(file: string, values: OptionValues): Promise<void> {
   const missed = await checkControlIn(file, filesystem.type, content.system, dirname(output));
   if (missed !== null) console.error(`slipway: warning: ${missed}`);
   const sealed = await replaceFile(output, async (scratch) => {
-    withOpen(kernel, scratch, O.WRONLY | O.CREAT | O.EXCL, (fd) => copySparse(kernel, file, fd, 0n), { mode: 0o644 });
+    await copyImage(kernel, file, scratch);
     return sealFile(kernel, scratch, filesystem, content);
   });
   printSealed(text(values, "output") ?? file, sealed);
