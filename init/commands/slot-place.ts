@@ -2,9 +2,11 @@
 import type { SlotName } from "../../boot/record/record.ts";
 import type { FileSlot, SlotDefinition } from "../../state-ops/control.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
+import { loopOver } from "../devices/loop.ts";
 import { O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { procPath, withDescriptor } from "../state/beneath.ts";
+import { makeSlotFile } from "../state/make-slot-file.ts";
 import { openSlotFile, openSlotFiles } from "../state/slot-files.ts";
 import { withSlotData } from "./data-access.ts";
 import type { Machine } from "./machine.ts";
@@ -44,6 +46,26 @@ export function openSlotPlace(kernel: Kernel, machine: Machine, name: SlotName):
   return { path: String(procPath(fd)), shown: slot.file, close: () => kernel.close(fd) };
 }
 
+/**
+ * The slot for an image to be written into. Its file is made where it is not there, with all of its size allocated. As
+ * {@link openSlotPlace} otherwise.
+ *
+ * @throws Refusal also where the file has no room, or is in use as a device
+ */
+export function openSlotTarget(kernel: Kernel, machine: Machine, name: SlotName): SlotPlace {
+  const slot = slotDefinition(machine, name);
+  if (name === machine.report.slot) throw new Refusal(`slot ${name} runs; name another one`);
+  if ("device" in slot) return openSlotPlace(kernel, machine, name);
+  const fd = withSlotData(kernel, machine, `slot ${name}`, (data) => {
+    const made = refusing(name, slot.file, () => makeSlotFile(kernel, data, slot));
+    const loop = loopOver(kernel, made);
+    if (loop === null) return made;
+    kernel.close(made);
+    throw new Refusal(`slot ${name}: ${slot.file} is in use as ${loop}; unmount what is on it (losetup -d ${loop})`);
+  });
+  return { path: String(procPath(fd)), shown: slot.file, close: () => kernel.close(fd) };
+}
+
 /** Hands the path by which the slot can be opened to `use`. As {@link openSlotPlace} otherwise. */
 export function withSlotPlace<Result>(
   kernel: Kernel,
@@ -64,15 +86,18 @@ function placeOf(device: string): SlotPlace {
 }
 
 function openFile(kernel: Kernel, data: Descriptor, { name, file }: FileSlot): Descriptor {
+  const directory = () => openSlotFiles(kernel, data, file);
+  return refusing(name, file, () => withDescriptor(kernel, directory, (files) => openSlotFile(kernel, files, file, O.RDONLY)));
+}
+
+/** What stands in the way of a slot's file is a refusal, whatever it is. */
+function refusing<Result>(name: SlotName, file: string, work: () => Result): Result {
   try {
-    return withDescriptor(
-      kernel,
-      () => openSlotFiles(kernel, data, file),
-      (files) => openSlotFile(kernel, files, file, O.RDONLY),
-    );
+    return work();
   } catch (error) {
-    if (error instanceof KernelError)
+    if (error instanceof KernelError) {
       throw new Refusal(`slot ${name}: ${file} cannot be opened (${error.code}); is the disk failing?`);
+    }
     throw new Refusal(`slot ${name}: ${error instanceof Error ? error.message : error}`);
   }
 }

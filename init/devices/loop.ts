@@ -1,9 +1,13 @@
 import { IOCTL, O } from "../kernel/constants.ts";
-import { withOpen } from "../kernel/files.ts";
+import { exists, withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
-import { LOOP_FLAG, loopConfiguration } from "../kernel/layouts.ts";
+import { LOOP_FLAG, loopConfiguration, loopStatusBuffer, readLoopStatus } from "../kernel/layouts.ts";
+import { list } from "./scan.ts";
 
 const CONTROL = "/dev/loop-control";
+
+/** Where sysfs shows the kernel's disks. */
+const DISKS = "/sys/block";
 
 /** How often another device is asked for when somebody else took the one that was free. */
 const ATTEMPTS = 16;
@@ -35,5 +39,31 @@ export function attachLoop(kernel: Kernel, file: Descriptor, name: string): Loop
       kernel.close(held);
       if (!(error instanceof KernelError) || error.code !== "EBUSY" || attempt === ATTEMPTS) throw error;
     }
+  }
+}
+
+/** The loop device over an open file, "/dev/loop1"; null where there is none. By the file itself, whatever it is called. */
+export function loopOver(kernel: Kernel, file: Descriptor): string | null {
+  const { device, inode } = kernel.status(file);
+  const names = list(kernel, DISKS).filter((name) => /^loop\d+$/.test(name) && exists(kernel, `${DISKS}/${name}/loop`));
+  return (
+    names
+      .map((name) => `/dev/${name}`)
+      .find((path) => {
+        const backing = backingFile(kernel, path);
+        return backing?.inode === inode && backing.device.major === device.major && backing.device.minor === device.minor;
+      }) ?? null
+  );
+}
+
+/** Null where the device has been freed meanwhile. */
+function backingFile(kernel: Kernel, path: string): ReturnType<typeof readLoopStatus> | null {
+  try {
+    const status = loopStatusBuffer();
+    withOpen(kernel, path, O.RDONLY | O.NONBLOCK, (fd) => kernel.ioctl(fd, IOCTL.LOOP_GET_STATUS64, status));
+    return readLoopStatus(status);
+  } catch (error) {
+    if (error instanceof KernelError) return null;
+    throw error;
   }
 }

@@ -113,6 +113,8 @@ export interface Kernel {
   syncFilesystem(fd: Descriptor): void;
   /** [ftruncate] */
   truncate(fd: Descriptor, size: bigint): void;
+  /** [fallocate] Makes room on the disk for a part of a file, which is zero where nothing was; the file grows to hold it. */
+  allocate(fd: Descriptor, offset: bigint, length: bigint): void;
   /** [lseek SEEK_DATA, SEEK_HOLE] Next start of data or hole at or after `offset`; null past the last data. */
   seekData(fd: Descriptor, offset: bigint): bigint | null;
   seekHole(fd: Descriptor, offset: bigint): bigint;

@@ -1,5 +1,5 @@
 /** Structures that the kernel fills, little endian. Sources: include/uapi/linux/stat.h, asm-generic/statfs.h, dirent64. */
-import type { Descriptor, DirectoryEntry, FileKind, FileStatus, FilesystemStatus, Path } from "./kernel.ts";
+import type { Descriptor, DeviceNumber, DirectoryEntry, FileKind, FileStatus, FilesystemStatus, Path } from "./kernel.ts";
 
 /** STATX_BASIC_STATS. */
 export const STATX_BASIC = 0x7ff;
@@ -114,4 +114,17 @@ export function loopConfiguration(file: Descriptor, flags: number, name: string)
 export function readLoopConfiguration(bytes: Uint8Array<ArrayBuffer>): { file: Descriptor; flags: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return { file: view.getUint32(0, true), flags: view.getUint32(LOOP_CONFIG.flags, true) };
+}
+
+/** struct loop_info64, for the kernel to fill. */
+export function loopStatusBuffer(): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new ArrayBuffer(232));
+}
+
+/** Which file lies under a loop device: lo_device, as the kernel codes numbers for user space, and lo_inode. */
+export function readLoopStatus(bytes: Uint8Array<ArrayBuffer>): { device: DeviceNumber; inode: bigint } {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const coded = view.getUint32(0, true);
+  const device = { major: (coded >>> 8) & 0xfff, minor: (coded & 0xff) | ((coded >>> 12) & 0xfff00) };
+  return { device, inode: view.getBigUint64(8, true) };
 }

@@ -128,6 +128,9 @@ export class LinuxFiles {
   truncate(fd: Descriptor, size: bigint): void {
     call("ftruncate", subjectOf(fd), fd, size);
   }
+  allocate(fd: Descriptor, offset: bigint, length: bigint): void {
+    call("fallocate", subjectOf(fd), fd, 0, offset, length);
+  }
   seekData(fd: Descriptor, offset: bigint): bigint | null {
     const result = rawCall("lseek", fd, offset, SEEK.DATA);
     if (result >= 0) return BigInt(result);

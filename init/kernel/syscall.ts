@@ -57,6 +57,7 @@ const numbers = {
   ppoll: [271, 73],
   unshare: [272, 97],
   utimensat: [280, 88],
+  fallocate: [285, 47],
   dup3: [292, 24],
   prlimit64: [302, 261],
   syncfs: [306, 267],

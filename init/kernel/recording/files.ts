@@ -142,6 +142,11 @@ export abstract class RecordingFiles {
     this.run("truncate", "truncate", this.place(fd), [String(size)], true, () => this.machine.files.truncate(fd, size));
   }
 
+  allocate(fd: Descriptor, offset: bigint, length: bigint): void {
+    const body = (): void => this.machine.files.allocate(fd, offset, length);
+    this.run("allocate", "allocate", this.place(fd), [`${length} bytes at 0x${offset.toString(16)}`], true, body);
+  }
+
   seekData(fd: Descriptor, offset: bigint): bigint | null {
     const { files } = this.machine;
     return this.run("seekData", "seek-data", this.place(fd), [String(offset)], false, () => files.seekData(fd, offset), String);

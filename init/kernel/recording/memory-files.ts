@@ -224,6 +224,13 @@ export class MemoryFiles {
     this.touch(open.node);
   }
 
+  allocate(fd: Descriptor, offset: bigint, length: bigint): void {
+    const open = this.#accessible(fd, true);
+    if (open.node?.kind !== "file") throw new Errno("ENODEV");
+    open.node.bytes.truncate(Math.max(open.node.bytes.size, Number(offset + length)));
+    this.touch(open.node);
+  }
+
   seekData(fd: Descriptor, offset: bigint): bigint | null {
     const bytes = this.#regular(fd);
     const next = bytes.nextData(Number(offset));

@@ -11,6 +11,7 @@ const SYSTEM_CALLS: Partial<Record<CallName, string>> = {
   sync: "fsync",
   syncFilesystem: "syncfs",
   truncate: "ftruncate",
+  allocate: "fallocate",
   seekData: "lseek",
   seekHole: "lseek",
   copyRange: "copy_file_range",
