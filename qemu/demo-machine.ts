@@ -4,6 +4,7 @@ import { debianTar, debianTree } from "./debian.ts";
 import { makeImage } from "./images.ts";
 import { guestKernel } from "./kernel.ts";
 import { compileControl, initrdFor, madeOf, slipway } from "./product.ts";
+import { type ImageSeal, sealWords } from "./seal.ts";
 import { addModules, addSlipway, type TreeFiles, takeFragments, writeFiles } from "./tree.ts";
 
 /** The demo's product: two slots and an ext4 for state. */
@@ -44,6 +45,8 @@ export interface DemoImageOptions {
   system?: string;
   /** More fragments, by file name. */
   fragments?: Record<string, string>;
+  /** Makes it with slipway image build, as users do. Default: a filesystem image without a seal. */
+  seal?: ImageSeal;
 }
 
 /**
@@ -69,10 +72,16 @@ export async function demoImage(options: DemoImageOptions): Promise<DemoImage> {
     if (options.files) writeFiles(tree, options.files);
     for (const [path, text] of Object.entries(options.lines ?? {})) appendFileSync(`${tree}${path}`, text);
     for (const directory of options.directories ?? []) mkdirSync(`${tree}${directory}`, { recursive: true });
-    await compileControl(options.system ?? demoSystem, tree, `${aside}/control.json`, options.fragments);
+    const system = options.system ?? demoSystem;
+    await compileControl(system, tree, `${aside}/control.json`, options.fragments);
     mkdirSync(`${tree}/usr/lib/slipway`, { recursive: true });
     cpSync(`${aside}/control.json`, `${tree}/usr/lib/slipway/control.json`);
-    await makeImage(tree, `${aside}/image`, "erofs", { uuid: uuidOf(options) });
+    if (options.seal) {
+      const words = await sealWords({ system: /^system: (\S+)/m.exec(system)?.[1] ?? "", version, ...options.seal });
+      await slipway(["image", "build", "--root", tree, ...words, "-o", `${aside}/image`]);
+    } else {
+      await makeImage(tree, `${aside}/image`, "erofs", { uuid: uuidOf(options) });
+    }
     rmSync(tree, { recursive: true });
   });
   return { image: `${directory}/image`, control: `${directory}/control.json` };
