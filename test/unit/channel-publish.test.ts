@@ -1,4 +1,5 @@
 /** slipway publish: a directory to serve, whose list never says what is not there. */
+import { spawnSync } from "node:child_process";
 import { generateKeyPairSync, sign } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -160,6 +161,31 @@ test("several keys sign; another key's channel and images are taken only where i
   assert.equal(taken.signers, [third.key.id]);
 });
 
+test("signed elsewhere, by openssl", async () => {
+  const payload = join(scratch, "payload");
+  const elsewhere = { key: [], trust: [own.publicFile] };
+  const asked = await run([v1], { ...elsewhere, payload });
+  assert.equal([asked.renewed, asked.signers, asked.warnings], [false, [], []]);
+  assert.not.ok(existsSync(join(directory, "channel.json")), "nothing is offered yet");
+  const signed = (key: KeyFiles, name: string): string => {
+    const signature = join(scratch, name);
+    const words = ["pkeyutl", "-sign", "-rawin", "-inkey", key.file, "-in", payload, "-out", signature];
+    assert.is(spawnSync("openssl", words).status, 0);
+    return signature;
+  };
+  const both = [signed(own, "own.sig"), signed(other, "other.sig")];
+  const attached = { ...elsewhere, "public-key": [own.publicFile, other.publicFile], signature: both };
+  await refuses(/--signature .*own\.sig is not one of key .* over this publication/, [v1], { ...attached, rollout: ["1.0=5"] });
+  await refuses(/--public-key is given 2 times, --signature 1 times/, [v1], { ...attached, signature: both.slice(1) });
+  await refuses(/do one of them/, [v1], { ...attached, key: [own.file] });
+  await refuses(/has \d+ bytes; an Ed25519 signature has 64/, [v1], { ...attached, signature: [payload, payload] });
+  await run([v1], attached);
+  const trust = { mode: "signed" as const, keys: [own.key, other.key], threshold: 2 };
+  assert.is((await judgeEnvelope("the channel", served().envelope, trust)).trusted, true);
+  await refuses(/--trust is missing; it names the public keys/, [], { key: [], payload });
+  await refuses(/is not one of key/, [], attached);
+});
+
 test("refused, and the channel stays as it is", async () => {
   const damaged = readFileSync(v2);
   damaged[9000] = (damaged[9000] ?? 0) ^ 1;
@@ -173,7 +199,7 @@ test("refused, and the channel stays as it is", async () => {
   await refuses(/there is no channel yet; give the images/, []);
   await refuses(/--channel is missing/, [v1], { channel: undefined });
   await run([v1]);
-  await refuses(/damaged\.img is damaged: block 2 of the data/, [damagedFile]);
+  await refuses(/damaged\.img is damaged: filesystem, byte 8192: the block has not the digest/, [damagedFile]);
   await refuses(/plain\.img is no sealed image/, [plain]);
   await refuses(/cut\.img/, [cut]);
   await refuses(/nothing-there cannot be read/, [join(scratch, "nothing-there")]);
@@ -281,6 +307,7 @@ test("the verb takes a directory and any number of images", async () => {
     "serial",
     "releases",
     "signers",
+    "renewed",
     "published",
     "withdrawn",
     "warnings",

@@ -95,8 +95,8 @@ export function isThere(directory: string, { image, imageSize }: Release): boole
   return size(image) === imageSize && size(`${image}${INDEX_SUFFIX}`) !== undefined;
 }
 
-/** What lies in the directory and is no part of the channel. */
-export function strangers(directory: string, { releases }: Channel): string[] {
+/** What lies in the directory beside the channel's file and the releases' files. */
+export function strangers(directory: string, releases: readonly Release[]): string[] {
   const own = new Set([CHANNEL_FILE, ...releases.flatMap(({ image }) => [image, `${image}${INDEX_SUFFIX}`])]);
   return readdirSync(directory).filter((name) => !own.has(name));
 }

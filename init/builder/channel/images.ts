@@ -6,15 +6,13 @@ import type { Manifest } from "../../../boot/image/seal.ts";
 import { judgeEnvelope, type Trust } from "../../../boot/image/trust.ts";
 import { canonicalJson } from "../../../state-ops/canonical-json.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
-import { checkSlot, damageText, openRaw } from "../../image/check-slot.ts";
-import { readSeal } from "../../image/read-seal.ts";
 import { O } from "../../kernel/constants.ts";
 import { withOpen } from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { copySparse } from "../disk/copy-sparse.ts";
 import { writeIndex } from "../image/index-file.ts";
-import { withProgress } from "../image/progress.ts";
-import { regularFile } from "../input.ts";
+import { withImage } from "../image/open-image.ts";
+import { proveImage } from "../image/prove-image.ts";
 import { putFile } from "./directory.ts";
 
 /** An image that is to be offered. */
@@ -25,16 +23,17 @@ export interface OfferedImage {
   release: Publication["images"][number];
 }
 
-/** Reads the seal of an image file and judges its signatures; the rest of it is not looked at. @throws BadInput */
+/** Reads the seal of an image file and judges its signatures; the rest of it is not looked at. @throws BadInput, Error */
 export async function readOffered(kernel: Kernel, file: string, trust: Trust): Promise<OfferedImage> {
-  const { size } = regularFile(file, file);
-  const reading = withOpen(kernel, file, O.RDONLY, (fd) => readSeal(kernel, fd, BigInt(size)));
-  if (reading.is !== "sealed") throw new BadInput(`${file} is no sealed image: ${reading.reason}; see slipway image seal`);
-  const { manifest, envelope } = reading.seal;
-  const verdict = await judgeEnvelope(`the seal of ${file}`, envelope, trust);
-  if (!verdict.trusted) throw new BadInput(`${verdict.reason}; give the key that signed it with --trust`);
-  const { system, version, rootHash, rollbackIndex } = manifest;
-  return { file, manifest, release: { version, image: `${system}-${version}.img`, imageSize: size, rootHash, rollbackIndex } };
+  return withImage(kernel, file, async ({ kind, seal, size }) => {
+    if (kind !== "file")
+      throw new BadInput(`${file} is ${kind === "device" ? "a device" : "an .idx"}; give the file of an image`);
+    const { manifest, envelope } = seal;
+    const verdict = await judgeEnvelope(`the seal of ${file}`, envelope, trust);
+    if (!verdict.trusted) throw new BadInput(`${verdict.reason}; give the key that signed it with --trust`);
+    const { system, version, rootHash, rollbackIndex } = manifest;
+    return { file, manifest, release: { version, image: `${system}-${version}.img`, imageSize: size, rootHash, rollbackIndex } };
+  });
 }
 
 /** What is done with an image before it is offered. */
@@ -60,28 +59,17 @@ export async function putImage(kernel: Kernel, offered: OfferedImage, directory:
       },
       { mode: 0o644 },
     );
-    const copied = await readOffered(kernel, copy, trust);
-    if (canonicalJson(copied.manifest) !== canonicalJson(manifest)) {
-      throw new BadInput(`${file} was changed while it was copied; publish it again once it is whole`);
-    }
-    if (prove) await proveImage(kernel, file, copy, manifest);
+    await withImage(kernel, copy, async (copied) => {
+      if (canonicalJson(copied.seal.manifest) !== canonicalJson(manifest)) {
+        throw new BadInput(`${file} was changed while it was copied; publish it again once it is whole`);
+      }
+      const { damages } = prove ? await proveImage(kernel, { ...copied, name: file }, trust) : { damages: [] };
+      const [first] = damages;
+      if (first !== undefined)
+        throw new BadInput(`${file} is damaged: ${first.region}, byte ${first.offset}: ${first.text}; build it again`);
+    });
   });
   await putFile(`${path}${INDEX_SUFFIX}`, async (index) => {
     await writeIndex(path, index);
-  });
-}
-
-async function proveImage(kernel: Kernel, name: string, path: string, manifest: Manifest): Promise<void> {
-  await withProgress(name, manifest.filesystemSize, (onBytes) => {
-    const fd = openRaw(kernel, path);
-    try {
-      for (const { done, damaged } of checkSlot(kernel, fd, manifest)) {
-        const [first] = damaged;
-        if (first !== undefined) throw new BadInput(`${name} is damaged: ${damageText(first)}; build it again`);
-        onBytes(done);
-      }
-    } finally {
-      kernel.close(fd);
-    }
   });
 }

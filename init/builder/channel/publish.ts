@@ -1,18 +1,11 @@
 import { type Channel, encodeChannel, type Release } from "../../../boot/channel/channel.ts";
-import { nextChannel, type Publication } from "../../../boot/channel/publication.ts";
-import { PAYLOAD_TYPE } from "../../../boot/image/envelope.ts";
-import { type PublicKey, readPublicKeyPem } from "../../../boot/image/keys.ts";
-import { labelFault } from "../../../boot/image/seal.ts";
-import type { Trust } from "../../../boot/image/trust.ts";
+import { nextChannel } from "../../../boot/channel/publication.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { sizeText } from "../../../state-ops/size-text.ts";
 import { table } from "../../commands/text.ts";
-import { flag, type OptionValues, text, texts, type Verb } from "../../commands/verb.ts";
+import { flag, type OptionValues, texts, type Verb } from "../../commands/verb.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
-import { readTextInput } from "../input.ts";
-import { passphrasesFrom } from "../keys/passphrase.ts";
-import { readSigningKeys, type SigningKey, signEnvelope } from "../keys/signing-key.ts";
 import {
   channelDirectory,
   isThere,
@@ -24,6 +17,8 @@ import {
   withChannelLock,
 } from "./directory.ts";
 import { type OfferedImage, putImage, readOffered } from "./images.ts";
+import { readOrders } from "./orders.ts";
+import { readSigning } from "./signing.ts";
 
 export const verb: Verb = {
   help: `
@@ -39,6 +34,10 @@ Options:
   --key FILE                     private key to sign with, repeated: as many as the machines' threshold asks for
   --passphrase-file FILE         passphrase of an encrypted key, in its first line; asked for on a terminal if absent
   --unsigned                     sign with no key: only machines with trust: unsigned take it
+  --payload FILE                 do not renew the list yet: write what is to be signed to FILE, for keys that are elsewhere:
+                                 openssl pkeyutl -sign -rawin -inkey KEY.pem -in FILE -out SIGNATURE
+  --public-key FILE, --signature FILE
+                                 key and signature that were made so; the other options as with --payload. Repeated in pairs
   --trust PUBLIC_KEY             other key whose signature under an image, or under the channel as it is, is believed; repeated
   --rollout VERSION=PERCENT      offer a release to that share of the machines only (default: 100); repeated
   --minimum-version VERSION=V    offer it only to machines that run V at least; "VERSION=" for any (the default); repeated
@@ -46,8 +45,8 @@ Options:
   --keep N                       withdraw all but the N newest
   --serial N                     where the last serial is lost: a higher one than machines saw
   --quick                        do not read the images against their hash trees
-  --json                         print one JSON object: directory, channel, system, serial, signers, releases, published,
-                                 withdrawn, warnings
+  --json                         print one JSON object: directory, channel, system, serial, signers, renewed, releases,
+                                 published, withdrawn, warnings
 
 Versions compare as "systemd-analyze compare-versions" says: 1.9 is below 1.10, 2.0~rc1 below 2.0, and 2.0-1 above it.`,
   options: {
@@ -55,6 +54,9 @@ Versions compare as "systemd-analyze compare-versions" says: 1.9 is below 1.10, 
     key: { type: "string", multiple: true },
     "passphrase-file": { type: "string", multiple: true },
     unsigned: { type: "boolean" },
+    payload: { type: "string" },
+    "public-key": { type: "string", multiple: true },
+    signature: { type: "string", multiple: true },
     trust: { type: "string", multiple: true },
     rollout: { type: "string", multiple: true },
     "minimum-version": { type: "string", multiple: true },
@@ -80,6 +82,8 @@ export interface Published {
   serial: number;
   /** Ids of the keys that signed. */
   signers: string[];
+  /** Whether machines see it; not where it is still to be signed elsewhere. */
+  renewed: boolean;
   releases: Release[];
   /** Versions whose images were copied. */
   published: string[];
@@ -91,7 +95,7 @@ export interface Published {
 /** Makes or renews a channel. `values` are the options of the verb. */
 export async function publish(kernel: Kernel, named: string, files: readonly string[], values: OptionValues): Promise<Published> {
   const orders = readOrders(values);
-  const { keys, trust } = await readKeys(values);
+  const { trust, signers, sign } = await readSigning(values);
   const directory = channelDirectory(named);
   refuseKeysInside(directory, texts(values, "key"));
   return withChannelLock(kernel, directory, async () => {
@@ -113,17 +117,23 @@ export async function publish(kernel: Kernel, named: string, files: readonly str
         `${directory} lacks ${missing.image} or its index; give the image again, or --withdraw ${missing.version}`,
       );
     }
-    await putChannel(directory, signEnvelope(PAYLOAD_TYPE.channel, encodeChannel(channel), keys));
-    removeReleases(kernel, directory, withdrawn);
+    const bytes = await sign(encodeChannel(channel));
+    if (bytes !== null) {
+      await putChannel(directory, bytes);
+      removeReleases(kernel, directory, withdrawn);
+    }
     const { schema: _, channel: name, ...rest } = channel;
     return {
       directory,
       channel: name,
       ...rest,
-      signers: keys.map(({ key }) => key.id),
+      signers,
+      renewed: bytes !== null,
       published,
       withdrawn: withdrawn.map(({ version }) => version),
-      warnings: strangers(directory, channel).map((stranger) => `${directory}/${stranger} is no part of the channel, and served`),
+      warnings: strangers(directory, bytes === null ? [...channel.releases, ...withdrawn] : channel.releases).map(
+        (stranger) => `${directory}/${stranger} is no part of the channel, and served`,
+      ),
     };
   });
 }
@@ -145,76 +155,23 @@ function systemOf(images: readonly OfferedImage[]): string | null {
   return first?.manifest.system ?? null;
 }
 
-async function readKeys(values: OptionValues): Promise<{ keys: SigningKey[]; trust: Trust }> {
-  const unsigned = flag(values, "unsigned");
-  const files = texts(values, "key");
-  if (unsigned && files.length > 0) throw new BadInput("--unsigned and --key are given; do one of them");
-  if (unsigned) return { keys: [], trust: { mode: "unsigned" } };
-  if (files.length === 0) throw new BadInput("--key is missing; it names the private key to sign the channel with");
-  const keys = await readSigningKeys(files, passphrasesFrom(texts(values, "passphrase-file")));
-  const others: PublicKey[] = texts(values, "trust").map((file) => {
-    const what = `--trust ${file}`;
-    return readPublicKeyPem(what, readTextInput(what, file));
-  });
-  return { keys, trust: { mode: "signed", keys: [...keys.map(({ key }) => key), ...others], threshold: 1 } };
-}
-
-function readOrders(values: OptionValues): Omit<Publication, "images" | "system"> {
-  const channel = text(values, "channel") ?? null;
-  const fault = channel === null ? null : labelFault(channel);
-  if (fault !== null) throw new BadInput(`--channel ${channel} ${fault}`);
-  return {
-    channel,
-    withdraw: texts(values, "withdraw"),
-    keep: wholeNumber(values, "keep", 1),
-    rollout: byVersion(values, "rollout", (what, share) => {
-      if (!/^([0-9]{1,2}|100)$/.test(share)) throw new BadInput(`${what}: a share is a whole number of percent from 0 to 100`);
-      return Number(share);
-    }),
-    minimumVersion: byVersion(values, "minimum-version", (what, minimum) => {
-      const wrong = minimum === "" ? null : labelFault(minimum);
-      if (wrong !== null) throw new BadInput(`${what}: the version ${wrong}`);
-      return minimum === "" ? null : minimum;
-    }),
-    serial: wholeNumber(values, "serial", 1),
-  };
-}
-
-function byVersion<Value>(values: OptionValues, name: string, read: (what: string, value: string) => Value): Map<string, Value> {
-  const found = new Map<string, Value>();
-  for (const given of texts(values, name)) {
-    const what = `--${name} ${given}`;
-    const [, version, value] = /^([^=]+)=(.*)$/s.exec(given) ?? [];
-    if (version === undefined || value === undefined) throw new BadInput(`${what} is not VERSION=VALUE`);
-    if (found.has(version)) throw new BadInput(`--${name} is given twice for ${version}`);
-    found.set(version, read(what, value));
-  }
-  return found;
-}
-
-function wholeNumber(values: OptionValues, name: string, least: number): number | null {
-  const given = text(values, name);
-  if (given === undefined) return null;
-  const number = /^[0-9]+$/.test(given) ? Number(given) : Number.NaN;
-  if (!Number.isSafeInteger(number) || number < least) {
-    throw new BadInput(`--${name} ${given} is no whole number from ${least} to ${Number.MAX_SAFE_INTEGER}`);
-  }
-  return number;
-}
-
-function print({ directory, channel, system, serial, signers, releases, published, withdrawn, warnings }: Published): void {
+function print({ directory, channel, system, serial, signers, renewed, releases, ...rest }: Published): void {
   const by = signers.length === 0 ? "unsigned" : `signed by ${signers.map((id) => id.slice(0, 12)).join(", ")}`;
-  console.log(`${directory}: channel ${channel} of ${system}, serial ${serial}, ${by}`);
+  console.log(`${directory}: channel ${channel} of ${system}, serial ${serial}, ${renewed ? by : "to be signed"}`);
   const rows = releases.map((release) => [
     `  ${release.version}`,
     release.image,
     sizeText(release.imageSize),
     release.rollout === 100 ? "all machines" : `${release.rollout} % of the machines`,
     release.minimumVersion === null ? "" : `from ${release.minimumVersion}`,
-    published.includes(release.version) ? "new" : "",
+    rest.published.includes(release.version) ? "new" : "",
   ]);
   for (const line of table(rows, (cell) => cell)) console.log(line);
-  if (withdrawn.length > 0) console.log(`Withdrawn: ${withdrawn.join(", ")}`);
-  for (const warning of warnings) console.error(`Warning: ${warning}`);
-  console.log(`Next: serve ${directory}; a machine asks with slipway check URL.`);
+  if (rest.withdrawn.length > 0) console.log(`Withdrawn: ${rest.withdrawn.join(", ")}`);
+  for (const warning of rest.warnings) console.error(`Warning: ${warning}`);
+  console.log(
+    renewed
+      ? `Next: serve ${directory}; a machine asks with slipway check URL.`
+      : "Next: sign it, then run this again with --public-key and --signature instead of --payload.",
+  );
 }
