@@ -30,6 +30,8 @@ export interface SmallImage {
   init?: "probe" | "dynamic" | "foreign";
   /** Busybox init with an inittab comes after the probe, instead of a script. */
   inittab?: boolean;
+  /** Slipway is in the image too, so that the script can run its verbs. Makes it 50 MB bigger. */
+  slipway?: boolean;
   /** A filesystem that was written to and not unmounted, so that its journal waits to be replayed. ext4, xfs and btrfs. */
   dirty?: boolean;
   options?: Pick<ImageOptions, "uuid" | "label" | "sizeMiB">;
@@ -103,6 +105,7 @@ export async function smallImage(image: SmallImage, control: string): Promise<st
         ending,
         script: reporting + (image.script ?? ""),
         ...(image.inittab ? { init: "busybox" } : {}),
+        ...(image.slipway ? { slipway: true } : {}),
         directories: ["var/tmp", ...(image.directories ?? [])],
       });
       renameSync(`${tree}/sbin/init`, `${tree}/sbin/init.script`);
