@@ -76,8 +76,13 @@ export function keepsAlive(head: AnswerHead, framing: Framing): boolean {
   return head.minor === 1 || words.includes("keep-alive");
 }
 
-/** What a server said, as a message quotes it: one line, printable, short. */
+/** What a server said, as a message quotes it: one line, short. */
 export function quoted(text: string): string {
-  const printable = [...text.slice(0, 80)].map((letter) => (letter >= " " && letter <= "~" ? letter : "?")).join("");
-  return `"${printable}${text.length > 80 ? "…" : ""}"`;
+  return `"${printable(text)}"`;
+}
+
+/** `text` with a ? for each character that is not visible ASCII, cut at 80. */
+export function printable(text: string): string {
+  const letters = [...text.slice(0, 80)].map((letter) => (letter >= " " && letter <= "~" ? letter : "?"));
+  return letters.join("") + (text.length > 80 ? "…" : "");
 }

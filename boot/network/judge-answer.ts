@@ -1,4 +1,4 @@
-import { type AnswerHead, type Framing, fieldOf, quoted } from "./answer-head.ts";
+import { type AnswerHead, type Framing, fieldOf, printable, quoted } from "./answer-head.ts";
 import { parseContentRange } from "./content-range.ts";
 import { retryAfterMs } from "./retry.ts";
 import { redirectTarget, type SourceUrl } from "./source-url.ts";
@@ -115,7 +115,7 @@ function versionOf(head: AnswerHead): { etag: string | null; modified: string | 
 function differenceOf(then: FileVersion, now: FileVersion): string | null {
   const differ = <Value>(one: Value | null, other: Value | null) => one !== null && other !== null && one !== other;
   if (differ(then.size, now.size)) return `had ${then.size} bytes and has ${now.size}`;
-  if (differ(then.etag, now.etag)) return `had ETag ${quoted(then.etag ?? "")} and has ${quoted(now.etag ?? "")}`;
+  if (differ(then.etag, now.etag)) return `had ETag ${printable(then.etag ?? "")} and has ${printable(now.etag ?? "")}`;
   // where ETags agree, dates of two servers behind one name may differ
   if ((then.etag === null || now.etag === null) && differ(then.modified, now.modified)) {
     return `had the date ${quoted(then.modified ?? "")} and has ${quoted(now.modified ?? "")}`;

@@ -1,6 +1,6 @@
 import { realpathSync, type Stats, statSync } from "node:fs";
 import { resolve } from "node:path";
-import { quoted } from "../../boot/network/answer-head.ts";
+import { printable } from "../../boot/network/answer-head.ts";
 import { parseRangeRequest } from "../../boot/network/range-request.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 import { text, type Verb } from "../commands/verb.ts";
@@ -25,9 +25,9 @@ export function serveDirectory(directory: string, host: string, port: number, lo
     fetch(request, self) {
       const response = answer(root, request);
       const asked = request.headers.get("range");
-      const path = quoted(new URL(request.url).pathname).slice(1, -1);
+      const path = printable(new URL(request.url).pathname);
       const length = response.headers.get("content-length") ?? "0";
-      const range = asked === null ? "" : ` ${quoted(asked).slice(1, -1)}`;
+      const range = asked === null ? "" : ` ${printable(asked)}`;
       log(`${self.requestIP(request)?.address ?? "?"} ${request.method} ${path} ${response.status} ${length} bytes${range}`);
       return response;
     },

@@ -114,9 +114,10 @@ export class Client {
         this.answered = true;
         return answer;
       } catch (error) {
-        this.#drop(connection);
         // a server may end an idle connection at the very moment at which it is used again: that is no failure
-        if (used && connection.untouched) continue;
+        const raced = used && connection.unanswered && this.#open.has(connection);
+        this.#drop(connection);
+        if (raced) continue;
         throw located(error, where);
       }
     }

@@ -20,8 +20,7 @@ export class Connection {
   /** How long was waited for bytes, and how many came, since the pace was judged last. */
   #waitedMs = 0;
   #cameBytes = 0;
-  /** Whether nothing came since the last request was sent. */
-  untouched = true;
+  #cameSinceRequest = false;
 
   #refuse: (error: Trouble) => void = () => {};
 
@@ -83,9 +82,14 @@ export class Connection {
     return this.#ended === null && this.#pieces.length === 0;
   }
 
+  /** Whether the other side ended it before it answered the last request with as much as a byte. */
+  get unanswered(): boolean {
+    return this.#ended !== null && !this.#cameSinceRequest;
+  }
+
   /** Sends a request's head, which is small enough for the kernel to take it whole. */
   send(text: string): void {
-    this.untouched = true;
+    this.#cameSinceRequest = false;
     const bytes = new TextEncoder().encode(text);
     if (this.#ended !== null || this.#socket === null) throw new Trouble("again", "ended the connection");
     if (this.#socket.write(bytes) < bytes.length) throw new Trouble("again", "takes no request");
@@ -138,7 +142,7 @@ export class Connection {
 
   #take(bytes: Uint8Array): void {
     if (this.#ended !== null) return;
-    this.untouched = false;
+    this.#cameSinceRequest = true;
     this.#pieces.push(bytes);
     this.#socket?.pause();
     this.#wake?.();
