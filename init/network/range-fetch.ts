@@ -51,6 +51,7 @@ export class RangeFetch {
       signal.removeEventListener("abort", stop);
     }
     if (failures.length > 0) throw failures[0]; // the others were given up because of it
+    if (signal.aborted) throw this.#givenUp();
   }
 
   async #lane(): Promise<void> {
@@ -125,10 +126,14 @@ export class RangeFetch {
     this.#giving = promise;
     try {
       await before;
-      if (this.#abort.signal.aborted) throw new SourceError(`${this.attempts.client.url.name} was given up`);
+      if (this.#abort.signal.aborted) throw this.#givenUp();
       await this.sink(offset, bytes);
     } finally {
       resolve();
     }
+  }
+
+  #givenUp(): SourceError {
+    return new SourceError(`${this.attempts.client.url.name} was given up`);
   }
 }
