@@ -4,7 +4,9 @@ import type { ImageId, SlotName } from "./record/record.ts";
 export interface BootReport {
   schema: 1;
   /** Version of the control file format that this initrd reads. */
-  controlFormat: 1;
+  controlFormat: number;
+  /** Abilities of this initrd that an image's seal may ask for. Left out where it has none. */
+  features?: string[];
   attempt: number;
   slot: SlotName;
   imageId: ImageId;
@@ -49,6 +51,8 @@ export const RUN = {
   /** Exists until the image of this boot is committed. */
   uncommitted: "/run/slipway/uncommitted",
   lock: "/run/slipway/lock",
+  /** Held by the one that writes to a slot, for as long as that takes. */
+  installLock: "/run/slipway/install.lock",
   /** The initrd's control file, copied there at the handover. */
   control: "/run/slipway/control.json",
 } as const;

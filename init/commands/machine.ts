@@ -15,6 +15,7 @@ export interface Places {
   control: string;
   uncommitted: string;
   lock: string;
+  installLock: string;
   systemctl: string;
   journalctl: string;
   watchdogs: string;
@@ -29,6 +30,7 @@ export const PLACES: Places = {
   control: RUN.control,
   uncommitted: RUN.uncommitted,
   lock: RUN.lock,
+  installLock: RUN.installLock,
   systemctl: "systemctl",
   journalctl: "journalctl",
   watchdogs: "/sys/class/watchdog",

@@ -73,7 +73,8 @@ export function readReport(text: string): BootReport {
     const record = report.object("record");
     return {
       schema: 1,
-      controlFormat: 1,
+      controlFormat: report.number("controlFormat"),
+      features: report.texts("features"),
       attempt: report.number("attempt"),
       slot: report.text("slot"),
       imageId: report.text("imageId"),

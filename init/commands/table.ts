@@ -19,6 +19,18 @@ export const table: Entry[] = [
     load: () => import("./status.ts"),
   },
   {
+    name: "install",
+    summary: "put an image into a slot that does not run, and have the next boot try it",
+    group: "running system",
+    load: () => import("./install.ts"),
+  },
+  {
+    name: "repair",
+    summary: "make the image in a slot whole again, block by block",
+    group: "running system",
+    load: () => import("./repair.ts"),
+  },
+  {
     name: "commit",
     aliases: ["mark-good"],
     summary: "say that the running image is good: end its trial, or give it its tries back (alias: mark-good)",

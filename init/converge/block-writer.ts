@@ -24,7 +24,7 @@ export class BlockWriter {
     this.#held = holdsHead ? new Map() : null;
   }
 
-  /** Takes a copy of `bytes` to write where they are what `block` should be; else false. Throws KernelError. */
+  /** Takes a copy of `bytes` to write where they are what `block` should be; else false. Throws WriteFailed. */
   offer(block: number, bytes: Uint8Array): boolean {
     if (!this.#tree.isRight(block, bytes)) return false;
     if (this.#held !== null && HEAD_BLOCKS.includes(block)) {

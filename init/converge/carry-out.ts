@@ -1,18 +1,15 @@
+import type { Arrived } from "../../boot/converge/progress-text.ts";
 import type { Run } from "../../boot/converge/ranges.ts";
 import type { Copy, WindowPlan } from "../../boot/converge/window-plan.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
-import { KernelError } from "../kernel/kernel.ts";
 import type { BlockWriter } from "./block-writer.ts";
 import type { Donor } from "./compare.ts";
 import { fetchBlocks } from "./fetch-blocks.ts";
-import type { OpenSlot } from "./open-slot.ts";
+import { type OpenSlot, WriteFailed } from "./open-slot.ts";
 import type { ImageSource } from "./source.ts";
 
 /** Runs of missing blocks that a source is asked for at once: the list of more would take memory of its own. */
 const MOST_RUNS = 16384;
-
-/** Where blocks that arrived came from. */
-export type Arrival = "zero" | "target" | "donor" | "source";
 
 /** Blocks are missing, and there is no source to fetch them from. */
 export class SourceNeeded extends Error {
@@ -29,21 +26,21 @@ export interface Carrying {
   donors: readonly Donor[];
   source: ImageSource | null;
   /** Called with blocks as they arrive. */
-  told: (from: Arrival, blocks: number) => void;
+  told: (from: keyof Arrived, blocks: number) => void;
 }
 
 const zeroBlock = new Uint8Array(BLOCK);
 
 /**
  * Carries out the plan of a window: moves within the target first, in their order, then what needs nothing else, then what has to
- * be fetched, then copies of that. A copy that does not turn out right is fetched. Throws SourceError, SourceNeeded, KernelError.
+ * be fetched, then copies of that. A copy that does not turn out right is fetched. Throws SourceError, SourceNeeded, WriteFailed.
  */
 export async function carryOut(carrying: Carrying): Promise<void> {
   try {
     await carryOutAll(carrying);
   } catch (error) {
     // What has come is right, and need not be fetched again.
-    if (!(error instanceof KernelError)) carrying.writer.flush();
+    if (!(error instanceof WriteFailed)) carrying.writer.flush();
     throw error;
   }
 }
@@ -61,7 +58,11 @@ async function carryOutAll(carrying: Carrying): Promise<void> {
   carrying.writer.flush();
 }
 
-function copyBlocks({ plan, writer, target, donors, told }: Carrying, { donor, from, to, count }: Copy, name: Arrival): void {
+function copyBlocks(
+  { plan, writer, target, donors, told }: Carrying,
+  { donor, from, to, count }: Copy,
+  name: keyof Arrived,
+): void {
   const slot = donor === null ? target : donors[donor]?.slot;
   const blocks = slot?.read(from, count) ?? [];
   let right = 0;

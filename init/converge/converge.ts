@@ -2,30 +2,21 @@
  * Makes a slot hold an image: install, update, resume and repair are this one function. What the slot holds already is found by
  * the image's hash tree, so that nothing about an interrupted run has to be remembered.
  */
+import type { Planned } from "../../boot/converge/amounts-text.ts";
 import { HEAD_BLOCKS, magicSector } from "../../boot/converge/head.ts";
+import type { Arrived, Phase, Step } from "../../boot/converge/progress-text.ts";
 import { blocksOf, coalesce } from "../../boot/converge/ranges.ts";
-import { type Amounts, WINDOW_BLOCKS, WindowPlan } from "../../boot/converge/window-plan.ts";
+import { WINDOW_BLOCKS, WindowPlan } from "../../boot/converge/window-plan.ts";
 import type { ImageLayout, Seal } from "../../boot/image/seal.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
 import { checkSlot, damageText } from "../image/check-slot.ts";
 import { BlockWriter } from "./block-writer.ts";
-import { type Arrival, carryOut, missingRuns } from "./carry-out.ts";
+import { carryOut, missingRuns } from "./carry-out.ts";
 import { Comparison, type Donor } from "./compare.ts";
 import { ImageTree } from "./image-tree.ts";
 import type { OpenSlot } from "./open-slot.ts";
 import type { ImageSource } from "./source.ts";
 import { completeImage, isComplete, isSameImage, withdrawImage } from "./withdraw.ts";
-
-/** What is under way: the tree is fetched and proven, what there is is compared, blocks are written, all is read back. */
-export type Phase = "tree" | "compare" | "write" | "verify";
-
-/** How far a phase came: blocks, of all that it looks at. `amounts` are those that have arrived. */
-export interface Step {
-  phase: Phase;
-  done: number;
-  total: number;
-  arrived: Record<Arrival, number>;
-}
 
 export interface Wanted {
   /** The image: its seal was judged already. */
@@ -40,14 +31,6 @@ export interface Wanted {
   told: (step: Step) => void;
   /** Blocks that are planned at once; {@link WINDOW_BLOCKS} if absent. */
   windowBlocks?: number;
-}
-
-/** Where an image's blocks come from: of its data, and how many of the source's lie between those that are missing. */
-export interface Planned extends Amounts {
-  /** Blocks that are fetched with the missing ones, since that costs less than a request each. */
-  between: number;
-  /** Blocks of the hash tree that come from the source. */
-  tree: number;
 }
 
 export interface Converged extends Planned {
@@ -70,17 +53,18 @@ export async function planConvergence(wanted: Wanted): Promise<Planned> {
 
 /**
  * Makes the target hold the image, whole and read back. Where it throws, what has come is kept for the next time. Throws
- * SourceError, SourceNeeded, TreeMissing, KernelError, BadMedium, and what `withdraw` throws.
+ * SourceError, SourceNeeded, TreeMissing, WriteFailed, BadMedium, and what `withdraw` throws.
  */
 export async function converge(wanted: Wanted): Promise<Converged> {
   const first = new Run(wanted);
   const changed = await first.make();
   if (!changed) return { ...first.planned, changed };
-  const fault = readBack(wanted);
+  const fault = readBack(wanted, first.came);
   if (fault === null) return { ...first.planned, changed };
   // A block may have been lost on its way; a medium that fails does so again.
-  await new Run(wanted).make();
-  const again = readBack(wanted);
+  const second = new Run(wanted);
+  await second.make();
+  const again = readBack(wanted, second.came);
   if (again === null) return { ...first.planned, changed };
   throw new BadMedium(`${wanted.target.path}: ${again}, though the right one was written twice; the disk is failing`);
 }
@@ -89,7 +73,7 @@ class Run {
   readonly #wanted: Wanted;
   readonly #tree: ImageTree;
   readonly #window: number;
-  readonly #arrived: Record<Arrival, number> = { zero: 0, target: 0, donor: 0, source: 0 };
+  readonly #arrived: Arrived = { zero: 0, target: 0, donor: 0, source: 0 };
   readonly planned: Planned;
 
   constructor(wanted: Wanted) {
@@ -161,7 +145,7 @@ class Run {
       withdrawImage(target);
     }
     await this.#tree.writeTo(target);
-    const told = (from: Arrival, blocks: number) => {
+    const told = (from: keyof Arrived, blocks: number) => {
       this.#arrived[from] += blocks;
       this.#tell("write", this.planned.there + this.#arrivedBlocks(), layout.dataBlocks);
     };
@@ -176,19 +160,23 @@ class Run {
     return zero + target + donor + source;
   }
 
+  /** What was there, and what has come. */
+  get came(): Pick<Step, "there" | "arrived"> {
+    return { there: this.planned.there, arrived: this.#arrived };
+  }
+
   #tell(phase: Phase, done: number, total: number): void {
-    this.#wanted.told({ phase, done, total, arrived: { ...this.#arrived } });
+    this.#wanted.told({ phase, done, total, there: this.planned.there, arrived: { ...this.#arrived } });
   }
 }
 
-/** What is not as it should be on the medium; null where all is. */
-function readBack({ target, seal, layout, told }: Wanted): string | null {
-  const arrived = { zero: 0, target: 0, donor: 0, source: 0 };
+/** What is not as it should be on the medium; null where all is. `last` is how far the run before came. */
+function readBack({ target, seal, layout, told }: Wanted, last: Pick<Step, "there" | "arrived">): string | null {
   let fault: string | null = null;
   for (const { done, total, damaged } of checkSlot(target.kernel, target.raw, seal.manifest)) {
     const [first] = damaged;
     if (first !== undefined) fault ??= damageText(first);
-    told({ phase: "verify", done: done / BLOCK, total: total / BLOCK, arrived });
+    told({ ...last, phase: "verify", done: done / BLOCK, total: total / BLOCK });
   }
   if (fault !== null) return fault;
   return isComplete(target, seal, layout) ? null : "footer and seal are not what was written";

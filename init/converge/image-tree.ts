@@ -160,7 +160,7 @@ export class ImageTree {
     throw new SourceError(`${target?.path}: the hash tree that was just written reads back otherwise; the disk is failing`);
   }
 
-  /** Makes the target's blocks of the tree what they should be. `target` is one of the slots. Throws KernelError. */
+  /** Makes the target's blocks of the tree what they should be. `target` is one of the slots. Throws WriteFailed. */
   async writeTo(target: OpenSlot): Promise<void> {
     const base = this.layout.treeOffset / BLOCK;
     for (const place of this.#proof.upperPlaces()) put(target, base + place.treeBlock, this.#proof.upperBlock(place));

@@ -9,6 +9,11 @@ export const PIECE = 256;
 /** What is written is flushed whenever it has come to so many bytes, so that the machine's memory does not fill with it. */
 const MOST_DIRTY = 32 * 1024 * 1024;
 
+/** The medium does not take what is written to it. */
+export class WriteFailed extends Error {
+  override readonly name = "WriteFailed";
+}
+
 /**
  * A slot, partition or regular file, that is open: for reading past the page cache, so that what comes back is what lies on the
  * medium, and where it is to be written, for that.
@@ -74,19 +79,30 @@ export class OpenSlot {
     }
   }
 
-  /** Writes whole blocks at `offset`. Throws KernelError. */
+  /** Writes at `offset`. Throws WriteFailed. */
   write(offset: number, bytes: Uint8Array): void {
-    if (this.writing === null) throw new RangeError(`${this.path} was opened for reading`);
-    this.kernel.write(this.writing, bytes, BigInt(offset));
+    const { writing } = this;
+    if (writing === null) throw new RangeError(`${this.path} was opened for reading`);
+    this.#must(`writing at byte ${offset}`, () => this.kernel.write(writing, bytes, BigInt(offset)));
     this.#dirty += bytes.length;
     this.written += bytes.length;
     if (this.#dirty >= MOST_DIRTY) this.sync();
   }
 
-  /** What was written is on the medium afterwards. Throws KernelError. */
+  /** What was written is on the medium afterwards. Throws WriteFailed. */
   sync(): void {
-    if (this.writing !== null) this.kernel.sync(this.writing);
+    const { writing } = this;
+    if (writing !== null) this.#must("flushing what was written", () => this.kernel.sync(writing));
     this.#dirty = 0;
+  }
+
+  #must(what: string, run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      throw new WriteFailed(`${this.path}: ${what} failed (${error.code}); ${remedyOf(error.code)}`);
+    }
   }
 
   close(): void {
@@ -97,4 +113,10 @@ export class OpenSlot {
 
 function block(bytes: Uint8Array, index: number, length: number): Uint8Array | null {
   return (index + 1) * BLOCK <= length ? bytes.subarray(index * BLOCK, (index + 1) * BLOCK) : null;
+}
+
+function remedyOf(code: string): string {
+  if (code === "ENOSPC" || code === "EDQUOT") return "the filesystem that the slot's file lies on is full";
+  if (code === "EROFS" || code === "EPERM") return "is it write-protected?";
+  return "the disk is failing";
 }

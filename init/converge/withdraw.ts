@@ -3,7 +3,8 @@ import { HEAD_BLOCKS } from "../../boot/converge/head.ts";
 import { decodeFooter, encodeFooter, footerOf } from "../../boot/image/footer.ts";
 import { type ImageLayout, paddedSealLength, type Seal, superblockOf } from "../../boot/image/seal.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
-import { readSeal, searchSeal } from "../image/read-seal.ts";
+import { readSeal, type SealReading, searchSeal } from "../image/read-seal.ts";
+import { KernelError } from "../kernel/kernel.ts";
 import type { OpenSlot } from "./open-slot.ts";
 
 /**
@@ -13,9 +14,8 @@ import type { OpenSlot } from "./open-slot.ts";
 export function withdrawImage(target: OpenSlot): void {
   const zeros = new Uint8Array(BLOCK);
   const footer = target.size - BLOCK;
-  const { kernel, raw, size } = target;
-  const read = readSeal(kernel, raw, BigInt(size));
-  const reading = read.is === "fault" ? searchSeal(kernel, raw, BigInt(size)) : read;
+  const read = sealOf(target, readSeal);
+  const reading = read.is === "fault" ? sealOf(target, searchSeal) : read;
   target.write(footer, zeros);
   target.sync();
   if (reading.is === "sealed") {
@@ -71,11 +71,21 @@ function holds(target: OpenSlot, offset: number, bytes: Uint8Array): boolean {
  * not enough: something else may have been put there since. Repairing such a slot takes nothing away from it.
  */
 export function isSameImage(target: OpenSlot, seal: Seal, layout: ImageLayout): boolean {
-  const { kernel, raw, size } = target;
+  const { size } = target;
   if (layout.sealOffset + paddedSealLength(seal.bytes.length) + BLOCK > size) return false;
   if (holds(target, size - BLOCK, encodeFooter(footerOf(seal.bytes, layout.sealOffset)))) return true;
   const last = target.readBlock(size / BLOCK - 1);
   if (last !== null && decodeFooter(last, size).is === "footer") return false;
-  const found = searchSeal(kernel, raw, BigInt(size));
+  const found = sealOf(target, searchSeal);
   return found.is === "sealed" && Buffer.compare(found.seal.bytes, seal.bytes) === 0;
+}
+
+/** What a slot holds; a medium that fails is a fault of the seal. */
+export function sealOf({ kernel, raw, size }: OpenSlot, read: typeof readSeal): SealReading {
+  try {
+    return read(kernel, raw, BigInt(size));
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    return { is: "fault", reason: `it cannot be read (${error.code})` };
+  }
 }

@@ -2,6 +2,7 @@
  * What PID 1 would do on a machine of which the facts are known: a plan, and no effects. It takes the same decisions in the
  * same order as the sequence, by the same functions; the tests compare the two.
  */
+import { CONTROL_FORMAT, FEATURES } from "../../boot/image/seal.ts";
 import { applyLock, type CommandLine, parseCommandLine } from "../../boot/kernel-command-line.ts";
 import type { BootReport } from "../../boot/report.ts";
 import { policyOf } from "../../boot/selection/policy.ts";
@@ -137,7 +138,8 @@ function planHandover(planning: Planning, plan: SlotPlan, selection: Selection, 
   const init = plan.init ?? "";
   const report: BootReport = {
     schema: 1,
-    controlFormat: 1,
+    controlFormat: CONTROL_FORMAT,
+    ...(FEATURES.length > 0 ? { features: [...FEATURES] } : {}),
     attempt: record.attempt,
     slot: plan.slot,
     imageId: plan.imageId ?? "",

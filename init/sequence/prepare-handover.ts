@@ -1,3 +1,4 @@
+import { CONTROL_FORMAT, FEATURES } from "../../boot/image/seal.ts";
 import type { BootReport } from "../../boot/report.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
@@ -36,7 +37,8 @@ function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, why:
   const { kernel, control } = boot;
   const report: BootReport = {
     schema: 1,
-    controlFormat: 1,
+    controlFormat: CONTROL_FORMAT,
+    ...(FEATURES.length > 0 ? { features: [...FEATURES] } : {}),
     attempt: counters.attempt,
     slot: ready.slot,
     imageId: ready.imageId,

@@ -1,7 +1,8 @@
 /** Slots on disks in memory, and images for them of a few blocks whose content is told by numbers. */
+import type { Step } from "../../boot/converge/progress-text.ts";
 import { layoutOf } from "../../boot/image/seal.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
-import { type Converged, converge, planConvergence, type Step, type Wanted } from "../../init/converge/converge.ts";
+import { type Converged, converge, planConvergence, type Wanted } from "../../init/converge/converge.ts";
 import { OpenSlot } from "../../init/converge/open-slot.ts";
 import { readSourceSeal } from "../../init/converge/read-source-seal.ts";
 import { type ByteRange, type ImageSource, type Sink, SourceError } from "../../init/converge/source.ts";
