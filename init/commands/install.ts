@@ -14,7 +14,7 @@ import { withInstallLock } from "../converge/install-lock.ts";
 import type { OpenSlot } from "../converge/open-slot.ts";
 import { openSource } from "../converge/open-source.ts";
 import { readSourceSeal } from "../converge/read-source-seal.ts";
-import { openDonors, openTarget } from "../converge/slots.ts";
+import { openDonors, openTarget, openToPlan } from "../converge/slots.ts";
 import type { ImageSource } from "../converge/source.ts";
 import { outputOf, ProgressTeller, type Telling } from "../converge/tell-progress.ts";
 import type { Kernel } from "../kernel/kernel.ts";
@@ -79,7 +79,7 @@ async function installInto(kernel: Kernel, places: Places, machine: Machine, ord
     const holders = others.filter(({ manifest }) => manifest.rootHash === image.imageId).map(({ name }) => name);
     const slot = named ?? chooseTarget(record, report.slot, policy, holders);
     refuseNewImage(record, slot, report.slot);
-    const target = openTarget(kernel, machine, slot);
+    const target = (order.dryRun ? openToPlan : openTarget)(kernel, machine, slot);
     try {
       const donors = others.filter(({ name }) => name !== slot);
       refuseLarge(image, slot, target.size);

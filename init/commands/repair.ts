@@ -12,7 +12,7 @@ import { withInstallLock } from "../converge/install-lock.ts";
 import type { OpenSlot } from "../converge/open-slot.ts";
 import { openSource } from "../converge/open-source.ts";
 import { readSourceSeal } from "../converge/read-source-seal.ts";
-import { openDonors, openTarget } from "../converge/slots.ts";
+import { openDonors, openTarget, openToPlan } from "../converge/slots.ts";
 import type { ImageSource } from "../converge/source.ts";
 import { outputOf, ProgressTeller, type Telling } from "../converge/tell-progress.ts";
 import { isSameImage, sealOf } from "../converge/withdraw.ts";
@@ -44,7 +44,7 @@ export async function repair(kernel: Kernel, places: Places, order: RepairOrder)
   const slot = requireSlot(machine, order.slot);
   return withInstallLock(kernel, places.installLock, WHO, async () => {
     refuseRunning(kernel, places, machine, slot);
-    const target = openTarget(kernel, machine, slot);
+    const target = (order.dryRun ? openToPlan : openTarget)(kernel, machine, slot);
     try {
       return await repairOpen(kernel, places, machine, target, { ...order, slot });
     } finally {

@@ -7,7 +7,7 @@ import { O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { procPath, withDescriptor } from "../state/beneath.ts";
 import { makeSlotFile } from "../state/make-slot-file.ts";
-import { openSlotFile, openSlotFiles } from "../state/slot-files.ts";
+import { NoSlotFile, openSlotFile, openSlotFiles } from "../state/slot-files.ts";
 import { withSlotData } from "./data-access.ts";
 import type { Machine } from "./machine.ts";
 import { deviceOnBootDisk } from "./slot-device.ts";
@@ -64,6 +64,35 @@ export function openSlotTarget(kernel: Kernel, machine: Machine, name: SlotName)
     throw new Refusal(`slot ${name}: ${slot.file} is in use as ${loop}; unmount what is on it (losetup -d ${loop})`);
   });
   return { path: String(procPath(fd)), shown: slot.file, close: () => kernel.close(fd) };
+}
+
+/**
+ * As {@link openSlotTarget}, to see what an install would do: where the slot's file is not there, one without a name stands for it,
+ * and where it is in use, it is looked at all the same.
+ */
+export function openSlotToPlan(kernel: Kernel, machine: Machine, name: SlotName): SlotPlace {
+  const slot = slotDefinition(machine, name);
+  if (name === machine.report.slot || "device" in slot) return openSlotPlace(kernel, machine, name);
+  const open = (data: Descriptor) => {
+    try {
+      return withDescriptor(
+        kernel,
+        () => openSlotFiles(kernel, data, slot.file),
+        (files) => openSlotFile(kernel, files, slot.file, O.RDONLY),
+      );
+    } catch (error) {
+      if (error instanceof NoSlotFile) return emptyFile(kernel, data, slot.size);
+      throw error;
+    }
+  };
+  const fd = withSlotData(kernel, machine, `slot ${name}`, (data) => refusing(name, slot.file, () => open(data)));
+  return { path: String(procPath(fd)), shown: slot.file, close: () => kernel.close(fd) };
+}
+
+function emptyFile(kernel: Kernel, data: Descriptor, size: number): Descriptor {
+  const fd = kernel.open(".", O.TMPFILE | O.RDWR, { at: data });
+  kernel.truncate(fd, BigInt(size));
+  return fd;
 }
 
 /** Hands the path by which the slot can be opened to `use`. As {@link openSlotPlace} otherwise. */

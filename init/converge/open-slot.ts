@@ -26,6 +26,7 @@ export class OpenSlot {
 
   private constructor(
     readonly kernel: Kernel,
+    /** As people know it: "/dev/vda3", "images/c.img". */
     readonly path: string,
     /** Bytes that blocks can lie in: without what is less than a block at the end. */
     readonly size: number,
@@ -34,16 +35,18 @@ export class OpenSlot {
     readonly writing: Descriptor | null,
   ) {}
 
-  /** Throws KernelError: EBUSY where a partition that is to be written is in use. */
-  static open(kernel: Kernel, path: string, purpose: "read" | "write"): OpenSlot {
-    // O_EXCL without O_CREAT says for block devices only: nobody has it mounted or mapped.
-    const exclusive = purpose === "write" && kernel.statusAt(path).kind === "block" ? O.EXCL : 0;
-    const writing = purpose === "write" ? kernel.open(path, O.RDWR | exclusive) : null;
+  /** Opens what is at `path`, which people know as `shown`. Throws KernelError: EBUSY where a partition to be written is in use. */
+  static open(kernel: Kernel, path: string, purpose: "read" | "write", shown = path): OpenSlot {
+    const raw = openRaw(kernel, path);
+    let writing: Descriptor | null = null;
     try {
-      const raw = openRaw(kernel, path);
+      // O_EXCL without O_CREAT says for block devices only: nobody has it mounted or mapped.
+      const exclusive = kernel.status(raw).kind === "block" ? O.EXCL : 0;
+      if (purpose === "write") writing = kernel.open(path, O.RDWR | exclusive);
       const size = sizeOf(kernel, raw);
-      return new OpenSlot(kernel, path, Number(size - (size % BigInt(BLOCK))), raw, writing);
+      return new OpenSlot(kernel, shown, Number(size - (size % BigInt(BLOCK))), raw, writing);
     } catch (error) {
+      kernel.close(raw);
       if (writing !== null) kernel.close(writing);
       throw error;
     }

@@ -18,6 +18,8 @@ export const O = {
   NOFOLLOW: arm ? 0o100000 : 0o400000,
   CLOEXEC: 0o2000000,
   PATH: 0o10000000,
+  /** A file without a name, in a directory: __O_TMPFILE and O_DIRECTORY. */
+  TMPFILE: 0o20000000 | (arm ? 0o40000 : 0o200000),
 } as const;
 
 /** openat2(2), linux/openat2.h. */
