@@ -7,6 +7,7 @@ import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import { activate, refuseNewImage, withdraw } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
+import { offeredRelease } from "../channel/ask-channel.ts";
 import { isUrl } from "../channel/place.ts";
 import type { Donor } from "../converge/compare.ts";
 import { converge, planConvergence, type Wanted } from "../converge/converge.ts";
@@ -209,7 +210,8 @@ export const verb: Verb = {
 Usage: slipway install SOURCE [OPTION]…
 
 Makes a slot hold the image of SOURCE, and the next boot try it. SOURCE is the URL of an image (https:, http:, file:), the path
-of one, a device that one was copied to, or a directory with one in it. What the slot and the other slots hold already is used,
+of one, a device that one was copied to, a directory with one in it; or the URL or directory of a channel, of which it is the
+release that "slipway check" tells. What the slot and the other slots hold already is used,
 the rest is fetched; each block is checked before it is written. Run it again after an interruption of any kind: it goes on.
 
 The slot is neither the running one nor, where there are more than two, the fallback. Refused before anything is written: while
@@ -219,6 +221,8 @@ and where the data filesystem has no space for the clone of the state that the s
 
 Options:
   --slot SLOT  into this slot, which must not be the running one
+  --channel NAME
+               the name that the channel must have, where SOURCE is one
   --dry-run    say how many bytes would come from where, and change nothing
   --retry      install an image that is quarantined, and forget its quarantine
   --reboot     reboot once it is installed
@@ -229,6 +233,7 @@ ${SOURCE_HELP}`,
   options: {
     ...SOURCE_FLAGS,
     slot: { type: "string" },
+    channel: { type: "string" },
     "dry-run": { type: "boolean" },
     retry: { type: "boolean" },
     reboot: { type: "boolean" },
@@ -239,9 +244,12 @@ ${SOURCE_HELP}`,
     const kernel = linuxKernel();
     const [json, reboot] = [flag(values, "json"), flag(values, "reboot")];
     const network = isUrl(name) ? sourceOptions(kernel, values, name) : PLAIN;
-    const source = await openSource(name, { kernel, network });
+    const retry = flag(values, "retry");
+    const choose = (channel: string, file: Uint8Array) =>
+      offeredRelease(kernel, PLACES, channel, file, { who: WHO, channel: text(values, "channel") ?? null, retry });
+    const source = await openSource(name, { kernel, network, choose });
     try {
-      const order = { source, slot: text(values, "slot") ?? null, dryRun: flag(values, "dry-run"), retry: flag(values, "retry") };
+      const order = { source, slot: text(values, "slot") ?? null, dryRun: flag(values, "dry-run"), retry };
       const answer = await install(kernel, PLACES, { ...order, telling: tellingOf(json) });
       return finishConverge(answer, { json, reboot }, PLACES);
     } finally {

@@ -22,6 +22,7 @@ import { linuxKernel } from "../kernel/linux.ts";
 import { PLAIN, SOURCE_FLAGS, SOURCE_HELP, sourceOptions } from "../network/options.ts";
 import { amountsOf, type ConvergeAnswer, finishConverge, tellingOf } from "./converge-answer.ts";
 import { changeRecord, type Machine, PLACES, type Places, readMachine, requireSlot, writeRecord } from "./machine.ts";
+import { openSlotPlace } from "./slot-place.ts";
 import { flag, type Verb } from "./verb.ts";
 
 const WHO = "slipway repair";
@@ -44,6 +45,8 @@ export async function repair(kernel: Kernel, places: Places, order: RepairOrder)
   const slot = requireSlot(machine, order.slot);
   return withInstallLock(kernel, places.installLock, WHO, async () => {
     refuseRunning(kernel, places, machine, slot);
+    // A file that is not there must not be made: it would hold nothing to repair.
+    if (!order.dryRun) openSlotPlace(kernel, machine, slot).close();
     const target = (order.dryRun ? openToPlan : openTarget)(kernel, machine, slot);
     try {
       return await repairOpen(kernel, places, machine, target, { ...order, slot });
