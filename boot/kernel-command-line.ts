@@ -4,7 +4,7 @@
  */
 
 /** Where `rd.break=` can stop: before the named step is done. */
-export const BREAK_STAGES = ["modules", "devices", "record", "image", "state", "handover"] as const;
+export const BREAK_STAGES = ["modules", "devices", "record", "proof", "image", "state", "handover"] as const;
 export type BreakStage = (typeof BREAK_STAGES)[number];
 
 export interface CommandLine {

@@ -1,3 +1,5 @@
+import type { Proof } from "./image/judge-seal.ts";
+import type { Manifest } from "./image/seal.ts";
 import type { ImageId, SlotName } from "./record/record.ts";
 
 /** `/run/slipway/boot.json`: what PID 1 decided and did in this boot, for the running system to read. */
@@ -5,11 +7,31 @@ export interface BootReport {
   schema: 1;
   /** Version of the control file format that this initrd reads. */
   controlFormat: number;
-  /** Abilities of this initrd that an image's seal may ask for. Left out where it has none. */
-  features?: string[];
+  /** What else this initrd can do for an image: those of seal.ts that it has. */
+  features: string[];
   attempt: number;
   slot: SlotName;
   imageId: ImageId;
+  /** What the image's seal says; null where it has none. */
+  image: {
+    system: string;
+    version: string;
+    rootHash: string;
+    filesystemSize: number;
+    rollbackIndex: number;
+    revokesBelow: number | null;
+    /** As the seal has it, so that the image can be read whole against its tree. */
+    salt: string;
+  } | null;
+  /**
+   * `signed`: by keys that the initrd trusts. `unsigned`: the image is what its own seal says, which anybody may have written.
+   * `none`: nothing was checked.
+   */
+  proof: Proof;
+  /** Ids of the trusted keys that signed the seal. */
+  signers: string[];
+  /** The dm-verity device that is mounted, and what the kernel does where a block is bad; null without one. */
+  verity: { device: string; options: string[] } | null;
   /** Device node of the slot: "/dev/vda2". */
   slotDevice: string;
   trial: boolean;
@@ -42,6 +64,13 @@ export interface BootReport {
   warnings: string[];
   /** Parts of the boot in order; milliseconds since kernel start. */
   timeline: { name: string; startMs: number; lengthMs: number }[];
+}
+
+/** What the report says of the image with that manifest. */
+export function reportedImage(manifest: Manifest | null): BootReport["image"] {
+  if (manifest === null) return null;
+  const { system, version, rootHash, filesystemSize, rollbackIndex, revokesBelow, salt } = manifest;
+  return { system, version, rootHash, filesystemSize, rollbackIndex, revokesBelow, salt };
 }
 
 /** Places in the running system. */

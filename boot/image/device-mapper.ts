@@ -18,7 +18,7 @@
 export const DM_CONTROL = { path: "/dev/mapper/control", number: { major: 10, minor: 236 } } as const;
 
 /** Flags of struct dm_ioctl. */
-export const DM_FLAG = { READONLY: 1 << 0, STATUS_TABLE: 1 << 4, DEFERRED_REMOVE: 1 << 17 } as const;
+export const DM_FLAG = { READONLY: 1 << 0, STATUS_TABLE: 1 << 4, SKIP_LOCKFS: 1 << 10, DEFERRED_REMOVE: 1 << 17 } as const;
 
 const HEADER = 312;
 const SPEC = 40;
@@ -41,22 +41,22 @@ export interface DmRequest {
   uuid?: string;
   flags?: number;
   /** The one target of a table to load. */
-  target?: DmTarget;
+  target?: DmTarget | null;
 }
 
 /** The buffer of one request, with room for the answer. */
-export function encodeDmRequest({ name, uuid = "", flags = 0, target }: DmRequest): Uint8Array<ArrayBuffer> {
+export function encodeDmRequest({ name, uuid = "", flags = 0, target = null }: DmRequest): Uint8Array<ArrayBuffer> {
   const parameters = new TextEncoder().encode(target?.parameters ?? "");
   const bytes = new Uint8Array(new ArrayBuffer(HEADER + Math.max(ANSWER_ROOM, SPEC + alignedTo8(parameters.length + 1))));
   const view = new DataView(bytes.buffer);
   view.setUint32(0, INTERFACE, true);
   view.setUint32(12, bytes.length, true);
   view.setUint32(16, HEADER, true);
-  view.setUint32(20, target === undefined ? 0 : 1, true);
+  view.setUint32(20, target === null ? 0 : 1, true);
   view.setUint32(28, flags, true);
   setText(bytes, NAME, name);
   setText(bytes, UUID, uuid);
-  if (target === undefined) return bytes;
+  if (target === null) return bytes;
   view.setBigUint64(HEADER + 8, BigInt(target.length), true);
   view.setUint32(HEADER + 20, SPEC + alignedTo8(parameters.length + 1), true);
   setText(bytes, { offset: HEADER + 24, length: 16 }, target.type);
@@ -65,7 +65,7 @@ export function encodeDmRequest({ name, uuid = "", flags = 0, target }: DmReques
 }
 
 /** What a request says: for those who answer it, or show it. */
-export function decodeDmRequest(bytes: Uint8Array): Required<Omit<DmRequest, "target">> & { target: DmTarget | null } {
+export function decodeDmRequest(bytes: Uint8Array): Required<DmRequest> {
   const view = viewOf(bytes);
   const head = { name: textAt(bytes, NAME), uuid: textAt(bytes, UUID), flags: view.getUint32(28, true) };
   return { ...head, target: view.getUint32(20, true) === 0 ? null : targetIn(bytes) };

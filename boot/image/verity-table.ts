@@ -1,5 +1,5 @@
 /** The table of a dm-verity device: Linux, Documentation/admin-guide/device-mapper/verity.rst. It comes from the seal alone. */
-import type { DmTarget } from "./device-mapper.ts";
+import { DM_FLAG, type DmRequest, type DmTarget } from "./device-mapper.ts";
 import { layoutOf, type Manifest } from "./seal.ts";
 import { BLOCK } from "./verity.ts";
 
@@ -54,6 +54,42 @@ export function verityTarget(table: VerityTable): DmTarget {
       ...(options.length === 0 ? [] : [options.length, ...options]),
     ].join(" "),
   };
+}
+
+/** A request to device-mapper, by the name of its ioctl. */
+export interface DmStep {
+  call: "DM_DEV_CREATE" | "DM_DEV_REMOVE" | "DM_DEV_SUSPEND" | "DM_TABLE_LOAD";
+  request: DmRequest;
+}
+
+/** Makes the device `name` for that image. Its UUID is as cryptsetup gives them, so that its tools show this device. */
+export function createStep(name: string, { rootHash }: Manifest): DmStep {
+  return { call: "DM_DEV_CREATE", request: { name, uuid: `CRYPT-VERITY-${rootHash.slice(0, 32)}-${name}` } };
+}
+
+/** Gives it a table. */
+export function loadStep(name: string, table: VerityTable): DmStep {
+  return { call: "DM_TABLE_LOAD", request: { name, flags: DM_FLAG.READONLY, target: verityTarget(table) } };
+}
+
+/** Puts the table that was loaded into effect. What is mounted of it is read-only: there is no journal to be frozen. */
+export function resumeStep(name: string): DmStep {
+  return { call: "DM_DEV_SUSPEND", request: { name, flags: DM_FLAG.SKIP_LOCKFS } };
+}
+
+/** Takes it away; where something still holds it, as soon as that lets go. */
+export function removeStep(name: string): DmStep {
+  return { call: "DM_DEV_REMOVE", request: { name, flags: DM_FLAG.DEFERRED_REMOVE } };
+}
+
+/** Name of the device over a slot. */
+export function verityName(slot: string): string {
+  return `slipway-${slot}`;
+}
+
+/** Name of the key that holds the root hash's signature of the device `name`. */
+export function signatureKeyName(name: string): string {
+  return `${name}-root-hash`;
 }
 
 /** What a table's parameters say: for those who answer the request, or show it. Null for what is no such table. */

@@ -79,6 +79,11 @@ export function failAttempt(record: BootRecord, failure: Failure): BootRecord {
   return failure.kind === "proof" ? withSlot(ended, attempt.slot, { damaged: reason }) : giveReason(ended, reason);
 }
 
+/** The record once the slot under attempt was read whole after many unclean ends, and is sound: the count begins anew. */
+export function wholeSlotRead(record: BootRecord): BootRecord {
+  return { ...record, uncleanEnds: 0 };
+}
+
 /** The record of the attempt that now hands over to the slot's system, which may have to do without some of its state. */
 export function reachHandover(record: BootRecord, degraded = false): BootRecord {
   if (record.attempt === null) return record;

@@ -39,7 +39,7 @@ Options:
     const facts = readFacts(values);
     const directory = text(values, "save-facts");
     if (directory !== undefined) saveFacts(directory, facts);
-    const plan = planBoot(facts);
+    const plan = await planBoot(facts);
     console.log(flag(values, "json") ? JSON.stringify(plan) : planText(plan).trimEnd());
     return 0;
   },

@@ -62,10 +62,12 @@ function withMounted<Result>(
  * a journal's replay. As {@link withDataFilesystem} otherwise. Throws Refusal where its device cannot be mounted any more.
  */
 export function withImage<Result>(kernel: Kernel, machine: Machine, use: (root: Descriptor) => Result): Result {
-  const { slotDevice } = machine.report;
-  const { type, options } = imageMount(slotDevice, superblockOf(kernel, slotDevice)?.type ?? null);
-  const mount = (place: string) => mountReadOnly(kernel, slotDevice, place, type, options);
-  return withOwnMount(kernel, "image", `the image on ${slotDevice} cannot be mounted`, mount, use);
+  const { slotDevice, verity } = machine.report;
+  // dm-verity holds the slot's own device.
+  const device = verity?.device ?? slotDevice;
+  const { type, options } = imageMount(device, superblockOf(kernel, device)?.type ?? null);
+  const mount = (place: string) => mountReadOnly(kernel, device, place, type, options);
+  return withOwnMount(kernel, "image", `the image on ${device} cannot be mounted`, mount, use);
 }
 
 function sameData(kernel: Kernel, report: BootReport): { device: string; filesystem: DataFilesystem } {

@@ -78,6 +78,24 @@ export function readReport(text: string): BootReport {
       attempt: report.number("attempt"),
       slot: report.text("slot"),
       imageId: report.text("imageId"),
+      image: report.nullable("image", () => {
+        const image = report.object("image");
+        return {
+          system: image.text("system"),
+          version: image.text("version"),
+          rootHash: image.text("rootHash"),
+          filesystemSize: image.number("filesystemSize"),
+          rollbackIndex: image.number("rollbackIndex"),
+          revokesBelow: image.nullable("revokesBelow", () => image.number("revokesBelow")),
+          salt: image.text("salt"),
+        };
+      }),
+      proof: report.nullable("proof", () => report.word("proof", ["signed", "unsigned", "none"])) ?? "none",
+      signers: report.texts("signers"),
+      verity: report.nullable("verity", () => {
+        const verity = report.object("verity");
+        return { device: verity.text("device"), options: verity.texts("options") };
+      }),
       slotDevice: report.text("slotDevice"),
       trial: report.flag("trial"),
       why: report.text("why"),

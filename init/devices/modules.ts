@@ -1,4 +1,4 @@
-import { filesForAlias, MODULES, type ModuleIndex } from "../../boot/modules.ts";
+import { filesForAlias, MODULES, type ModuleIndex, moduleName } from "../../boot/modules.ts";
 import { O } from "../kernel/constants.ts";
 import { readTextIfThere, withOpen } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
@@ -70,6 +70,15 @@ export class ModuleLoader {
     if (this.#asked.has(modalias)) return;
     this.#asked.add(modalias);
     for (const file of filesForAlias(this.#indexFor(modalias), modalias)) this.#load(file);
+  }
+
+  /** Loads a module by its name, where the initrd has it: "dm_verity". */
+  loadNamed(name: string): void {
+    for (const [file, needs] of Object.entries(this.#index.depends)) {
+      if (moduleName(file) !== name) continue;
+      for (const needed of needs) this.#load(needed);
+      this.#load(file);
+    }
   }
 
   #indexFor(modalias: string): ModuleIndex {

@@ -1,6 +1,16 @@
+import { DM_CONTROL } from "../../boot/image/device-mapper.ts";
 import { RUN } from "../../boot/report.ts";
 import { MERGE_REPORT } from "../../state-ops/merge/report.ts";
-import { contents, environmentText, listText, mountFlags, octal, quote, unmountFlags } from "../kernel/recording/trace.ts";
+import {
+  contents,
+  deviceMapperText,
+  environmentText,
+  listText,
+  mountFlags,
+  octal,
+  quote,
+  unmountFlags,
+} from "../kernel/recording/trace.ts";
 import type { Effect } from "./plan-shape.ts";
 import { recordText } from "./record-text.ts";
 
@@ -26,6 +36,10 @@ export function effectLine(effect: Effect): string {
       return `ioctl(${quote(effect.device)}, BLKROSET, [${effect.readOnly ? 1 : 0}])`;
     case "attach":
       return `ioctl(${quote(effect.device)}, LOOP_CONFIGURE, ${quote(effect.file)}, READ_ONLY|AUTOCLEAR|DIRECT_IO)`;
+    case "device-mapper":
+      return `ioctl(${quote(DM_CONTROL.path)}, ${effect.call}, ${deviceMapperText(effect.request)})`;
+    case "add-key":
+      return `add-key(${quote(effect.name)}, ${effect.length} bytes)`;
     case "mount": {
       const { source, target, type, flags, data } = effect;
       return `mount(${quote(source)}, ${quote(target)}, ${quote(type)}, ${mountFlags(flags)}, ${quote(data)})`;

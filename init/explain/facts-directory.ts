@@ -117,7 +117,7 @@ export function factsFiles(facts: BootFacts): [path: string, text: string][] {
   return [
     ["control.json", facts.control],
     ["cmdline", facts.commandLine],
-    ["machine.json", pretty(facts.machine)],
+    ["machine.json", pretty({ ...facts.machine, verity: facts.machine.verity?.join(".") ?? null })],
     ["devices.json", pretty({ devices: facts.devices })],
     ...folder("records", facts.records, pretty),
     ...folder("images", facts.images, imageJson),

@@ -1,13 +1,14 @@
 /** Reading of the JSON files of captured facts, key by key: people edit them. Everything here throws BadInput. */
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import type { FilesystemType, Superblock } from "../../boot/devices/superblock.ts";
+import { decodeSeal } from "../../boot/image/seal.ts";
 import { journalEntry } from "../../boot/record/journal.ts";
 import { bootRecord, countOf, flagOf, imageIdOf, nameOf } from "../../boot/record/shape.ts";
 import { Fields } from "../../state-ops/fields.ts";
 import type { GenerationFact } from "../../state-ops/generation-facts.ts";
 import { type GenerationMeta, generationName } from "../../state-ops/layout.ts";
 import type { ModuleVersions } from "../sequence/next-init.ts";
-import type { DataContent, DataFacts, ImageFacts, MachineFacts, RecordFacts, RootFacts } from "./facts.ts";
+import type { DataContent, DataFacts, ImageFacts, MachineFacts, RecordFacts, RootFacts, SealFacts } from "./facts.ts";
 
 const FILESYSTEMS: readonly FilesystemType[] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "erofs", "squashfs", "vfat"];
 const MOST = Number.MAX_SAFE_INTEGER;
@@ -83,14 +84,34 @@ export function deviceList(value: unknown): BlockDevice[] {
   });
 }
 
+function verityVersion(fields: Fields): MachineFacts["verity"] {
+  const parts = /^(\d+)\.(\d+)\.(\d+)$/.exec(fields.text("verity"))?.slice(1).map(Number);
+  const [major, minor, patch] = parts ?? [];
+  if (major === undefined || minor === undefined || patch === undefined) return fields.fail("verity", 'a version ("1.9.0")');
+  return [major, minor, patch];
+}
+
+function seal(fields: Fields): SealFacts {
+  const inner = new Fields(fields.value("seal"), "seal", ["is"], ["text", "reason"]);
+  const is = inner.oneOf("is", ["sealed", "unsealed", "fault"]);
+  if (is !== "sealed") return { is, reason: inner.text("reason") };
+  const text = inner.text("text");
+  decodeSeal(new TextEncoder().encode(text));
+  return { is, text };
+}
+
+/** Of facts that were captured by a version that knew no seals. */
+const UNKNOWN_SEAL: SealFacts = { is: "unsealed", reason: "the facts tell of no seal" };
+
 /** machine.json */
 export function machineFacts(value: unknown): MachineFacts {
-  const fields = new Fields(value, "", ["schema", "kernelRelease", "unixMs", "watchdog", "running"]);
+  const fields = new Fields(value, "", ["schema", "kernelRelease", "unixMs", "watchdog", "running"], ["verity"]);
   fields.integer("schema", 1, 1);
   return {
     kernelRelease: fields.text("kernelRelease"),
     unixMs: countOf(fields, "unixMs"),
     watchdog: flagOf(fields, "watchdog"),
+    verity: fields.has("verity") ? fields.nullable("verity", () => verityVersion(fields)) : null,
     running: fields.nullable("running", () => {
       const running = fields.object("running", ["attempt", "slot"]);
       return { attempt: running.integer("attempt", 1, MOST), slot: nameOf(running, "slot") };
@@ -138,7 +159,7 @@ function rootFacts(fields: Fields, control: string | null): RootFacts {
 
 /** images/NAME.json, and the text of images/NAME.control.json, null where that is not there. */
 export function imageFacts(value: unknown, control: string | null): ImageFacts {
-  const fields = new Fields(value, "", ["schema", "fault", "imageId", "filesystem", "root", "unknown"]);
+  const fields = new Fields(value, "", ["schema", "fault", "imageId", "filesystem", "root", "unknown"], ["seal"]);
   fields.integer("schema", 1, 1);
   return {
     fault: fields.nullable("fault", () => {
@@ -147,6 +168,7 @@ export function imageFacts(value: unknown, control: string | null): ImageFacts {
     }),
     imageId: fields.nullable("imageId", () => imageIdOf(fields, "imageId")),
     filesystem: filesystemOrNull(fields, "filesystem"),
+    seal: fields.has("seal") ? seal(fields) : UNKNOWN_SEAL,
     root: fields.nullable("root", () => rootFacts(fields, control)),
     unknown: textOrNull(fields, "unknown"),
   };

@@ -6,6 +6,7 @@ import type { RecordReading } from "../../boot/record/store.ts";
 import type { Failure } from "../../boot/selection/attempt.ts";
 import type { GenerationFact } from "../../state-ops/generation-facts.ts";
 import { slotFileName } from "../../state-ops/slot-file.ts";
+import type { VerityVersion } from "../image/verity-device.ts";
 import type { ModuleVersions } from "../sequence/next-init.ts";
 
 /**
@@ -34,6 +35,8 @@ export interface MachineFacts {
   unixMs: number;
   /** Whether there is a /dev/watchdog. */
   watchdog: boolean;
+  /** Version of the kernel's dm-verity; null where it was not loaded. */
+  verity: VerityVersion | null;
   /** The attempt that ran while the facts were gathered; null where slipway did not boot the machine, or it was off. */
   running: { attempt: number; slot: SlotName } | null;
 }
@@ -60,10 +63,14 @@ export interface ImageFacts {
   /** Null: the slot is empty. */
   imageId: ImageId | null;
   filesystem: FilesystemType | null;
+  seal: SealFacts;
   /** Null where nobody could look, for the reason in `unknown`. */
   root: RootFacts | null;
   unknown: string | null;
 }
+
+/** As the sequence reads it (SealReading). A seal is a text of JSON. */
+export type SealFacts = { is: "sealed"; text: string } | { is: "unsealed" | "fault"; reason: string };
 
 /** What is in the root of an image. */
 export interface RootFacts {

@@ -2,6 +2,7 @@ import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.
 import { readOnlyOptions } from "../../boot/slot-image.ts";
 import type { FileSlot } from "../../state-ops/control.ts";
 import { attachLoop } from "../devices/loop.ts";
+import type { SealReading } from "../image/read-seal.ts";
 import { O } from "../kernel/constants.ts";
 import { withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
@@ -11,8 +12,8 @@ import { moduleVersions, USUAL_PLACES, whyNotInit } from "../sequence/next-init.
 import { failureOf } from "../sequence/slot.ts";
 import { withDescriptor } from "../state/beneath.ts";
 import { openSlotFile, openSlotFiles } from "../state/slot-files.ts";
-import { readImageId } from "../store/image-id.ts";
-import type { ImageFacts, RootFacts } from "./facts.ts";
+import { readSlotImage } from "../store/image-id.ts";
+import type { ImageFacts, RootFacts, SealFacts } from "./facts.ts";
 import { type Look, type LookedAt, lookOrSay, type ReadOnlyMounts } from "./read-only-mounts.ts";
 
 /** What is in the root of an image. `asked` is `init=` of the command line. */
@@ -25,6 +26,20 @@ function readRoot(kernel: Kernel, root: Descriptor, asked: string | null): RootF
     control: readImageControlText(kernel, root),
   };
 }
+
+function sealFacts(reading: SealReading): SealFacts {
+  if (reading.is !== "sealed") return reading;
+  return { is: "sealed", text: new TextDecoder().decode(reading.seal.bytes) };
+}
+
+const NOTHING: ImageFacts = {
+  fault: null,
+  imageId: null,
+  filesystem: null,
+  seal: { is: "unsealed", reason: "nothing was read" },
+  root: null,
+  unknown: null,
+};
 
 function lookAtOwnRoot<Value>(kernel: Kernel, look: (root: Descriptor) => Value): Look<Value> {
   return withOpen(kernel, "/", O.RDONLY | O.DIRECTORY, (root) => lookOrSay(() => look(root)));
@@ -43,13 +58,13 @@ export function gatherImage(
   running: boolean,
   asked: string | null,
 ): ImageFacts {
-  const nothing = { fault: null, imageId: null, filesystem: null, root: null, unknown: null };
   try {
-    const imageId = readImageId(kernel, device.path);
-    if (imageId === null) return nothing;
+    const { imageId, reading } = readSlotImage(kernel, device.path);
+    const seal = sealFacts(reading);
+    if (imageId === null) return { ...NOTHING, seal };
     const read = (fd: Descriptor) => readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n));
     const filesystem = withOpen(kernel, device.path, O.RDONLY, read)?.type ?? null;
-    const known = { ...nothing, imageId, filesystem };
+    const known = { ...NOTHING, imageId, filesystem, seal };
     const options = readOnlyOptions(filesystem);
     if (filesystem === null || options === null) return known;
     const look = (root: Descriptor) => readRoot(kernel, root, asked);
@@ -57,7 +72,7 @@ export function gatherImage(
     return { ...known, root: seen.value, unknown: seen.unknown };
   } catch (error) {
     if (error instanceof KernelError && (error.code === "EACCES" || error.code === "EPERM")) throw error;
-    return { ...nothing, fault: failureOf(error) };
+    return { ...NOTHING, fault: failureOf(error) };
   }
 }
 
@@ -86,7 +101,6 @@ export function gatherFileImage(
       kernel.close(loop.held);
     }
   } catch (error) {
-    const nothing = { imageId: null, filesystem: null, root: null, unknown: null };
-    return { ...nothing, fault: failureOf(error) };
+    return { ...NOTHING, fault: failureOf(error) };
   }
 }

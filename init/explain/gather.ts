@@ -8,6 +8,7 @@ import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { readControl } from "../../state-ops/read-control.ts";
 import { readReport } from "../commands/read-facts.ts";
 import { needsOf, scanBlockDevices } from "../devices/scan.ts";
+import { verityVersion } from "../image/verity-device.ts";
 import { exists, readText, readTextIfThere } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { kernelRelease } from "../sequence/next-init.ts";
@@ -136,6 +137,7 @@ function machineFacts(kernel: Kernel, running: Running | null): MachineFacts {
     kernelRelease: kernelRelease(kernel),
     unixMs: kernel.now().unixMs,
     watchdog: exists(kernel, WATCHDOG),
+    verity: verityVersion(kernel),
     running: running === null ? null : { attempt: running.attempt, slot: running.slot },
   };
 }

@@ -4,6 +4,7 @@ import type { FileSlot, PartitionSlot } from "../../state-ops/control.ts";
 import { LAYOUT } from "../../state-ops/layout.ts";
 import { slotFileName } from "../../state-ops/slot-file.ts";
 import { MS } from "../kernel/constants.ts";
+import type { DeviceNumber } from "../kernel/kernel.ts";
 import { DATA_PLACE } from "../sequence/data.ts";
 import { outOfReach, SLOT_FILES_PLACE } from "../sequence/file-slot.ts";
 import { fileKey } from "./facts.ts";
@@ -14,6 +15,7 @@ import type { Search } from "./search.ts";
 
 export interface OpenPlace {
   path: string;
+  number: DeviceNumber;
   /** Of what it holds, in the facts. */
   key: string;
 }
@@ -23,19 +25,19 @@ export function openPartition(search: Search, plan: SlotPlan, { name: slot, devi
   if (!("found" in resolution)) {
     throw new SlotFailure("device", "missing" in resolution ? resolution.missing : resolution.ambiguous);
   }
-  const { path, name } = resolution.found;
+  const { path, name, number } = resolution.found;
   plan.device = path;
-  return { path, key: name };
+  return { path, number, key: name };
 }
 
 /** The first that is free: the runtime's own image has /dev/loop0. */
-const PRESUMED_LOOP = "/dev/loop1";
+const PRESUMED_LOOP = { path: "/dev/loop1", number: { major: 7, minor: 1 } };
 
 export function openFile(planning: Planning, plan: SlotPlan, { file }: FileSlot, onData: (data: FoundData) => void): OpenPlace {
   const { found, missing } = openData(dataOrder(planning, plan.effects.image));
   if (found === null) throw new SlotFailure("device", outOfReach(file, missing));
   onData(found);
-  return { path: PRESUMED_LOOP, key: fileKey(file) };
+  return { ...PRESUMED_LOOP, key: fileKey(file) };
 }
 
 export function attachFile({ file }: FileSlot, device: string): Effect[] {

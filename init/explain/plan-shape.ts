@@ -1,3 +1,4 @@
+import type { DmStep } from "../../boot/image/verity-table.ts";
 import type { BootRecord, ImageId, SlotName, Stage } from "../../boot/record/record.ts";
 import type { RecordReading } from "../../boot/record/store.ts";
 import type { BootReport } from "../../boot/report.ts";
@@ -5,6 +6,7 @@ import type { PreviousAttempt } from "../../boot/selection/begin.ts";
 import type { Skipped } from "../../boot/selection/skipped.ts";
 import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
 import type { StateStep } from "../../state-ops/state-plan.ts";
+import type { PlannedProof } from "./plan-proof.ts";
 
 /** Something that PID 1 would change. What only reads, and what is written to the log and the journal, is left out. */
 export type Effect =
@@ -16,6 +18,9 @@ export type Effect =
   | { do: "set-read-only"; device: string; readOnly: boolean }
   /** The file becomes a block device, for reading only. */
   | { do: "attach"; device: string; file: string }
+  | ({ do: "device-mapper" } & DmStep)
+  /** A signature of a root hash, of `length` bytes, for the kernel. */
+  | { do: "add-key"; name: string; length: number }
   /** `flags` are the MS_* bits of mount(2). */
   | { do: "mount"; source: string; target: string; type: string; flags: number; data: string }
   /** `flags` are the MNT_* bits of umount2(2). */
@@ -82,6 +87,8 @@ export interface SlotPlan {
   attempt: { number: number; trial: boolean; triesBefore: number; triesAfter: number; counted: boolean };
   device: string | null;
   imageId: ImageId | null;
+  /** Null where the slot failed before. */
+  proof: PlannedProof | null;
   /** What the checks of the image showed, a sentence each. */
   checks: string[];
   /** The next init in the image; null where the slot failed before, or nobody could look. */

@@ -1,3 +1,4 @@
+import { removeStep } from "../../boot/image/verity-table.ts";
 import type { CommandLine } from "../../boot/kernel-command-line.ts";
 import type { Stage } from "../../boot/record/record.ts";
 import { SlotFailure } from "../../boot/selection/attempt.ts";
@@ -5,13 +6,14 @@ import { endOfLastTry } from "../../boot/selection/begin.ts";
 import { whyLeft } from "../../boot/selection/left.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
-import { checkRoot, imageMount, noImage } from "../../boot/slot-image.ts";
+import { checkRoot, imageMount } from "../../boot/slot-image.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { MNT, MS } from "../kernel/constants.ts";
 import { checkImageControl, NEW_ROOT } from "../sequence/image.ts";
 import { chooseInit, foreignAmong } from "../sequence/next-init.ts";
 import type { BootFacts, ImageFacts, RootFacts } from "./facts.ts";
 import { attachFile, dataOrder, openFile, openPartition } from "./plan-place.ts";
+import { planProof } from "./plan-proof.ts";
 import type { SlotPlan, StatePlan } from "./plan-shape.ts";
 import { type FoundData, planSlotState } from "./plan-state.ts";
 import type { PlannedRecord } from "./planned-record.ts";
@@ -34,7 +36,7 @@ export interface Planning {
 const PRESUMED_INIT = "/sbin/init";
 
 /** Plans the attempt on the selected slot: counted, looked at, mounted, its state laid, as far as it comes. */
-export function planSlot(planning: Planning, selection: Selection, slot: string): SlotPlan {
+export async function planSlot(planning: Planning, selection: Selection, slot: string): Promise<SlotPlan> {
   const { record } = planning;
   const triesBefore = slotOf(record.record, slot).tries;
   record.count(slot);
@@ -51,6 +53,7 @@ export function planSlot(planning: Planning, selection: Selection, slot: string)
     },
     device: null,
     imageId: null,
+    proof: null,
     checks: [],
     init: null,
     state: null,
@@ -66,7 +69,7 @@ export function planSlot(planning: Planning, selection: Selection, slot: string)
     const onData = (found: FoundData) => {
       opened = found;
     };
-    const root = openImage(planning, plan, onImage, onData);
+    const root = await openImage(planning, plan, onImage, onData);
     plan.init = checkImage(planning, plan, root);
     stage = "state";
     plan.state = layState(planning, plan, root, opened);
@@ -77,27 +80,33 @@ export function planSlot(planning: Planning, selection: Selection, slot: string)
 }
 
 /** Finds the slot's image and mounts it. Returns what is known of its root; null where nothing is. */
-function openImage(planning: Planning, plan: SlotPlan, onImage: () => void, onData: (data: FoundData) => void): RootFacts | null {
+async function openImage(
+  planning: Planning,
+  plan: SlotPlan,
+  onImage: () => void,
+  onData: (data: FoundData) => void,
+): Promise<RootFacts | null> {
   const { control, search, record, facts } = planning;
   const { slot } = plan;
   const definition = control.slots.find(({ name }) => name === slot);
   if (definition === undefined) throw new Error(`slot ${slot} is not in the control file`);
-  const { path, key } =
+  const { path, key, number } =
     "file" in definition ? openFile(planning, plan, definition, onData) : openPartition(search, plan, definition);
   const image = facts.images[key] ?? presumed(planning, slot, path);
   if (image.fault !== null) throw new SlotFailure(image.fault.kind, image.fault.reason);
   plan.device = path;
   if ("file" in definition) plan.effects.image.push(...attachFile(definition, path));
-  if (image.imageId === null) throw new Error(noImage(path));
-  plan.imageId = image.imageId;
-  const note = record.identify(slot, image.imageId);
+  plan.proof = await planProof(planning, plan, { path, number }, image);
+  plan.imageId = image.imageId ?? "";
+  const note = record.identify(slot, plan.imageId);
   plan.effects.image.push(...record.takeEffects());
   if (note !== null) planning.warnings.push(note);
   onImage();
   plan.effects.image.push({ do: "set-read-only", device: path, readOnly: true });
   const { type, options } = imageMount(path, image.filesystem);
-  plan.effects.image.push({ do: "mount", source: path, target: NEW_ROOT, type, flags: MS.RDONLY, data: options });
-  plan.checks.push(`${path} holds image ${image.imageId.slice(0, 12)}, ${type}`);
+  const source = plan.proof.verity?.device ?? path;
+  plan.effects.image.push({ do: "mount", source, target: NEW_ROOT, type, flags: MS.RDONLY, data: options });
+  plan.checks.push(`${path} holds image ${plan.imageId.slice(0, 12)}, ${type}`);
   if (image.root === null) {
     planning.unknown.push(`what is in slot ${slot} (${path}): ${image.unknown ?? "nobody looked"}; taken to be sound`);
   }
@@ -108,7 +117,8 @@ function openImage(planning: Planning, plan: SlotPlan, onImage: () => void, onDa
 function presumed(planning: Planning, slot: string, path: string): ImageFacts {
   const imageId = slotOf(planning.record.record, slot).imageId ?? "0".repeat(64);
   const unknown = `the facts do not speak of ${path}`;
-  return { fault: null, imageId, filesystem: "erofs", root: null, unknown };
+  const seal = { is: "unsealed" as const, reason: unknown };
+  return { fault: null, imageId, filesystem: "erofs", seal, root: null, unknown };
 }
 
 /** The checks before the state. Returns the path of the init. */
@@ -169,6 +179,9 @@ function leave(planning: Planning, plan: SlotPlan, stage: Stage, error: unknown)
       plan.effects.leave.push({ do: "unmount", target: effect.target, flags });
     }
     if (effect.do === "set-read-only") plan.effects.leave.push({ ...effect, readOnly: false });
+    if (effect.do === "device-mapper" && effect.call === "DM_DEV_CREATE") {
+      plan.effects.leave.push({ do: "device-mapper", ...removeStep(effect.request.name) });
+    }
   }
   planning.record.fail(plan.slot, { kind, reason });
   plan.effects.leave.push(...planning.record.takeEffects());

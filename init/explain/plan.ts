@@ -2,9 +2,9 @@
  * What PID 1 would do on a machine of which the facts are known: a plan, and no effects. It takes the same decisions in the
  * same order as the sequence, by the same functions; the tests compare the two.
  */
-import { CONTROL_FORMAT, FEATURES } from "../../boot/image/seal.ts";
+import { ABILITIES, UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { applyLock, type CommandLine, parseCommandLine } from "../../boot/kernel-command-line.ts";
-import type { BootReport } from "../../boot/report.ts";
+import { type BootReport, reportedImage } from "../../boot/report.ts";
 import { policyOf } from "../../boot/selection/policy.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { joinSkipped, rollbackOf, type Skipped } from "../../boot/selection/skipped.ts";
@@ -26,10 +26,10 @@ import { PlannedRecord } from "./planned-record.ts";
 import { type DiskFound, Search } from "./search.ts";
 
 /** Plans a boot. Throws BadInput where the control file is none. */
-export function planBoot(facts: BootFacts): BootPlan {
+export async function planBoot(facts: BootFacts): Promise<BootPlan> {
   const control = readControl(facts.control);
   const words = applyLock(parseCommandLine(facts.commandLine), control.commandLine === "locked");
-  const warnings = [...words.warnings];
+  const warnings = [...words.warnings, ...(control.trust.mode === "unsigned" ? [UNPROVEN] : [])];
   const unknown: string[] = [];
   const start = planStart(facts, control, words, warnings);
   const search = new Search(control, facts.devices, recordConditions(facts));
@@ -56,14 +56,20 @@ export function planBoot(facts: BootFacts): BootPlan {
   for (;;) {
     const selection = record.choose();
     warnings.push(...selection.notes);
-    const end = selection.slot === null ? planHold(record, selection, passed) : tryIt(planning, selection, passed, attempts);
+    const end =
+      selection.slot === null ? planHold(record, selection, passed) : await tryIt(planning, selection, passed, attempts);
     if (end !== null) return planned({ record: recordPlan, attempts, end });
   }
 }
 
 /** Null where the slot failed. */
-function tryIt(planning: Planning, selection: Selection, passed: Skipped[], attempts: SlotPlan[]): HandoverPlan | null {
-  const plan = planSlot(planning, selection, selection.slot ?? "");
+async function tryIt(
+  planning: Planning,
+  selection: Selection,
+  passed: Skipped[],
+  attempts: SlotPlan[],
+): Promise<HandoverPlan | null> {
+  const plan = await planSlot(planning, selection, selection.slot ?? "");
   attempts.push(plan);
   if (plan.failure === null) return planHandover(planning, plan, selection, passed);
   passed.push({ slot: plan.slot, reason: plan.failure.reason });
@@ -136,13 +142,18 @@ function planHandover(planning: Planning, plan: SlotPlan, selection: Selection, 
   const { facts, control, words, record, warnings } = planning;
   const skipped = joinSkipped(selection.skipped, passed);
   const init = plan.init ?? "";
+  const verity = plan.proof?.verity ?? null;
   const report: BootReport = {
     schema: 1,
-    controlFormat: CONTROL_FORMAT,
-    ...(FEATURES.length > 0 ? { features: [...FEATURES] } : {}),
+    controlFormat: ABILITIES.controlFormat,
+    features: [...ABILITIES.features],
     attempt: record.attempt,
     slot: plan.slot,
     imageId: plan.imageId ?? "",
+    image: reportedImage(plan.proof?.manifest ?? null),
+    proof: plan.proof?.proof ?? "none",
+    signers: plan.proof?.signers ?? [],
+    verity: verity === null ? null : { device: verity.device, options: verity.options },
     slotDevice: plan.device ?? "",
     trial: record.trial,
     why: selection.why,
@@ -161,6 +172,7 @@ function planHandover(planning: Planning, plan: SlotPlan, selection: Selection, 
   record.handOver(plan.state?.data?.uuid ?? null, report.degraded.length > 0);
   const effects: Effect[] = [
     ...(plan.state === null || plan.state.data === null ? [] : [unmountData]),
+    ...(verity?.arm ?? []),
     ...files.map(({ path, text }): Effect => ({ do: "write", path, text })),
     ...record.takeEffects(),
     ...switchRoot(),

@@ -2,8 +2,15 @@ import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import type { JournalEntry } from "../../boot/record/journal.ts";
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import { freshRecord, RECORD_LAYOUT, type RecordReading } from "../../boot/record/store.ts";
-import { countTry, type Failure, failAttempt, identifyImage, reachHandover } from "../../boot/selection/attempt.ts";
-import { beginBoot, type PreviousAttempt } from "../../boot/selection/begin.ts";
+import {
+  countTry,
+  type Failure,
+  failAttempt,
+  identifyImage,
+  reachHandover,
+  wholeSlotRead,
+} from "../../boot/selection/attempt.ts";
+import { beginBoot, type PreviousAttempt, UNCLEAN_ENDS_BEFORE_CHECK } from "../../boot/selection/begin.ts";
 import { chooseSlot, refuseUncounted } from "../../boot/selection/choose.ts";
 import { giveUp } from "../../boot/selection/give-up.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
@@ -94,6 +101,14 @@ export class PlannedRecord {
     const refused = refuseUncounted(slot, { trial, recordWritable, condition });
     if (refused !== null) throw new Error(refused);
     return note;
+  }
+
+  get wantsWholeSlot(): boolean {
+    return this.#record.uncleanEnds >= UNCLEAN_ENDS_BEFORE_CHECK;
+  }
+
+  wholeSlotRead(): void {
+    this.#write(wholeSlotRead(this.#record));
   }
 
   fail(slot: SlotName, failure: Failure): void {

@@ -3,8 +3,15 @@ import type { JournalEntry, Outcome } from "../../boot/record/journal.ts";
 import type { BootRecord, ImageId, SlotName, Stage } from "../../boot/record/record.ts";
 import { freshRecord, type RecordReading } from "../../boot/record/store.ts";
 import type { BootReport } from "../../boot/report.ts";
-import { countTry, type Failure, failAttempt, identifyImage, reachHandover } from "../../boot/selection/attempt.ts";
-import { beginBoot, type PreviousAttempt } from "../../boot/selection/begin.ts";
+import {
+  countTry,
+  type Failure,
+  failAttempt,
+  identifyImage,
+  reachHandover,
+  wholeSlotRead,
+} from "../../boot/selection/attempt.ts";
+import { beginBoot, type PreviousAttempt, UNCLEAN_ENDS_BEFORE_CHECK } from "../../boot/selection/begin.ts";
 import { chooseSlot, refuseUncounted } from "../../boot/selection/choose.ts";
 import { giveUp } from "../../boot/selection/give-up.ts";
 import { type Policy, policyOf } from "../../boot/selection/policy.ts";
@@ -140,6 +147,17 @@ export class Counters {
     const { trial, writable: recordWritable, condition } = this;
     const refused = refuseUncounted(slot, { trial, recordWritable, condition });
     if (refused !== null) throw new Error(refused);
+  }
+
+  /** Whether the slot is to be read whole before it is used: a bad block might be why the last boots ended as they did. */
+  get wantsWholeSlot(): boolean {
+    return this.#record.uncleanEnds >= UNCLEAN_ENDS_BEFORE_CHECK;
+  }
+
+  /** The slot under attempt was read whole and is sound. */
+  wholeSlotRead(): void {
+    this.#record = wholeSlotRead(this.#record);
+    this.#write();
   }
 
   /** Whether the attempt under way is a trial. */

@@ -13,15 +13,6 @@ export const NEW_ROOT = "/sysroot";
 /** Where an image has the control file that rules its operators. */
 const IMAGE_CONTROL = "/usr/lib/slipway/control.json";
 
-/**
- * Proves that the device holds the image its seal says, and returns the device to mount. Images are mounted unproven
- * until sealed images exist: this is the place where seal, signature and dm-verity come in, and
- * where a slot is read whole first after too many unclean ends (UNCLEAN_ENDS_BEFORE_CHECK in boot/selection/begin.ts).
- */
-function proveImage(device: string): string {
-  return device;
-}
-
 /** Sets whether the kernel lets anybody write to a block device (BLKROSET). */
 export function setReadOnly(kernel: Kernel, device: string, readOnly: boolean): void {
   const flag = new Uint8Array(new ArrayBuffer(4));
@@ -30,15 +21,13 @@ export function setReadOnly(kernel: Kernel, device: string, readOnly: boolean): 
 }
 
 /**
- * Mounts the image in `device` read-only at {@link NEW_ROOT}, without journal replay, after the device itself was set
- * read-only. Returns its filesystem's type.
+ * Mounts the image in the slot on `device` read-only at {@link NEW_ROOT}, without journal replay: `proven` is what is mounted,
+ * the dm-verity device over it where it is checked block by block. Returns its filesystem's type.
  *
  * @throws KernelError, or Error when the filesystem is none that a slot may have
  */
-export function mountImage(boot: Launch, device: string): FilesystemType {
+export function mountImage(boot: Launch, device: string, proven: string): FilesystemType {
   const { kernel } = boot;
-  const proven = proveImage(device);
-  setReadOnly(kernel, device, true);
   const superblock = withOpen(kernel, proven, O.RDONLY, (fd) => readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n)));
   const { type, options } = imageMount(device, superblock?.type ?? null);
   boot.loadForFilesystem(type);

@@ -31,6 +31,12 @@ export class Launch {
     this.children = new Children(kernel);
   }
 
+  /** As {@link warn}, and on the console whatever the kernel's command line says of it. */
+  alarm(text: string): void {
+    this.log.error(text);
+    this.warnings.push(text);
+  }
+
   /** Something is not as declared; the boot goes on, and the system can read of it. */
   warn(text: string): void {
     this.log.warning(text);
@@ -52,6 +58,12 @@ export class Launch {
   /** The kernel's own way to a filesystem's module is a modprobe, which no initrd of ours has. */
   loadForFilesystem(type: string): void {
     this.modules?.loadForAlias(`fs-${type}`);
+  }
+
+  /** What dm-verity is made of, where the kernel has it in modules: the target, and whatever computes SHA-256. */
+  loadForVerity(): void {
+    this.modules?.loadNamed("dm_verity");
+    this.modules?.loadForAlias("crypto-sha256");
   }
 
   /** Begins the timeline with what came before: preinit's two times, "STARTED EXECUTED" in nanoseconds since kernel start. */

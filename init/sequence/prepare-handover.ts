@@ -1,5 +1,5 @@
-import { CONTROL_FORMAT, FEATURES } from "../../boot/image/seal.ts";
-import type { BootReport } from "../../boot/report.ts";
+import { ABILITIES } from "../../boot/image/judge-seal.ts";
+import { type BootReport, reportedImage } from "../../boot/report.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
 import { makeDirectories, readText, writeVolatile } from "../kernel/files.ts";
@@ -18,6 +18,7 @@ export function prepareHandover(
   passed: Skipped[],
 ): void {
   detachState(boot, ready.state);
+  ready.image.verity?.arm();
   const skipped = joinSkipped(selection.skipped, passed);
   try {
     writeForSystem(boot, counters, ready, selection.why, skipped);
@@ -35,13 +36,18 @@ export function prepareHandover(
 /** Files below /run that tell the system what happened, and make systemd take part. */
 function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, why: string, skipped: Skipped[]): void {
   const { kernel, control } = boot;
+  const { verity } = ready.image;
   const report: BootReport = {
     schema: 1,
-    controlFormat: CONTROL_FORMAT,
-    ...(FEATURES.length > 0 ? { features: [...FEATURES] } : {}),
+    controlFormat: ABILITIES.controlFormat,
+    features: [...ABILITIES.features],
     attempt: counters.attempt,
     slot: ready.slot,
-    imageId: ready.imageId,
+    imageId: ready.image.imageId,
+    image: reportedImage(ready.image.manifest),
+    proof: ready.image.proof,
+    signers: ready.image.signers,
+    verity: verity === null ? null : { device: verity.path, options: verity.options },
     slotDevice: ready.device,
     trial: counters.trial,
     why,

@@ -1,4 +1,5 @@
 /** A boot, in the order of README's "A boot in ten lines". Each part is a file beside this one; what is decided is in boot/ and state-ops/. */
+import { UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
@@ -30,6 +31,7 @@ export async function launch(kernel: Kernel, log: Log, preinit: string): Promise
   const boot = new Launch(kernel, log, control, words);
   boot.beginTimeline(preinit);
   for (const warning of words.warnings) boot.warn(warning);
+  if (control.trust.mode === "unsigned") boot.alarm(UNPROVEN);
   liftClock(kernel, log, 0);
 
   const devices = new Devices(boot);

@@ -1,12 +1,12 @@
 import type { Stage } from "../../boot/record/record.ts";
-import type { Failure } from "../../boot/selection/attempt.ts";
+import { type Failure, SlotFailure } from "../../boot/selection/attempt.ts";
 import { endOfLastTry } from "../../boot/selection/begin.ts";
 import { whyLeft } from "../../boot/selection/left.ts";
-import { checkRoot, noImage } from "../../boot/slot-image.ts";
+import { checkRoot } from "../../boot/slot-image.ts";
 import type { SlotDefinition } from "../../state-ops/control.ts";
+import { CORRUPTED } from "../image/verity-device.ts";
 import { MNT, O } from "../kernel/constants.ts";
 import { type Descriptor, KernelError } from "../kernel/kernel.ts";
-import { readImageId } from "../store/image-id.ts";
 import type { Counters } from "./counters.ts";
 import { closeData, DamagedUnderImage, type DataRequest, type OpenData, repairData } from "./data.ts";
 import { DeviceFailure, type Devices } from "./devices.ts";
@@ -15,13 +15,14 @@ import { missingMountPoints } from "./handover.ts";
 import { mountImage, NEW_ROOT, readImageControl, setReadOnly } from "./image.ts";
 import type { Launch } from "./launch.ts";
 import { findNextInit, foreignModules } from "./next-init.ts";
+import { type ProvenImage, proveImage } from "./proof.ts";
 import { detachState, type LaidState, layState, type StateRequest } from "./state.ts";
 
 /** A slot whose root stands at /sysroot with its state laid: nothing but the handover is left. */
 export interface ReadySlot {
   slot: string;
   device: string;
-  imageId: string;
+  image: ProvenImage;
   /** Path of the next init in the new root. */
   init: string;
   state: LaidState;
@@ -36,6 +37,7 @@ export class SlotAttempt {
   #stage: Stage = "counted";
   /** Device of the slot, once it is to be set read-only. */
   #device: string | null = null;
+  #image: ProvenImage | null = null;
   #mounted = false;
   /** Null for a slot that is a partition. */
   #file: OpenFileSlot | null = null;
@@ -68,14 +70,15 @@ export class SlotAttempt {
 
   async #prepare(): Promise<ReadySlot> {
     const { kernel } = this.#boot;
-    const { device, imageId } = await this.#boot.part("image", () => this.#mount());
+    const { device, image } = await this.#boot.part("proof", () => this.#prove());
+    await this.#boot.part("image", () => this.#mount(device, image));
     const root = kernel.open(NEW_ROOT, O.RDONLY | O.DIRECTORY);
     try {
       const init = this.#check(root);
       this.#stage = "state";
       this.#counters.reach("state");
-      const state = await this.#boot.part("state", () => this.#layState(root, imageId));
-      return { slot: this.#slot, device, imageId, init, state };
+      const state = await this.#boot.part("state", () => this.#layState(root, image.imageId));
+      return { slot: this.#slot, device, image, init, state };
     } finally {
       kernel.close(root);
     }
@@ -86,12 +89,13 @@ export class SlotAttempt {
    * system may install into it.
    */
   abandon(error: unknown): void {
+    const failure = this.#failure(error);
     try {
       this.#undo();
     } catch (undoing) {
       this.#boot.warn(`slot ${this.#slot} is not left as it was: ${undoing instanceof Error ? undoing.message : undoing}`);
     }
-    this.#counters.fail(this.#slot, failureOf(error), this.#stage);
+    this.#counters.fail(this.#slot, failure, this.#stage);
   }
 
   #undo(): void {
@@ -102,25 +106,37 @@ export class SlotAttempt {
     this.#state = null;
     if (this.#device !== null) setReadOnly(kernel, this.#device, false);
     this.#device = null;
+    this.#image?.verity?.remove();
+    this.#image = null;
     this.#file?.release();
     this.#file = null;
     if (this.#data !== null) closeData(kernel, this.#data);
     this.#data = null;
   }
 
-  async #mount(): Promise<{ device: string; imageId: string }> {
+  /** Whatever failed because dm-verity refused a block, failed in the image's proof. */
+  #failure(error: unknown): Failure {
+    const failure = failureOf(error);
+    if (failure.kind === "proof" || this.#image?.verity?.isCorrupted() !== true) return failure;
+    return { kind: "proof", reason: `${CORRUPTED}; seen in: ${failure.reason}` };
+  }
+
+  async #prove(): Promise<{ device: string; image: ProvenImage }> {
     const definition = this.#boot.control.slots.find(({ name }) => name === this.#slot);
     if (definition === undefined) throw new Error(`slot ${this.#slot} is not in the control file`);
     const device = await this.#open(definition);
-    const imageId = readImageId(this.#boot.kernel, device);
-    if (imageId === null) throw new Error(noImage(device));
+    this.#image = await proveImage(this.#boot, this.#counters, this.#slot, device);
+    return { device, image: this.#image };
+  }
+
+  #mount(device: string, { imageId, verity }: ProvenImage): void {
     this.#counters.identify(this.#slot, imageId);
     this.#stage = "image";
     this.#device = device;
-    mountImage(this.#boot, device);
+    setReadOnly(this.#boot.kernel, device, true);
+    mountImage(this.#boot, device, verity?.path ?? device);
     this.#mounted = true;
     this.#file?.letGo();
-    return { device, imageId };
   }
 
   /** The slot's device: its partition, or one made of its file. */
@@ -175,6 +191,7 @@ export class SlotAttempt {
 
 /** Only a failed proof makes a slot damaged; a device that is missing or fails says nothing about the image. */
 export function failureOf(error: unknown): Failure {
+  if (error instanceof SlotFailure) return { kind: error.kind, reason: error.message };
   const reason = error instanceof Error ? error.message : String(error);
   const ofDevice = error instanceof DeviceFailure || (error instanceof KernelError && error.code === "EIO");
   return { kind: ofDevice ? "device" : "boot", reason };

@@ -43,7 +43,7 @@ for (const [name, prepare] of Object.entries(machines)) {
     const looking = kernel();
     looking.plant("/", { mnt: {} });
     const mountsBefore = looking.mounts();
-    const plan = planBoot(gatherFacts(looking, { control: null, commandLine: null }));
+    const plan = await planBoot(gatherFacts(looking, { control: null, commandLine: null }));
     assert.equal(looking.mounts(), mountsBefore, "nothing stays mounted");
     assert.not.match(
       looking.trace.replaceAll(/^ioctl.*LOOP_CONFIGURE.*$/gm, ""),

@@ -30,8 +30,8 @@ function edited(name: string, file: string, change: (text: string) => string): s
 }
 
 for (const name of readdirSync(captured)) {
-  test(`the plan for ${name}`, () => {
-    matchesGolden(`explain-${name}`, planText(planBoot(loadFacts(join(captured, name)))));
+  test(`the plan for ${name}`, async () => {
+    matchesGolden(`explain-${name}`, planText(await planBoot(loadFacts(join(captured, name)))));
   });
 
   test(`facts of ${name} are the same after loading and saving`, () => {
@@ -119,21 +119,21 @@ test("saves only into a new or an empty directory", () => {
   );
 });
 
-test("what the facts do not tell is said and taken to be sound", () => {
+test("what the facts do not tell is said and taken to be sound", async () => {
   const directory = edited("trial", "cmdline", () => "init=/sbin/other\n");
   rmSync(join(directory, "data", "vda4.json"));
-  const plan = planBoot(loadFacts(directory));
+  const plan = await planBoot(loadFacts(directory));
   assert.is(plan.end.do, "hand-over");
   assert.match(plan.unknown.join("\n"), /whether \/sbin\/other can be executed/);
   assert.match(plan.unknown.join("\n"), /which generation slot b gets/);
   rmSync(join(directory, "images", "vda3.json"));
   rmSync(join(directory, "images", "vda3.control.json"));
-  assert.match(planBoot(loadFacts(directory)).unknown.join("\n"), /what is in slot b \(\/dev\/vda3\)/);
+  assert.match((await planBoot(loadFacts(directory))).unknown.join("\n"), /what is in slot b \(\/dev\/vda3\)/);
 });
 
-test("a machine that runs: the attempt is taken to end as by a power cut", () => {
+test("a machine that runs: the attempt is taken to end as by a power cut", async () => {
   const running = swap('"running": null', '"running": { "attempt": 4, "slot": "b" }');
-  const plan = planBoot(loadFacts(edited("rollback", "machine.json", running)));
+  const plan = await planBoot(loadFacts(edited("rollback", "machine.json", running)));
   assert.match(plan.unknown.join("\n"), /how attempt 4 ends, which runs slot b now/);
 });
 

@@ -1,6 +1,8 @@
 /** What the running system asked for, carried out by PID 1 whose power fails at every point. */
+
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { rollBack } from "../../boot/selection/running.ts";
 import { O } from "../../init/kernel/constants.ts";
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
@@ -266,7 +268,11 @@ for (const [name, content] of Object.entries(damaged)) {
     );
     assert.is(boot.kernel.peek("/var/lib/app/own"), "written in a\n");
     assert.equal(names(world, REQUESTS.directory), []);
-    assert.equal(JSON.parse((await world.boot()).kernel.peek("/run/slipway/boot.json") ?? "{}").warnings, [], "asked once");
+    assert.equal(
+      JSON.parse((await world.boot()).kernel.peek("/run/slipway/boot.json") ?? "{}").warnings,
+      [UNPROVEN],
+      "asked once",
+    );
   });
 }
 
@@ -294,7 +300,7 @@ for (const [name, plant] of Object.entries(hostile)) {
     assert.is(boot.end, "exec /sbin/init");
     assert.match(warningsOf(boot), /was dropped/);
     assert.is(boot.kernel.peek("/var/lib/app/own"), "written in a\n");
-    assert.equal(JSON.parse((await world.boot()).kernel.peek("/run/slipway/boot.json") ?? "{}").warnings, []);
+    assert.equal(JSON.parse((await world.boot()).kernel.peek("/run/slipway/boot.json") ?? "{}").warnings, [UNPROVEN]);
   });
 }
 

@@ -94,7 +94,7 @@ test("values that cannot be obeyed are reported", () => {
     assert.match(line.warnings[0] ?? "", "is ignored: ");
     assert.equal({ ...line, warnings: [] }, nothing, word);
   }
-  assert.match(parseCommandLine("rd.break=lunch").warnings[0] ?? "", "modules, devices, record, image, state, handover");
+  assert.match(parseCommandLine("rd.break=lunch").warnings[0] ?? "", "modules, devices, record, proof, image, state, handover");
 });
 
 test("words that are reported and ignored", () => {

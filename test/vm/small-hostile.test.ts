@@ -1,6 +1,8 @@
 /** Words on the kernel's command line, with the whole product as PID 1. preinit.test.ts has them against preinit alone. */
+
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { dist } from "../../qemu/places.ts";
 import { runProgram } from "../../qemu/program.ts";
 import { recordOn } from "./support/disk-file.ts";
@@ -84,7 +86,8 @@ test("hostile words are as if they were not there; those that ask for what there
     '"slipway.nosuch=1" is unknown to slipway and ignored',
     '"rd.nosuch" is unknown to slipway and ignored',
     '"rd.systemd.unit=emergency.target" is unknown to slipway and ignored',
-    '"rd.break=nosuch" is ignored: known stages are modules, devices, record, image, state, handover',
+    '"rd.break=nosuch" is ignored: known stages are modules, devices, record, proof, image, state, handover',
+    UNPROVEN,
     'slot "nosuch" was asked for and is passed over: there is no such slot',
     "init=/sbin/nosuch is passed over for /sbin/init: /sbin/nosuch: ENOENT",
   ]);
@@ -144,6 +147,7 @@ test("a locked command line chooses no program and no shell, though the initrd h
   assert.equal(told.report.warnings, [
     '"rd.nosuch" is unknown to slipway and ignored',
     ...refused.map((word) => `"${word}" is refused: the control file says command-line: locked`),
+    UNPROVEN,
   ]);
 });
 

@@ -1,7 +1,9 @@
 /** A machine with two slots: what the next init is given, what is counted, and the way to the other slot. */
+
 import { statSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { recordOn } from "./support/disk-file.ts";
 import { readMounts, shadowed } from "./support/mounts.ts";
 import { validRecord } from "./support/record-on-disk.ts";
@@ -39,10 +41,10 @@ test("on a fresh disk slot a boots, on trial, and its try is on the disk", async
   assert.equal(report.record, { condition: "empty", writable: true, device: "/dev/vda1" });
   assert.is(report.generation, "000001");
   assert.equal(report.degraded, []);
-  assert.equal(report.warnings, []);
+  assert.equal(report.warnings, [UNPROVEN]);
   assert.equal(
     report.timeline.map(({ name }) => name),
-    ["preinit", "runtime", "modules", "devices", "record", "image", "state"],
+    ["preinit", "runtime", "modules", "devices", "record", "proof", "image", "state"],
   );
   const record = validRecord(machine.disk);
   assert.is(record.slots.a?.tries, 2);
@@ -131,7 +133,7 @@ test("after a power cut the end is counted as unclean, and the trial goes on wit
   const second = await boot(machine);
   assert.is(second.root, "v1");
   assert.is(second.report.attempt, 2);
-  assert.equal(second.report.warnings, []);
+  assert.equal(second.report.warnings, [UNPROVEN]);
   assert.is(second.report.record.condition, "valid");
   assert.is(second.report.generation, "000001");
   assert.is(part(second, "kept"), "v1");
@@ -173,8 +175,8 @@ test("with its trial used up slot a is left for slot b, which says why", async (
   const reason = "trial used up without a commit";
   assert.equal(report.skipped, [{ slot: "a", reason }]);
   assert.is(report.generation, "000002");
-  assert.is(report.warnings.length, 1);
-  assert.match(report.warnings[0] ?? "", /no slot was committed yet; state was cloned from generation 000001 of slot a/);
+  assert.is(report.warnings.length, 2);
+  assert.match(report.warnings[1] ?? "", /no slot was committed yet; state was cloned from generation 000001 of slot a/);
   assert.is(part(fourth, "kept"), "v1\nv1");
   const record = validRecord(machine.disk);
   assert.is(record.slots.a?.reason, reason);

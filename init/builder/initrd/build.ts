@@ -39,11 +39,16 @@ export interface InitrdInput {
 /** Writes an initrd and returns what there is to say about it, line by line. Same input, same bytes. */
 export async function buildInitrd(input: InitrdInput): Promise<string[]> {
   const output = checkOutput(input.output);
-  const { text: control } = readControlInput(`--control ${input.control}`, input.control);
+  const { text: control, control: declared } = readControlInput(`--control ${input.control}`, input.control);
   if (!existsSync(input.modules)) throw new BadInput(`--modules ${input.modules} does not exist`);
   const directory = readModuleDirectory(input.modules);
   const kernel = posix.basename(realpathSync(input.modules));
   const selection = selectModules(directory, kernel, input.named);
+  if (declared.trust.mode === "signed" && !selection.verity) {
+    throw new BadInput(
+      `kernel ${kernel} has no dm_verity, and the control file trusts signed images only; take a kernel with CONFIG_DM_VERITY`,
+    );
+  }
   const modules = new Map<string, Uint8Array>();
   for (const { name, path } of selection.files) modules.set(name, await readModule(`${input.modules}/${path}`));
   const inRuntime = (path: string): string => path.replace(/^\/runtime/, "");

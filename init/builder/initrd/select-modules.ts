@@ -16,6 +16,12 @@ export const defaultModules = [
 /** preinit cannot do without them. */
 const preinitModules = ["loop", "squashfs"];
 
+/**
+ * What dm-verity is made of: loaded where a slot holds a sealed image, and there whatever modules were named, since a machine that
+ * trusts signed images only boots nothing without. Newer kernels compute SHA-256 without a module of its own.
+ */
+const proofModules = ["dm_verity", "sha256_generic", "sha256_ssse3", "sha256_arm64", "sha2_ce"];
+
 export interface ModuleSelection {
   /** What goes into the initrd, sorted: name there, and path below the directory. */
   files: { name: string; path: string }[];
@@ -24,6 +30,8 @@ export interface ModuleSelection {
   preinit: string[];
   /** Modules of the default set that this kernel does not have. */
   absent: string[];
+  /** Whether this kernel has dm-verity, as a module or built in. */
+  verity: boolean;
 }
 
 /**
@@ -38,7 +46,7 @@ export function selectModules(directory: ModuleDirectory, kernel: string, named:
   const defaults = wanted.length > 0 ? [] : defaultModules;
   const load = inOrder(directory, wanted);
   const preinit = inOrder(directory, preinitModules);
-  const all = new Set([...preinit, ...load, ...inOrder(directory, defaults)]);
+  const all = new Set([...preinit, ...load, ...inOrder(directory, [...defaults, ...proofModules])]);
   const byFile = [...all]
     .map((name) => [fileName(directory, name), name] as const)
     .sort(([left], [right]) => (left < right ? -1 : 1));
@@ -62,6 +70,7 @@ export function selectModules(directory: ModuleDirectory, kernel: string, named:
     },
     preinit: preinit.map((name) => fileName(directory, name)),
     absent: defaults.filter((name) => !knows(directory, name)),
+    verity: knows(directory, "dm_verity"),
   };
 }
 

@@ -6,12 +6,16 @@ import { BlockDevice, type DeviceDescription, ueventMessage } from "./memory-dev
 import type { OpenFile } from "./memory-files.ts";
 import { Errno } from "./memory-nodes.ts";
 import { numberText } from "./memory-status.ts";
+import { DM_NUMBER } from "./memory-verity.ts";
 import { ioctlArgument, ioctlName, loopFlags, mountFlags, quote, unmountFlags } from "./trace.ts";
 
 /** Answers an ioctl: its result, or an error to throw by its code ("EBUSY"). May fill the buffer. */
 export type IoctlAnswer = (path: string, argument: number | Uint8Array<ArrayBuffer>) => number | string;
 
-const READING_IOCTLS = new Set<number>([IOCTL.BLKGETSIZE64, IOCTL.WDIOC_GETSUPPORT, IOCTL.LOOP_CTL_GET_FREE]);
+const READING_IOCTLS = new Set<number>([
+  ...[IOCTL.BLKGETSIZE64, IOCTL.WDIOC_GETSUPPORT, IOCTL.LOOP_CTL_GET_FREE],
+  ...[IOCTL.DM_TABLE_STATUS, IOCTL.DM_GET_TARGET_VERSION],
+]);
 
 /** The half of the recording kernel that deals with mounts, disks and their events. */
 export abstract class RecordingDevices extends RecordingFiles {
@@ -60,7 +64,7 @@ export abstract class RecordingDevices extends RecordingFiles {
 
   #ioctlWords(request: number, argument: number | Uint8Array<ArrayBuffer>): string[] {
     if (request === IOCTL.FICLONE) return [quote(this.place(Number(argument)))];
-    if (request !== IOCTL.LOOP_CONFIGURE || typeof argument === "number") return [ioctlArgument(argument)];
+    if (request !== IOCTL.LOOP_CONFIGURE || typeof argument === "number") return [ioctlArgument(request, argument)];
     const { file, flags } = readLoopConfiguration(argument);
     return [quote(this.place(file)), loopFlags(flags)];
   }
@@ -69,6 +73,11 @@ export abstract class RecordingDevices extends RecordingFiles {
     const { files } = this.machine;
     const { node } = files.descriptor(fd);
     const block = node?.kind === "block" ? files.devices.get(numberText(node.device)) : undefined;
+    if (node?.kind === "character" && numberText(node.device) === DM_NUMBER) {
+      if (typeof argument === "number") throw new Errno("EINVAL");
+      this.machine.deviceMapper?.answer(request, argument);
+      return 0;
+    }
     if (request === IOCTL.FICLONE) throw new Errno("EOPNOTSUPP");
     if (request === IOCTL.LOOP_CTL_GET_FREE) return this.machine.loops.free();
     if (request === IOCTL.LOOP_CONFIGURE && typeof argument !== "number") this.machine.loops.configure(fd, argument);

@@ -41,6 +41,8 @@ export interface DeviceDescription {
   contents?: Contents;
   /** What a mount of the device shows. Nothing keeps it in step with the contents. */
   filesystem?: FilesystemDescription;
+  /** Where this device shows another one's content: its bytes come from `storage`, and what a mount shows is the same. */
+  over?: { block: BlockDevice; storage: Storage };
   /** Where this device is a partition: its bytes are then those of the disk. */
   partition?: { of: BlockDevice; number: number; start: number; label?: string };
   /** Where this device is a loop device: its bytes are then those of the file. */
@@ -65,13 +67,15 @@ export class BlockDevice {
     this.path = description.path;
     this.number = description.number;
     this.partition = description.partition;
-    const bytes: Storage = this.partition
+    const own: Storage = this.partition
       ? new Part(this.partition.of.storage.below, this.partition.start, size)
       : (description.file?.bytes ?? Bytes.ofSize(size));
+    const bytes = description.over?.storage ?? own;
     for (const piece of pieces) bytes.write(piece.offset, piece.bytes);
     this.storage = new WriteBack(bytes);
-    const own = description.filesystem ? makeFilesystem(description.filesystem, description.number) : null;
-    this.filesystem = own ?? (description.file?.image instanceof DiskFilesystem ? description.file.image : null);
+    const made = description.filesystem ? makeFilesystem(description.filesystem, description.number) : null;
+    const shown = description.file?.image instanceof DiskFilesystem ? description.file.image : null;
+    this.filesystem = made ?? description.over?.block.filesystem ?? shown;
   }
 
   sync(): void {

@@ -1,3 +1,4 @@
+import { DM_CONTROL } from "../../../boot/image/device-mapper.ts";
 import { FILESYSTEM_MAGIC, MNT, MS } from "../constants.ts";
 import type { Path } from "../kernel.ts";
 import { type BlockDevice, MAGIC, systemTree } from "./memory-devices.ts";
@@ -7,12 +8,15 @@ import { type Directory, Entry, Errno, Filesystem, Node, type Place, toName } fr
 import { OverlayFilesystem, overlayLayers } from "./memory-overlay.ts";
 import { numberText } from "./memory-status.ts";
 import { device, directory, file, link, plant, type Tree } from "./memory-tree.ts";
+import { DeviceMapper } from "./memory-verity.ts";
 
 export interface MachineDescription {
   /** /proc/cmdline; "" if absent. */
   commandLine?: string;
   /** Files of the initramfs. */
   initramfs?: Tree;
+  /** Version of the kernel's dm-verity; it has none if absent. */
+  verity?: [number, number, number];
 }
 
 /** Filesystems that live without a device. The others are what a device holds. */
@@ -23,6 +27,8 @@ const CHANGES_PROPAGATION = MS.PRIVATE | MS.SHARED;
 export class MemoryMachine {
   readonly files: MemoryFiles;
   readonly loops: MemoryLoops;
+  /** Null: the kernel has none. */
+  readonly deviceMapper: DeviceMapper | null;
   readonly #proc: Filesystem;
   readonly #sys: Filesystem;
   readonly #dev: Filesystem;
@@ -32,6 +38,7 @@ export class MemoryMachine {
     const rootfs = new Filesystem("rootfs", { major: 0, minor: this.#minor++ }, FILESYSTEM_MAGIC.ramfs);
     this.files = new MemoryFiles(rootfs, clock);
     this.loops = new MemoryLoops(this.files, (name, minor) => this.plant("dev", { [name]: device("block", 7, minor) }));
+    this.deviceMapper = description.verity ? new DeviceMapper(this, description.verity) : null;
     plant(rootfs.root, { proc: {}, sys: {}, dev: {}, ...description.initramfs });
     this.#proc = this.#make("proc");
     this.#sys = this.#make("sysfs");
@@ -43,6 +50,7 @@ export class MemoryMachine {
       kmsg: device("character", 1, 11),
       "loop-control": device("character", 10, 237),
       null: device("character", 1, 3, { mode: 0o666 }),
+      ...(this.deviceMapper ? { "mapper/control": device("character", DM_CONTROL.number.major, DM_CONTROL.number.minor) } : {}),
     });
     for (const filesystem of [this.#proc, this.#sys, this.#dev]) {
       const names: Record<string, string> = { proc: "/proc", sysfs: "/sys", devtmpfs: "/dev" };
@@ -87,6 +95,13 @@ export class MemoryMachine {
       [`dev/block/${numberText(block.number)}`]: link(`${up}${block.systemPath}`),
       ...(block.partition ? {} : { [`block/${block.name}`]: link(`../${block.systemPath}`) }),
     });
+  }
+
+  /** The device is no more. */
+  removeDevice(block: BlockDevice): void {
+    this.files.devices.delete(numberText(block.number));
+    this.#dev.root.node.directory?.drop(block.name);
+    this.files.existing("/sys/class/block", undefined, true).entry.node.directory?.drop(block.name);
   }
 
   mount(source: Path, target: Path, type: string, flags: number, data: string): void {

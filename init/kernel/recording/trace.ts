@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { DM_FLAG, type DmRequest, decodeDmRequest } from "../../../boot/image/device-mapper.ts";
 import { IOCTL, MNT, MS, O, RESOLVE } from "../constants.ts";
 import type { Path } from "../kernel.ts";
 import { LOOP_FLAG } from "../layouts.ts";
@@ -46,11 +47,22 @@ export function ioctlName(request: number): string {
   return found ? found[0] : `0x${request.toString(16)}`;
 }
 
-/** A buffer handed to ioctl: four bytes as the number they hold, others by their length. */
-export function ioctlArgument(argument: number | Uint8Array<ArrayBuffer>): string {
+/** A buffer handed to ioctl: four bytes as the number they hold, a request to device-mapper in words, others by their length. */
+export function ioctlArgument(request: number, argument: number | Uint8Array<ArrayBuffer>): string {
   if (typeof argument === "number") return String(argument);
+  if (ioctlName(request).startsWith("DM_")) return deviceMapperText(decodeDmRequest(argument));
   if (argument.length === 4) return `[${new DataView(argument.buffer, argument.byteOffset).getInt32(0, true)}]`;
   return `${argument.length} bytes`;
+}
+
+/** "slipway-a", what it is to be or do, and the flags. */
+export function deviceMapperText({ name, uuid = "", flags = 0, target = null }: DmRequest): string {
+  const words = [
+    uuid,
+    target === null ? "" : `${target.length} sectors, ${target.type} ${target.parameters}`,
+    bits(flags, DM_FLAG),
+  ];
+  return [quote(name), ...words.filter((word) => word !== "" && word !== "0")].join(", ");
 }
 
 /** Short text as it is; everything else as its length and the start of its SHA-256. */
