@@ -73,7 +73,7 @@ async function installInto(kernel: Kernel, places: Places, machine: Machine, ord
   const record = changeRecord(kernel, places, WHO, ({ record }) => record);
   const named = order.slot === null ? null : requireSlot(machine, order.slot);
   const image = await judged(machine, order.source);
-  refuseImage(image, { system: machine.control.system, record, policy, initrd: { features: [], ...report }, retry: order.retry });
+  refuseImage(image, { system: machine.control.system, record, policy, initrd: report, retry: order.retry });
   if (named === null && report.imageId === image.imageId) return nothingToDo(image, report.slot);
   const others = openDonors(kernel, machine, null);
   try {
