@@ -36,11 +36,13 @@ export class StateMachine {
   readonly data: Descriptor;
   /** The image, mounted as the root is. */
   readonly root: string;
+  readonly type: DataFilesystem;
   readonly #directory = mkdtempSync(`${scratch}/machine-`);
   readonly #report: BootReport;
   readonly #closeDisk: () => void;
 
   constructor({ type, operators, image }: MachineOrder) {
+    this.type = type;
     const tree = `${this.#directory}/tree`;
     mkdirSync(tree);
     program("sh", "-ec", `cd ${tree}; ${image}`);

@@ -115,7 +115,7 @@ function protectData(kernel: RecordingKernel): RecordingKernel {
 }
 
 /** What the running system leaves for the boot that follows. */
-function asked(world: World, requests: Partial<StateRequests>): World {
+export function asked(world: World, requests: Partial<StateRequests>): World {
   const kernel = world.kernel();
   kernel.mount("/dev/vda4", "/sysroot", "ext4", 0, "");
   kernel.makeDirectory(`/sysroot/${REQUESTS.directory}`, 0o700);

@@ -7,6 +7,7 @@ import { device, directory, link, file as memoryFile, type Tree } from "../../in
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { SLOT_FILES_PLACE } from "../../init/sequence/file-slot.ts";
 import { matchesGolden } from "../golden.ts";
+import { asked } from "./explain-worlds.ts";
 import { fileOf, fileSlots, filesWorld, v3, v4 } from "./file-worlds.ts";
 import { controlFile, image, MiB } from "./golden-machine.ts";
 import { type Boot, World } from "./golden-world.ts";
@@ -240,6 +241,17 @@ test("an image that keeps nothing: the data filesystem is named in the report al
       [],
     );
   }
+});
+
+test("a factory reset and a collection leave the files alone", async () => {
+  const world = await filesWorld();
+  world.activate("c", v3.id, "a");
+  await world.boot();
+  world.commitAndShutDown("c", v3.id);
+  const boot = await asked(world, { reset: { what: "factory", identity: true } }).boot();
+  assert.equal([boot.root, report(boot).generation], ["/dev/loop1", "000003"]);
+  assert.match(report(boot).stateNotes.join(), /factory reset/);
+  assert.equal(boot.kernel.list(SLOT_FILES_PLACE), [`${SLOT_FILES_PLACE}/c.img`, `${SLOT_FILES_PLACE}/d.img`]);
 });
 
 test("only files: the disk is that of the data filesystem where no boot record is found", async () => {

@@ -6,7 +6,7 @@ import { pathText } from "../../../state-ops/merge/path-text.ts";
 import { byPath, isAtOrBelow, storePaths } from "../../../state-ops/operator-tree.ts";
 import { Refusal } from "../../../state-ops/outcome.ts";
 import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
-import { withDirectory } from "../../state/beneath.ts";
+import { exists, withDirectory } from "../../state/beneath.ts";
 import { withDataFilesystem } from "../data-access.ts";
 import { type Machine, openRecord, type Places, readMachine } from "../machine.ts";
 import { collection, madeUnixMs } from "./collection-facts.ts";
@@ -43,6 +43,16 @@ export interface ListedGeneration {
   why: string;
 }
 
+export interface ListedSlotFile {
+  /** "images/c.img" */
+  file: string;
+  /** Null where no slot is this file. */
+  slot: string | null;
+  /** Bytes: as long as it is, and what it takes on the disk. Null where nothing is there yet. */
+  size: number | null;
+  allocated: number | null;
+}
+
 /** Everything that `slipway state list` tells, as it prints it with `--json`. */
 export interface StateList {
   schema: 1;
@@ -52,6 +62,8 @@ export interface StateList {
   data: { device: string; filesystem: string; bytes: number; free: number } | null;
   operators: ListedOperator[];
   generations: ListedGeneration[];
+  /** Slots that are files, and what else lies beside them. */
+  slotFiles: ListedSlotFile[];
   /** Stores in shared/ that no operator of this image declares. */
   undeclared: { store: string; size: Measure | null }[];
   warnings: string[];
@@ -72,12 +84,13 @@ export function listState(kernel: Kernel, places: Places): StateList {
       const [committed, warnings] = lastCommitted(kernel, machine);
       const generations = listGenerations(kernel, data, machine, committed);
       const undeclared = listUndeclared(kernel, data, operators);
-      return { ...empty, data: { device, filesystem, ...space }, operators: list, generations, undeclared, warnings };
+      const slotFiles = listSlotFiles(kernel, data, machine);
+      return { ...empty, data: { device, filesystem, ...space }, operators: list, generations, slotFiles, undeclared, warnings };
     });
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const list = listOperators(kernel, null, machine, operators);
-    return { ...empty, data: null, operators: list, generations: [], undeclared: [], warnings: [error.message] };
+    return { ...empty, data: null, operators: list, generations: [], slotFiles: [], undeclared: [], warnings: [error.message] };
   }
 }
 
@@ -155,4 +168,23 @@ function listUndeclared(kernel: Kernel, data: Descriptor, operators: readonly Op
     .map(({ name }) => ({ text: pathText(name), path: `${LAYOUT.shared}/${new TextDecoder().decode(name)}` }))
     .filter(({ path, text }) => !declared.has(path) && !text.startsWith("."))
     .map(({ path, text }) => ({ store: `${LAYOUT.shared}/${text}`, size: measureIfThere(kernel, data, path) }));
+}
+
+function listSlotFiles(kernel: Kernel, data: Descriptor, { control }: Machine): ListedSlotFile[] {
+  const there = exists(kernel, data, LAYOUT.images)
+    ? withDirectory(kernel, data, LAYOUT.images, (all) => filesIn(kernel, all))
+    : [];
+  const declared = control.slots.flatMap((slot) => ("file" in slot ? [slot] : []));
+  const missing = declared.filter(({ file }) => !there.some((found) => found.file === file));
+  return [
+    ...there.map((found) => ({ ...found, slot: declared.find(({ file }) => file === found.file)?.name ?? null })),
+    ...missing.map(({ file, name }) => ({ file, slot: name, size: null, allocated: null })),
+  ];
+}
+
+function filesIn(kernel: Kernel, directory: Descriptor): Omit<ListedSlotFile, "slot">[] {
+  return kernel.readDirectory(directory).map(({ name }) => {
+    const { size, allocated } = kernel.statusAt(name, directory);
+    return { file: `${LAYOUT.images}/${pathText(name)}`, size: Number(size), allocated: Number(allocated) };
+  });
 }

@@ -3,7 +3,7 @@ import { linuxKernel } from "../../kernel/linux.ts";
 import { PLACES } from "../machine.ts";
 import { ageText, table, timeText } from "../text.ts";
 import { flag, type Verb } from "../verb.ts";
-import { type ListedGeneration, type ListedOperator, listState, type StateList } from "./list-facts.ts";
+import { type ListedGeneration, type ListedOperator, type ListedSlotFile, listState, type StateList } from "./list-facts.ts";
 import type { Measure } from "./walk.ts";
 
 function cells(size: Measure | null): [bytes: string, files: string] {
@@ -23,6 +23,11 @@ function generationRow(generation: ListedGeneration, nowUnixMs: number): string[
   const made = madeUnixMs === null ? "-" : `${timeText(madeUnixMs)} ${ageText(madeUnixMs, nowUnixMs)}`.trimEnd();
   const [bytes] = cells(size);
   return [number, slot ?? "?", imageId?.slice(0, 12) ?? "?", bytes, made, fate, `${running ? "runs now; " : ""}${why}`];
+}
+
+function slotFileRow({ slot, file, size, allocated }: ListedSlotFile): string[] {
+  const bytes = (count: number | null) => (count === null ? "-" : sizeText(count));
+  return [slot ?? "none", file, size === null ? "not there yet" : bytes(size), bytes(allocated)];
 }
 
 const plain = (text: string) => text;
@@ -52,6 +57,9 @@ export function listText(list: StateList, nowUnixMs: number): string {
             plain,
           ),
         ]),
+    ...(list.slotFiles.length === 0
+      ? []
+      : ["", ...table([["SLOT", "FILE", "SIZE", "ON DISK"], ...list.slotFiles.map(slotFileRow)], plain)]),
     ...(list.undeclared.length === 0
       ? []
       : ["", "Kept, but declared by no operator of this image (another image's, or of a former one):"]),
@@ -65,15 +73,16 @@ export const verb: Verb = {
 Usage: slipway state list [--json]
 
 Lists the operators of the running image as a tree, each with its state, how it is done, what its store takes on the disk, and
-where it was declared; then the generations: which slot's image each belongs to, its size and age, and whether it is kept.
+where it was declared; then the generations: which slot's image each belongs to, its size and age, and whether it is kept; then the
+files that are slots.
 A file with several names counts once; what generations share by reflink or snapshot counts in each. "+": there is more, which
 was not looked at (a million files) or could not be read.
 
 Options:
   --json    print one JSON object: slot, generation, data (device, filesystem, bytes, free), operators (path, id, kind, state,
             via, origin, depth, store, size, degraded), generations (number, slot, imageId, attempt, parent, madeUnixMs, size,
-            running, pinned, fate (kept, spare or garbage), why), undeclared (store, size), warnings; a size is bytes, files,
-            truncated, unread`,
+            running, pinned, fate (kept, spare or garbage), why), slotFiles (file, slot, size, allocated: in bytes), undeclared
+            (store, size), warnings; any other size is bytes, files, truncated, unread`,
   options: { json: { type: "boolean" } },
   positionals: [],
   async run(values) {

@@ -1,0 +1,161 @@
+/**
+ * A machine with four slots, two partitions and two files on the data filesystem: each of them boots, each kind is the other's
+ * fallback, and what the files lie on is as whole after a shutdown as ever.
+ */
+import { createHash } from "node:crypto";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import type { Policy } from "../../boot/selection/policy.ts";
+import { activate, commitSlot } from "../../boot/selection/running.ts";
+import { slotOf, withSlot } from "../../boot/selection/slots.ts";
+import { onData } from "./support/data-on-disk.ts";
+import { checkData, dataFeatures, inspectData, readAt, recordOn } from "./support/disk-file.ts";
+import { readMounts, shadowed } from "./support/mounts.ts";
+import { changeRecord, validRecord, writeInto } from "./support/record-on-disk.ts";
+import { type SmallImage, smallControl, smallImage, smallSystem } from "./support/small-image.ts";
+import { boot, part, smallMachine, type Told } from "./support/small-machine.ts";
+
+const system = smallSystem(["a", "b"]).replace(
+  "data:",
+  "  c: { file: images/c.img, size: 24M }\n  d: { file: images/d.img, size: 24M }\ndata:",
+);
+const policy: Policy = { slots: ["a", "b", "c", "d"], tries: { trial: 3, committed: 10 }, trust: { mode: "unsigned" } };
+const script = `report kept cat /home/kept; echo $(cat /etc/small-root/facts) >>/home/kept
+report loops cat /sys/block/loop1/loop/backing_file /sys/block/loop1/ro /sys/block/loop1/loop/dio
+report no-write sh -c 'echo x | dd of=/dev/loop1 bs=512 count=1 conv=fsync'
+`;
+const images: Record<string, SmallImage> = {
+  a: { facts: "root a", script },
+  // Its image keeps nothing, so that it boots without a data filesystem.
+  b: { facts: "root b", script: "report kept true\n", control: null },
+  c: { facts: "root c", script },
+  d: { facts: "root d", script, filesystem: "squashfs" },
+};
+const machine = await smallMachine({ system, slots: images, size: "256M", slotSize: "24M" });
+const { disk } = machine;
+
+/** The id of the image that was made for the slot. */
+async function idOf(slot: string): Promise<string> {
+  const file = await smallImage(images[slot] ?? { facts: slot }, await smallControl(system));
+  return createHash("sha256")
+    .update(readAt(file, 0, 65536))
+    .digest("hex");
+}
+
+async function activateSlot(slot: string, running: string): Promise<void> {
+  const imageId = await idOf(slot);
+  changeRecord(disk, policy, (record) => activate(record, slot, imageId, running, policy));
+}
+
+async function commit(slot: string): Promise<void> {
+  const imageId = await idOf(slot);
+  changeRecord(disk, policy, (record) => commitSlot(record, slot, imageId, policy, Date.now()));
+}
+
+/** The slot booted from a file, and the shutdown left nothing to replay: the journal is empty although the root lay there. */
+async function assertFromFile(told: Told, slot: string): Promise<void> {
+  assert.is(told.root, `root ${slot}`);
+  assert.equal([told.report.slot, told.report.slotDevice], [slot, "/dev/loop1"]);
+  assert.equal(
+    part(told, "loops").split("\n"),
+    [`/run/initramfs/slipway/${slot}.img`, "1", "1"],
+    "read-only, past the page cache",
+  );
+  assert.match(part(told, "no-write"), /can't open|Operation not permitted|Permission denied|error writing/);
+  const mounts = readMounts(part(told, "mounts"));
+  assert.equal(shadowed(mounts), []);
+  assert.is(mounts.find(({ path }) => path === "/")?.source, "/dev/loop1");
+  assert.is(
+    mounts.filter(({ path }) => path.startsWith("/run/slipway")).length,
+    0,
+    "the data filesystem itself is not to be seen",
+  );
+  await assertClean();
+}
+
+async function assertClean(): Promise<void> {
+  assert.not.ok((await dataFeatures(disk)).includes("needs_recovery"), "the data filesystem was made read-only in the end");
+  await checkData(disk);
+}
+
+test("disk build puts images into the data filesystem: root's, at the start of files of the declared size", async () => {
+  const stat = await inspectData(disk, "stat /images/c.img");
+  assert.match(stat, /Type: regular +Mode: +0600/);
+  assert.match(stat, /User: +0 +Group: +0 .*Size: 25165824/);
+  assert.match(await inspectData(disk, "stat /images"), /Type: directory +Mode: +0700/);
+  await checkData(disk);
+});
+
+test("a partition boots first, in the order of system.yaml", async () => {
+  const told = await boot(machine);
+  assert.equal([told.root, told.report.slotDevice, told.report.generation], ["root a", "/dev/vda2", "000001"]);
+  assert.equal(told.report.warnings, []);
+  await assertClean();
+  await commit("a");
+});
+
+test("the first file boots on trial with a clone of the state, and shuts down cleanly", async () => {
+  await activateSlot("c", "a");
+  const told = await boot(machine);
+  await assertFromFile(told, "c");
+  assert.equal([told.report.trial, told.report.generation, told.report.warnings], [true, "000002", []]);
+  assert.is(part(told, "kept"), "root a");
+  await commit("c");
+});
+
+test("a partition that is spoiled is left for the file", async () => {
+  await activateSlot("a", "c");
+  writeInto(disk, "root-a", new Uint8Array(2 * 1024 * 1024).fill(0x5a));
+  const told = await boot(machine);
+  await assertFromFile(told, "c");
+  assert.equal(
+    told.report.skipped.map(({ slot }) => slot),
+    ["a"],
+  );
+  assert.match(told.report.skipped[0]?.reason ?? "", /\/dev\/vda2 has no known filesystem/);
+  assert.equal([told.report.trial, told.report.generation, part(told, "kept")], [false, "000002", "root a\nroot c"]);
+});
+
+test("a file that is spoiled is left for a partition, unless another file comes first", async () => {
+  await onData(disk, 'mount "$DATA" /mnt; mv /mnt/images/d.img /mnt/images/kept; ln -s /dev/vda3 /mnt/images/d.img; umount /mnt');
+  changeRecord(disk, policy, (record) => withSlot(record, "a", { tries: 0, reason: "spoiled" }));
+  await activateSlot("d", "c");
+  changeRecord(disk, policy, (record) => {
+    const below = slotOf(record, "d").priority - 1;
+    return withSlot(withSlot(record, "c", { priority: 1 }), "b", { priority: below });
+  });
+  const told = await boot(machine);
+  assert.equal([told.root, told.report.slotDevice], ["root b", "/dev/vda3"]);
+  const reason = told.report.skipped.find(({ slot }) => slot === "d")?.reason ?? "";
+  assert.match(reason, /^images\/d\.img on the data filesystem cannot be opened \(ELOOP\): a link is in its place; remove it/);
+  assert.is(recordOn(disk).journal.find(({ slot }) => slot === "d")?.reason, reason);
+  const { slots, quarantined } = validRecord(disk);
+  assert.equal([slots.d?.damaged, quarantined], [null, []]);
+  await commit("b");
+});
+
+test("the second file boots too, another filesystem in it, with the state of the slot that was committed", async () => {
+  await onData(disk, 'mount "$DATA" /mnt; mv /mnt/images/kept /mnt/images/d.img; umount /mnt');
+  await activateSlot("d", "b");
+  const told = await boot(machine);
+  await assertFromFile(told, "d");
+  assert.is(readMounts(part(told, "mounts")).find(({ path }) => path === "/")?.type, "squashfs");
+});
+
+test("without the data filesystem a partition boots, and says of each file why not", async () => {
+  await commit("d");
+  changeRecord(disk, policy, (record) => withSlot(withSlot(record, "b", { priority: 1 }), "c", { priority: 2 }));
+  await onData(disk, 'wipefs -q -a "$DATA"');
+  const told = await boot(machine);
+  assert.equal([told.root, told.report.slotDevice], ["root b", "/dev/vda3"]);
+  for (const name of ["c", "d"]) {
+    assert.match(
+      told.report.skipped.find(({ slot }) => slot === name)?.reason ?? "",
+      new RegExp(`^images/${name}\\.img is out of reach, since there is no data filesystem: /dev/vda4 has no known filesystem`),
+    );
+    assert.is(validRecord(disk).slots[name]?.damaged, null);
+  }
+  assert.match(told.report.rollback?.reason ?? "", /images\/d\.img is out of reach/);
+});
+
+test.run();
