@@ -5,16 +5,17 @@ import { pendingTrial } from "../../boot/selection/running.ts";
 import { visible } from "../../state-ops/problems.ts";
 import { sizeText } from "../../state-ops/size-text.ts";
 import { askChannel } from "../channel/ask-channel.ts";
+import { type Asked, askedOf } from "../channel/asked.ts";
 import { channelPlace } from "../channel/place.ts";
 import { readChannelFile } from "../channel/read-channel.ts";
-import { readUpdateSettings, UPDATE_FILE } from "../channel/settings.ts";
+import { UPDATE_FILE } from "../channel/settings.ts";
 import { SourceError } from "../converge/source.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import type { NetworkContext } from "../network/context.ts";
-import { PLAIN, SOURCE_FLAGS, SOURCE_HELP, type SourceOptions, sourceOptions } from "../network/options.ts";
+import { SOURCE_FLAGS, SOURCE_HELP } from "../network/options.ts";
 import { PLACES, type Places, readMachine } from "./machine.ts";
-import { flag, type OptionValues, text, type Verb } from "./verb.ts";
+import { flag, type Verb } from "./verb.ts";
 
 /** What a channel has for this machine. */
 export interface Checked {
@@ -33,14 +34,6 @@ export interface Checked {
   passedOver: { version: string; because: Because; text: string }[];
   warnings: string[];
   next: string;
-}
-
-/** Which channel, and how it is asked. */
-export interface Asked {
-  source: string;
-  /** The name that it must have; null: any. */
-  channel: string | null;
-  options: SourceOptions;
 }
 
 /**
@@ -113,14 +106,6 @@ export function checkedText(checked: Checked): string[] {
       : `Offered: ${offered.version} (${offered.image}, ${sizeText(offered.imageSize)}).`,
     ...held.map(({ version, text: why }) => `Not ${version}: ${why}.`),
   ].map(visible);
-}
-
-/** The source that was named, or else the machine's own. */
-export function askedOf(kernel: Kernel, values: OptionValues, named: string | undefined): Asked {
-  const settings = named === undefined ? readUpdateSettings(kernel) : null;
-  const source = named ?? settings?.source ?? "";
-  const options = channelPlace(source).is === "url" ? sourceOptions(kernel, values, source) : PLAIN;
-  return { source, channel: text(values, "channel") ?? settings?.channel ?? null, options };
 }
 
 export const verb: Verb = {

@@ -1,28 +1,26 @@
 import { chooseTarget } from "../../boot/converge/choose-target.ts";
 import { refuseImage, refuseLarge, withoutQuarantine } from "../../boot/converge/preflight.ts";
-import type { ImageLayout, Seal } from "../../boot/image/seal.ts";
-import { imageSizeOf } from "../../boot/image/seal.ts";
-import { judgeEnvelope, trustOf } from "../../boot/image/trust.ts";
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import { activate, refuseNewImage, withdraw } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
-import { offeredRelease } from "../channel/ask-channel.ts";
-import { isUrl } from "../channel/place.ts";
+import { NothingOffered, offeredRelease } from "../channel/ask-channel.ts";
+import { type Asked, askedOf } from "../channel/asked.ts";
+import { refuseOutside, UPDATE_FILE } from "../channel/settings.ts";
 import type { Donor } from "../converge/compare.ts";
 import { converge, planConvergence, type Wanted } from "../converge/converge.ts";
 import { withInstallLock } from "../converge/install-lock.ts";
 import type { OpenSlot } from "../converge/open-slot.ts";
 import { openSource } from "../converge/open-source.ts";
-import { readSourceSeal } from "../converge/read-source-seal.ts";
 import { openDonors, openTarget, openToPlan } from "../converge/slots.ts";
 import type { ImageSource } from "../converge/source.ts";
 import { outputOf, ProgressTeller, type Telling } from "../converge/tell-progress.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
-import { PLAIN, SOURCE_FLAGS, SOURCE_HELP, sourceOptions } from "../network/options.ts";
+import { SOURCE_FLAGS, SOURCE_HELP } from "../network/options.ts";
 import { refuseWithoutSpace } from "./activation-space.ts";
 import { amountsOf, type ConvergeAnswer, finishConverge, tellingOf } from "./converge-answer.ts";
+import { about, type Judged, judged, nothingOffered, nothingToDo } from "./judged-image.ts";
 import {
   type Change,
   changeRecord,
@@ -46,15 +44,6 @@ export interface InstallOrder {
   /** In spite of a quarantine. */
   retry: boolean;
   telling: Telling;
-}
-
-/** An image that this machine may get, and what it is to know of it. */
-interface Judged {
-  name: string;
-  seal: Seal;
-  layout: ImageLayout;
-  imageId: string;
-  warnings: string[];
 }
 
 /**
@@ -97,34 +86,29 @@ async function installInto(kernel: Kernel, places: Places, machine: Machine, ord
   }
 }
 
-/** The source's image, with a seal that this machine believes. */
-async function judged(machine: Machine, source: ImageSource): Promise<Judged> {
-  const { seal, layout } = await readSourceSeal(source);
-  const trust = trustOf(machine.control.trust);
-  const verdict = await judgeEnvelope("the seal", seal.envelope, trust);
-  if (!verdict.trusted) throw new Refusal(`${source.name}: ${verdict.reason}; nothing of it is used`);
-  const unsigned = "this machine installs images that nobody signed: its control file says trust: unsigned";
-  const { system, version, rootHash } = seal.manifest;
-  const warnings = trust.mode === "unsigned" ? [unsigned] : [];
-  return { name: `${system} ${version} (${source.name})`, seal, layout, imageId: rootHash, warnings };
-}
-
-function nothingToDo(image: Judged, slot: SlotName): ConvergeAnswer {
-  const did = [`Slot ${slot} runs ${image.name} already.`];
-  return {
-    slot,
-    changed: false,
-    did,
-    warnings: image.warnings,
-    next: "nothing to do.",
-    ...about(image),
-    bytes: null,
-    networkBytes: 0,
-  };
-}
-
-function about({ seal, imageId }: Judged): Pick<ConvergeAnswer, "image"> {
-  return { image: { version: seal.manifest.version, imageId, size: imageSizeOf(seal.manifest, seal.bytes.length) } };
+/** The same from the source that was asked for, inside of its window. A channel that has nothing for this machine is no fault. */
+export async function installFrom(
+  kernel: Kernel,
+  places: Places,
+  { source: name, channel, window, options }: Asked,
+  order: Omit<InstallOrder, "source">,
+): Promise<ConvergeAnswer> {
+  const { slot } = readMachine(kernel, places).report;
+  refuseOutside(kernel, window);
+  const choose = (from: string, file: Uint8Array) =>
+    offeredRelease(kernel, places, from, file, { who: WHO, channel, retry: order.retry });
+  let source: ImageSource;
+  try {
+    source = await openSource(name, { kernel, network: options, choose });
+  } catch (error) {
+    if (!(error instanceof NothingOffered)) throw error;
+    return nothingOffered(slot, error.message);
+  }
+  try {
+    return await install(kernel, places, { ...order, source });
+  } finally {
+    await source.close();
+  }
 }
 
 interface Job {
@@ -207,12 +191,15 @@ function refuseChanged({ machine: now, record }: Change, { report }: Machine, sl
 
 export const verb: Verb = {
   help: `
-Usage: slipway install SOURCE [OPTION]…
+Usage: slipway install [SOURCE] [OPTION]…
 
 Makes a slot hold the image of SOURCE, and the next boot try it. SOURCE is the URL of an image (https:, http:, file:), the path
 of one, a device that one was copied to, a directory with one in it; or the URL or directory of a channel, of which it is the
-release that "slipway check" tells. What the slot and the other slots hold already is used,
-the rest is fetched; each block is checked before it is written. Run it again after an interruption of any kind: it goes on.
+release that "slipway check" tells, if there is one. A URL whose last part has a dot is an image's, any other a channel's, if
+there is one. Without SOURCE it is the channel that ${UPDATE_FILE} names.
+
+What the slot and the other slots hold already is used, the rest is fetched; each block is checked before it is written. Run it
+again after an interruption of any kind: it goes on.
 
 The slot is neither the running one nor, where there are more than two, the fallback. Refused before anything is written: while
 the running slot is on trial or another one waits for its trial; for a slot in use; for an image that is not signed as this
@@ -223,6 +210,8 @@ Options:
   --slot SLOT  into this slot, which must not be the running one
   --channel NAME
                the name that the channel must have, where SOURCE is one
+  --window HH:MM-HH:MM
+               refuse to begin outside of these hours, in local time (default: as ${UPDATE_FILE} says where SOURCE is left out)
   --dry-run    say how many bytes would come from where, and change nothing
   --retry      install an image that is quarantined, and forget its quarantine
   --reboot     reboot once it is installed
@@ -234,26 +223,19 @@ ${SOURCE_HELP}`,
     ...SOURCE_FLAGS,
     slot: { type: "string" },
     channel: { type: "string" },
+    window: { type: "string" },
     "dry-run": { type: "boolean" },
     retry: { type: "boolean" },
     reboot: { type: "boolean" },
     json: { type: "boolean" },
   },
-  positionals: ["SOURCE"],
-  async run(values, [name = ""]) {
+  positionals: ["SOURCE?"],
+  async run(values, [name]) {
     const kernel = linuxKernel();
-    const [json, reboot] = [flag(values, "json"), flag(values, "reboot")];
-    const network = isUrl(name) ? sourceOptions(kernel, values, name) : PLAIN;
-    const retry = flag(values, "retry");
-    const choose = (channel: string, file: Uint8Array) =>
-      offeredRelease(kernel, PLACES, channel, file, { who: WHO, channel: text(values, "channel") ?? null, retry });
-    const source = await openSource(name, { kernel, network, choose });
-    try {
-      const order = { source, slot: text(values, "slot") ?? null, dryRun: flag(values, "dry-run"), retry };
-      const answer = await install(kernel, PLACES, { ...order, telling: tellingOf(json) });
-      return finishConverge(answer, { json, reboot }, PLACES);
-    } finally {
-      await source.close();
-    }
+    const output = { json: flag(values, "json"), reboot: flag(values, "reboot") };
+    const asked = askedOf(kernel, values, name);
+    const order = { slot: text(values, "slot") ?? null, dryRun: flag(values, "dry-run"), retry: flag(values, "retry") };
+    const answer = await installFrom(kernel, PLACES, asked, { ...order, telling: tellingOf(output.json) });
+    return finishConverge(answer, output, PLACES);
   },
 };

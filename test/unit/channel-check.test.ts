@@ -6,9 +6,10 @@ import { rolloutPlace } from "../../boot/channel/rollout.ts";
 import { parseUpdateSettings } from "../../boot/channel/update-settings.ts";
 import { isInside, parseWindow, windowText } from "../../boot/channel/window.ts";
 import { layoutOf } from "../../boot/image/seal.ts";
+import type { Asked } from "../../init/channel/asked.ts";
 import { besideChannel, channelPlace, mayBeChannel } from "../../init/channel/place.ts";
 import { readUpdateSettings, refuseOutside } from "../../init/channel/settings.ts";
-import { type Asked, type Checked, checkChannel, checkedText } from "../../init/commands/check.ts";
+import { type Checked, checkChannel, checkedText } from "../../init/commands/check.ts";
 import { localPath } from "../../init/converge/local-path.ts";
 import { SourceError } from "../../init/converge/source.ts";
 import { file } from "../../init/kernel/recording/memory-tree.ts";
@@ -37,7 +38,7 @@ async function machineWith(bytes: Uint8Array, options: Options = {}, change: Cha
 }
 
 const check = (machine: TestMachine, asked: Partial<Asked> = {}): Promise<Checked> =>
-  checkChannel(machine.kernel, machine.places, { source: "/srv/stable", channel: null, options: PLAIN, ...asked });
+  checkChannel(machine.kernel, machine.places, { source: "/srv/stable", channel: null, window: null, options: PLAIN, ...asked });
 
 async function checked(content: Partial<Channel>, options: Options = {}, change: Change = {}): Promise<Checked> {
   return check(await machineWith(await signedChannel(channel(content), [key]), options, change));

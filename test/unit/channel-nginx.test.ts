@@ -58,7 +58,7 @@ const machineAt = (version: string, files: Record<string, string> = {}): TestMac
   sealedMachine(imageOf(version), { control: trusting([key]), root: files });
 
 const check = ({ kernel, places }: TestMachine, url: string, options: SourceOptions = PLAIN): Promise<Checked> =>
-  checkChannel(kernel, places, { source: `${url}/gateway/stable`, channel: "stable", options });
+  checkChannel(kernel, places, { source: `${url}/gateway/stable`, channel: "stable", window: null, options });
 
 async function withNginx(options: Partial<NginxOptions>, work: (nginx: Nginx) => Promise<void>): Promise<void> {
   const nginx = await startNginx({ root, ...options });
