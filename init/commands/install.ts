@@ -3,6 +3,7 @@ import { refuseImage, refuseLarge, withoutQuarantine } from "../../boot/converge
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import { activate, refuseNewImage, withdraw } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
+import { canonicalJson } from "../../state-ops/canonical-json.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { NothingOffered, offeredRelease } from "../channel/ask-channel.ts";
 import { type Asked, askedOf } from "../channel/asked.ts";
@@ -153,7 +154,7 @@ async function carriedOut(job: Job, before: BootRecord): Promise<ConvergeAnswer>
     changeRecord(kernel, places, WHO, (facts) => {
       refuseChanged(facts, machine, slot, expected);
       expected = make(facts);
-      if (JSON.stringify(expected) !== JSON.stringify(facts.record)) writeRecord(facts.store, expected);
+      if (!isSame(expected, facts.record)) writeRecord(facts.store, expected);
     });
   const [wanted, teller] = wantedOf(job, () => change(({ record }) => withdraw(record, slot, machine.report.slot)));
   const done = await converge(wanted).finally(() => teller.end());
@@ -169,7 +170,7 @@ async function carriedOut(job: Job, before: BootRecord): Promise<ConvergeAnswer>
   const as = state === "committed" ? "as a committed slot" : "on trial";
   return {
     slot,
-    changed: done.changed || JSON.stringify(expected) !== JSON.stringify(before),
+    changed: done.changed || !isSame(expected, before),
     did: [...did, `The next boot is slot ${slot}, ${as} with ${tries} tries.`],
     warnings: image.warnings,
     next: `reboot (systemctl reboot) to go to slot ${slot}.`,
@@ -177,6 +178,11 @@ async function carriedOut(job: Job, before: BootRecord): Promise<ConvergeAnswer>
     bytes,
     networkBytes: order.source.transferred,
   };
+}
+
+/** Whether two records say the same, in whatever order. */
+function isSame(left: BootRecord, right: BootRecord): boolean {
+  return canonicalJson(left) === canonicalJson(right);
 }
 
 /** An install may take hours, in which the record is everybody's: what it began from must still be so. Throws Refusal. */
