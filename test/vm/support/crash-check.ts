@@ -135,5 +135,5 @@ function storesOf(numbers: number[]): Record<string, Content> {
 }
 
 const job: CrashJob = JSON.parse(readFileSync(jobFile, "utf8"));
-eachPoint(job, scratch, (disk) => console.log(JSON.stringify(factsOf(job, disk))));
+await eachPoint(job, scratch, (disk) => console.log(JSON.stringify(factsOf(job, disk))));
 must("umount", "--lazy", scratch);

@@ -1,9 +1,20 @@
 /** What is crashed in the replay of installs: a machine that installs an image from a second disk and repairs what it spoils. */
 import { createHash } from "node:crypto";
-import { trustLine } from "../../../qemu/seal.ts";
+import { readFileSync } from "node:fs";
+import { readPublicKeyPem } from "../../../boot/image/keys.ts";
+import { commitSlot } from "../../../boot/selection/running.ts";
+import { readSeal } from "../../../init/image/read-seal.ts";
+import { O } from "../../../init/kernel/constants.ts";
+import { withOpen } from "../../../init/kernel/files.ts";
+import { linuxKernel } from "../../../init/kernel/linux.ts";
+import { testKeyFiles, trustLine } from "../../../qemu/seal.ts";
 import type { TreeFiles } from "../../../qemu/tree.ts";
+import { partition } from "./disk-file.ts";
+import { changeRecord, twoSlots } from "./record-on-disk.ts";
 import { type SmallImage, smallControl, smallImage, smallSystem } from "./small-image.ts";
 import { type SmallMachine, smallMachine } from "./small-machine.ts";
+
+const kernel = linuxKernel();
 
 /** What is written over blocks of the target between install and repair, so that the replay finds the place in its log. */
 export const SPOILED = "spoiled by the test";
@@ -48,12 +59,40 @@ export interface InstallSubject {
   machine: SmallMachine;
   /** File of the image that is installed: the second disk. */
   image: string;
+  /** Files of it and of the image that the target holds before, by version. */
+  images: Record<string, string>;
+  /** What signed them, 32 bytes in hex. */
+  key: string;
 }
 
-/** Slot a runs and is to be committed; slot b holds an older image. */
+/** Slot a runs v1, slot b holds v0; both are still to be committed: {@link commitBoth}. */
 export async function makeInstallSubject(): Promise<InstallSubject> {
   const system = smallSystem(["a", "b"], "ext4", "", await trustLine(["release"]));
+  const control = await smallControl(system);
   const running: SmallImage = { facts: "v1", files: filesOf("v1"), seal: seal(1), slipway: true, script };
   const machine = await smallMachine({ system, slots: { a: running, b: oldImage }, slotSize: "112M" });
-  return { machine, image: await smallImage(newImage, await smallControl(system)) };
+  const [image, old] = [await smallImage(newImage, control), await smallImage(oldImage, control)];
+  const { publicKey } = await testKeyFiles("release");
+  const { raw } = readPublicKeyPem(publicKey, readFileSync(publicKey, "utf8"));
+  return { machine, image, images: { v0: old, v2: image }, key: raw.toHex() };
+}
+
+/** As if both slots had run well: b first, so that a boots. */
+export function commitBoth({ machine: { disk } }: InstallSubject): void {
+  for (const name of ["b", "a"]) {
+    const { seal } = sealedIn(disk, name);
+    const { rootHash, rollbackIndex, revokesBelow } = seal.manifest;
+    changeRecord(disk, twoSlots, (record) =>
+      commitSlot(record, name, rootHash, twoSlots, Date.now(), { rollbackIndex, revokesBelow }),
+    );
+  }
+}
+
+function sealedIn(disk: string, slot: string) {
+  const { firstLba, lastLba } = partition(disk, `root-${slot}`);
+  const start = firstLba * 512n;
+  const reader = { read: (fd: number, length: number, offset: bigint | null) => kernel.read(fd, length, start + (offset ?? 0n)) };
+  const reading = withOpen(kernel, disk, O.RDONLY, (fd) => readSeal(reader, fd, (lastLba - firstLba + 1n) * 512n));
+  if (reading.is !== "sealed") throw new Error(`slot ${slot}: ${reading.reason}`);
+  return reading;
 }

@@ -15,7 +15,11 @@ export interface RebuildJob {
 }
 
 /** Calls `look` with a disk of its own for each point, which it may write to. All are made in the directory `scratch`. */
-export function eachPoint({ disk, log: logFile, points }: RebuildJob, scratch: string, look: (disk: string) => void): void {
+export async function eachPoint(
+  { disk, log: logFile, points }: RebuildJob,
+  scratch: string,
+  look: (disk: string) => void | Promise<void>,
+): Promise<void> {
   const log = logFile === null ? new Uint8Array() : new Uint8Array(readFileSync(logFile));
   const entries = logFile === null ? [] : readWriteLog(log);
   const current = `${scratch}/current`;
@@ -27,7 +31,7 @@ export function eachPoint({ disk, log: logFile, points }: RebuildJob, scratch: s
     done = point.durable;
     copyDisk(current, copy);
     changeDisk(copy, (onto) => applyLater(onto, log, entries, point));
-    look(copy);
+    await look(copy);
   }
 }
 
