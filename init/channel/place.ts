@@ -36,10 +36,10 @@ function directoryOf(path: string): string {
 }
 
 /**
- * Whether a URL may be a channel's: its last part is {@link CHANNEL_FILE}, empty, or has no dot. Others are images, and nobody
- * asks their server for a channel beside them.
+ * Whether a URL is a channel's and not an image's: its last part is {@link CHANNEL_FILE}, empty, or has no dot. What the server
+ * says must not decide that: one that denies a channel could hand out an old image in its place.
  */
-export function mayBeChannel(source: string): boolean {
+export function isChannelUrl(source: string): boolean {
   const last = new URL(source).pathname.split("/").at(-1) ?? "";
   return last === CHANNEL_FILE || !last.includes(".");
 }

@@ -42,6 +42,14 @@ export async function readChannelFile(
   }
 }
 
+/** The same where there must be one. Throws SourceError where there is none. */
+export async function requireChannelFile(...asked: Parameters<typeof readChannelFile>): Promise<Uint8Array> {
+  const bytes = await readChannelFile(...asked);
+  if (bytes !== null) return bytes;
+  const remedy = "is that the directory that slipway publish made? The URL of an image has a dot in its last part";
+  throw new SourceError(`${asked[1].name} has no ${CHANNEL_FILE}; ${remedy}`);
+}
+
 /** Whose channel is believed, and which one is meant. */
 export interface Expected {
   trust: Trust;

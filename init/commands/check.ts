@@ -7,9 +7,8 @@ import { sizeText } from "../../state-ops/size-text.ts";
 import { askChannel } from "../channel/ask-channel.ts";
 import { type Asked, askedOf } from "../channel/asked.ts";
 import { channelPlace } from "../channel/place.ts";
-import { readChannelFile } from "../channel/read-channel.ts";
+import { requireChannelFile } from "../channel/read-channel.ts";
 import { UPDATE_FILE } from "../channel/settings.ts";
-import { SourceError } from "../converge/source.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import type { NetworkContext } from "../network/context.ts";
@@ -45,10 +44,7 @@ export interface Checked {
 export async function checkChannel(kernel: Kernel, places: Places, asked: Asked, context: NetworkContext = {}): Promise<Checked> {
   const machine = readMachine(kernel, places);
   const place = channelPlace(asked.source);
-  const bytes = await readChannelFile(kernel, place, asked.options, context);
-  if (bytes === null) {
-    throw new SourceError(`${place.name} has no channel.json; is that the directory that slipway publish made?`);
-  }
+  const bytes = await requireChannelFile(kernel, place, asked.options, context);
   const question = { who: "slipway check", channel: asked.channel, retry: false };
   const {
     channel,
@@ -116,8 +112,8 @@ Compares this machine with a channel: says which release "slipway install" would
 URL of a channel's directory (https: or http:), or that directory itself; if it is left out, ${UPDATE_FILE} says which.
 Remembers the highest serial that it saw of each channel, so that an old list is refused later; changes nothing else.
 
-Ends with 0 whether or not there is something to install, with --exit-code only where there is. Ends with 3 where the channel is
-not believed: not signed as this machine asks for, an older list than it has seen, another channel or another system's.
+Ends with 0 whether or not there is something to install, unless --exit-code is given. Ends with 3 where the channel is not
+believed: not signed as this machine asks for, an older list than it has seen, another channel or another system's.
 
 ${UPDATE_FILE}, which only root may write:
   { "schema": 1, "source": "https://updates.example/gateway/stable", "channel": "stable", "window": "02:00-04:00" }

@@ -100,7 +100,7 @@ export async function installFrom(
     offeredRelease(kernel, places, from, file, { who: WHO, channel, retry: order.retry });
   let source: ImageSource;
   try {
-    source = await openSource(name, { kernel, network: options, choose });
+    source = await openSource(name, { kernel, network: options, choose, mustBeChannel: channel !== null });
   } catch (error) {
     if (!(error instanceof NothingOffered)) throw error;
     return nothingOffered(slot, error.message);
@@ -201,8 +201,8 @@ Usage: slipway install [SOURCE] [OPTION]…
 
 Makes a slot hold the image of SOURCE, and the next boot try it. SOURCE is the URL of an image (https:, http:, file:), the path
 of one, a device that one was copied to, a directory with one in it; or the URL or directory of a channel, of which it is the
-release that "slipway check" tells, if there is one. A URL whose last part has a dot is an image's, any other a channel's, if
-there is one. Without SOURCE it is the channel that ${UPDATE_FILE} names.
+release that "slipway check" tells, if there is one. A URL whose last part has a dot is an image's, any other is a channel's.
+Without SOURCE it is the channel that ${UPDATE_FILE} names.
 
 What the slot and the other slots hold already is used, the rest is fetched; each block is checked before it is written. Run it
 again after an interruption of any kind: it goes on.
@@ -215,7 +215,7 @@ and where the data filesystem has no space for the clone of the state that the s
 Options:
   --slot SLOT  into this slot, which must not be the running one
   --channel NAME
-               the name that the channel must have, where SOURCE is one
+               SOURCE must be the channel of that name
   --window HH:MM-HH:MM
                refuse to begin outside of these hours, in local time (default: as ${UPDATE_FILE} says where SOURCE is left out)
   --dry-run    say how many bytes would come from where, and change nothing

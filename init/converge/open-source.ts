@@ -1,7 +1,7 @@
 import type { NamedRelease } from "../../boot/channel/channel.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
-import { besideChannel, channelPlace, mayBeChannel } from "../channel/place.ts";
-import { readChannelFile } from "../channel/read-channel.ts";
+import { besideChannel, channelPlace, isChannelUrl } from "../channel/place.ts";
+import { readChannelFile, requireChannelFile } from "../channel/read-channel.ts";
 import { readSeal } from "../image/read-seal.ts";
 import { O } from "../kernel/constants.ts";
 import { sizeOf } from "../kernel/files.ts";
@@ -22,12 +22,14 @@ export interface OpenSourceOptions {
    * an image will do.
    */
   choose?: (name: string, file: Uint8Array) => Promise<NamedRelease>;
+  /** Whether it has to be a channel: what is none is no image then either. */
+  mustBeChannel?: boolean;
 }
 
 /**
  * The image that `text` names: `http:` or `https:` URL, `file:` URL, path of a file or of a device, or of a directory with one
  * image in it; or the URL or directory of a channel, of which it is the release that `choose` chooses. A URL is a channel's where
- * its last part has no dot, or is channel.json. Throws BadInput for a text that names none, SourceError for one that is not
+ * its last part has no dot, or is channel.json (isChannelUrl). Throws BadInput for a text that names none, SourceError for one that is not
  * there, and what `choose` throws.
  */
 export async function openSource(text: string, options: OpenSourceOptions): Promise<ImageSource> {
@@ -41,15 +43,22 @@ export async function openSource(text: string, options: OpenSourceOptions): Prom
   return url ? openUrl(text, options.network) : openLocal(options.kernel, text, localPath(text));
 }
 
-/** The image that the channel at `text` names; null where there is no channel. */
-async function openNamed(text: string, { kernel, network, choose }: OpenSourceOptions): Promise<ImageSource | null> {
+/** The image that the channel at `text` names; null where it is no channel. */
+async function openNamed(text: string, options: OpenSourceOptions): Promise<ImageSource | null> {
+  const { kernel, network, choose, mustBeChannel = false } = options;
+  if (choose === undefined) return null;
   const place = channelPlace(text);
-  if (choose === undefined || (place.is === "url" && !mayBeChannel(text))) return null;
-  const file = await readChannelFile(kernel, place, network);
+  const isUrl = place.is === "url";
+  const required = isUrl ? isChannelUrl(text) : mustBeChannel;
+  if (isUrl && !required) {
+    if (!mustBeChannel) return null;
+    throw new BadInput(`${place.name} is the URL of an image, and a channel is meant; a channel's ends with a slash`);
+  }
+  const file = await (required ? requireChannelFile : readChannelFile)(kernel, place, network);
   if (file === null) return null;
   const named = await choose(place.name, file);
   const image = besideChannel(place, named.release.image);
-  const inner = place.is === "url" ? await openUrl(image, network) : openLocal(kernel, image, image);
+  const inner = isUrl ? await openUrl(image, network) : openLocal(kernel, image, image);
   return new NamedSource(inner, named);
 }
 

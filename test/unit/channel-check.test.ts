@@ -7,7 +7,7 @@ import { parseUpdateSettings } from "../../boot/channel/update-settings.ts";
 import { isInside, parseWindow, windowText } from "../../boot/channel/window.ts";
 import { layoutOf } from "../../boot/image/seal.ts";
 import type { Asked } from "../../init/channel/asked.ts";
-import { besideChannel, channelPlace, mayBeChannel } from "../../init/channel/place.ts";
+import { besideChannel, channelPlace, isChannelUrl } from "../../init/channel/place.ts";
 import { readUpdateSettings, refuseOutside } from "../../init/channel/settings.ts";
 import { type Checked, checkChannel, checkedText } from "../../init/commands/check.ts";
 import { localPath } from "../../init/converge/local-path.ts";
@@ -262,11 +262,11 @@ test("places: a directory, its file, URLs with and without a slash", () => {
   assert.throws(() => channelPlace("https://user:secret@updates.example/"), /may hold no user or password/);
 });
 
-test("places: which URLs may be a channel's", () => {
+test("places: which URLs are a channel's", () => {
   const url = (path: string) => `https://updates.example${path}`;
   for (const path of ["", "/", "/stable", "/v1.2/", "/channel.json", "/a.b/stable?x=y.z"])
-    assert.is(mayBeChannel(url(path)), true, path);
-  for (const path of ["/v2.img", "/v2.raw?token=1", "/stable/v1.2", "/.hidden"]) assert.is(mayBeChannel(url(path)), false, path);
+    assert.is(isChannelUrl(url(path)), true, path);
+  for (const path of ["/v2.img", "/v2.raw?token=1", "/stable/v1.2", "/.hidden"]) assert.is(isChannelUrl(url(path)), false, path);
 });
 
 test("settings: strictly read, and writable by nobody else", () => {

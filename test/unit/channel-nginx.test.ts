@@ -118,6 +118,21 @@ test("over TLS: own authority, pinned key, and neither", async () => {
   rmSync(directory, { recursive: true });
 });
 
+test("a server that denies its channel cannot hand out an image in its place", async () => {
+  writeFileSync(join(root, "gateway", "old"), imageOf("1.0").bytes);
+  await withNginx({}, async ({ url, requests }) => {
+    const { kernel, places } = machineAt("2.0");
+    const question = { who: "a test", channel: null, retry: false };
+    const choose = (name: string, file: Uint8Array) => offeredRelease(kernel, places, name, file, question);
+    const said = await failure(openSource(`${url}/gateway/old`, { kernel, network: PLAIN, choose }));
+    assert.match(said.message, /\/gateway\/old has no channel\.json; .*The URL of an image has a dot in its last part/);
+    assert.equal(
+      requests().map(({ path }) => path),
+      ["/gateway/old/channel.json"],
+    );
+  });
+});
+
 test("what the server does not have", async () => {
   await withNginx({}, async ({ url, requests }) => {
     const machine = machineAt("1.0");

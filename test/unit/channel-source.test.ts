@@ -9,7 +9,7 @@ import { readSourceSeal } from "../../init/converge/read-source-seal.ts";
 import { type ImageSource, SourceError } from "../../init/converge/source.ts";
 import type { Tree } from "../../init/kernel/recording/memory-tree.ts";
 import { PLAIN } from "../../init/network/options.ts";
-import { Refusal } from "../../state-ops/outcome.ts";
+import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { channel, release, signedChannel } from "../samples/channel.ts";
 import { type SealedImage, sealedImage, testKey } from "../samples/sealed-image.ts";
 import { sealedMachine, trusting } from "./channel-machine.ts";
@@ -29,11 +29,12 @@ async function machineWith(releases: ReturnType<typeof release>[], files: Tree, 
   return sealedMachine(v1, { control: trusting([key]), root: { "srv/stable": { "channel.json": list, ...files } } });
 }
 
-function open(machine: TestMachine, text = "/srv/stable"): Promise<ImageSource> {
+function open(machine: TestMachine, text = "/srv/stable", mustBeChannel = false): Promise<ImageSource> {
   const { kernel, places } = machine;
   return openSource(text, {
     kernel,
     network: PLAIN,
+    mustBeChannel,
     choose: (name, file) => offeredRelease(kernel, places, name, file, { who: "a test", channel: "stable", retry: false }),
   });
 }
@@ -135,6 +136,15 @@ test("a directory without a channel has one image, or is no source", async () =>
   const machine = await machineWith([], {});
   machine.kernel.plant("/", { "srv/plain/v2.img": v2.bytes });
   assert.is((await open(machine, "/srv/plain")).name, "/srv/plain/v2.img");
+  const said = await failure(open(machine, "/srv/plain", true));
+  assert.instance(said, SourceError);
+  assert.match(said.message, /\/srv\/plain has no channel\.json/);
+});
+
+test("where a channel is meant, the URL of an image is none", async () => {
+  const said = await failure(open(await machineWith([], {}), "https://updates.example/v2.img", true));
+  assert.instance(said, BadInput);
+  assert.match(said.message, /v2\.img is the URL of an image, and a channel is meant; a channel's ends with a slash/);
 });
 
 test.run();
