@@ -2,14 +2,18 @@ import type { BootRecord } from "../../boot/record/record.ts";
 import { commitSlot } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
+import { withProgress } from "../image/progress.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { type Answer, print } from "./answer.ts";
+import { bytesToRead, readingFor, readWhole, type ToRead } from "./commit-reading.ts";
 import { type Change, changeRecord, PLACES, type Places, writeRecord } from "./machine.ts";
 import { flag, type Verb } from "./verb.ts";
 
 /** Longer than a command's: when the unit gives up, the trial ends. */
 const LOCK_WAIT = 60_000;
+
+const WHO = "slipway commit";
 
 function refuseDegraded({ machine, store }: Change): void {
   const { degraded, attempt, slot } = machine.report;
@@ -43,22 +47,41 @@ function removeMark(kernel: Kernel, places: Places): string[] {
   }
 }
 
+function refuseTrial(facts: Change): void {
+  refuseOtherBoot(facts);
+  refuseDegraded(facts);
+  const { slot } = facts.machine.report;
+  const { damaged } = slotOf(facts.record, slot);
+  if (damaged === null) return;
+  throw new Refusal(
+    `slot ${slot} is damaged (${damaged}); go to another slot (slipway rollback --reboot), and run "slipway repair ${slot}" there`,
+  );
+}
+
+/** What is to be read before {@link commit}; null where nothing is. Throws what refuses the commit already. */
+export function beforeCommit(kernel: Kernel, places: Places, waitMs = LOCK_WAIT): ToRead | null {
+  const look = (facts: Change) => {
+    const wanted = readingFor(facts);
+    if (wanted !== null) refuseTrial(facts);
+    return wanted;
+  };
+  return changeRecord(kernel, places, WHO, look, waitMs);
+}
+
 /**
  * Ends the trial of the running slot, or gives a committed one all its tries back: one write of the boot record. Doing it
- * twice changes nothing more. Throws Refusal for a degraded trial and where the record is not about this boot, Error where
- * the record cannot be written.
+ * twice changes nothing more. Throws Refusal for a degraded or damaged trial and where the record is not about this boot, Error
+ * where the record cannot be written.
  */
 export function commit(kernel: Kernel, places: Places, waitMs = LOCK_WAIT): Answer {
   const change = (facts: Change): Answer => {
     const { machine, store, record } = facts;
-    const { slot, imageId, attempt } = machine.report;
+    const { slot, imageId, attempt, image, proof } = machine.report;
     const trial = slotOf(record, slot).state !== "committed";
-    if (trial) {
-      refuseOtherBoot(facts);
-      refuseDegraded(facts);
-    }
+    if (trial) refuseTrial(facts);
     const unixMs = Math.round(kernel.now().unixMs);
-    const committed = commitSlot(record, slot, imageId, machine.policy, unixMs);
+    const seal = proof === "signed" ? image : null;
+    const committed = commitSlot(record, slot, imageId, machine.policy, unixMs, seal);
     const changed = !sameBut(unixMs, committed, record);
     if (changed) writeRecord(store, committed);
     const warnings = removeMark(kernel, places);
@@ -68,31 +91,49 @@ export function commit(kernel: Kernel, places: Places, waitMs = LOCK_WAIT): Answ
     const did = trial
       ? `Slot ${slot} is committed: its trial is over, and it has ${tries} tries.`
       : `Slot ${slot} was committed before; this boot is good, and it has all its ${tries} tries again.`;
+    const revoked = committed.floors?.boot ?? 0;
+    const raises = revoked > (record.floors?.boot ?? 0);
     return {
       slot,
       changed,
-      did: [changed ? did : `Slot ${slot} is committed and has all its ${tries} tries: nothing to change.`],
+      did: [
+        changed ? did : `Slot ${slot} is committed and has all its ${tries} tries: nothing to change.`,
+        ...(raises ? [`No image with a rollback index below ${revoked} boots on this machine any more.`] : []),
+      ],
       warnings,
       next: "nothing to do.",
     };
   };
-  return changeRecord(kernel, places, "slipway commit", change, waitMs);
+  return changeRecord(kernel, places, WHO, change, waitMs);
+}
+
+function readTold(kernel: Kernel, wanted: ToRead): Promise<string> {
+  const what = `reading slot ${wanted.slot}`;
+  return withProgress(what, bytesToRead(kernel, wanted), (onBytes) => readWhole(kernel, PLACES, wanted, onBytes));
 }
 
 export const verb: Verb = {
   help: `
-Usage: slipway commit [--json]
+Usage: slipway commit [--quick] [--json]
 
 Says that the running image is good: ends the trial of its slot, or gives a committed slot all its tries back. The unit
 slipway-commit.service does it at every boot, once boot-complete.target was reached. Refused while the boot of a trial is
 degraded. Doing it twice does no harm. RAUC's word for it, mark-good, works too.
 
+Before a trial ends, the whole slot is read against its image's hash tree, when nobody else wants the disk: a bad block that
+nobody read yet would restart the machine some day. Where one is found the trial is not committed.
+
 Options:
+  --quick   do not read the slot
   --json    print one JSON object: slot, changed, did, warnings, next`,
-  options: { json: { type: "boolean" } },
+  options: { quick: { type: "boolean" }, json: { type: "boolean" } },
   positionals: [],
   async run(values) {
-    print(commit(linuxKernel(), PLACES), flag(values, "json"));
+    const kernel = linuxKernel();
+    const wanted = flag(values, "quick") ? null : beforeCommit(kernel, PLACES);
+    const read = wanted === null ? [] : [await readTold(kernel, wanted)];
+    const answer = commit(kernel, PLACES);
+    print({ ...answer, did: [...read, ...answer.did] }, flag(values, "json"));
     return 0;
   },
 };

@@ -1,4 +1,3 @@
-import { checkLine } from "../../boot/image/check-progress.ts";
 import { judgeSeal, needsKernelSignature, type Proof, refuseUnsealed } from "../../boot/image/judge-seal.ts";
 import type { Manifest } from "../../boot/image/seal.ts";
 import { verityName } from "../../boot/image/verity-table.ts";
@@ -8,6 +7,7 @@ import { UNCLEAN_ENDS_BEFORE_CHECK } from "../../boot/selection/begin.ts";
 import { whyBelowFloor } from "../../boot/selection/floors.ts";
 import { noImage } from "../../boot/slot-image.ts";
 import { checkSlot, damageText, openRaw } from "../image/check-slot.ts";
+import { byteLine } from "../image/progress.ts";
 import { VerityDevice, VerityUnavailable } from "../image/verity-device.ts";
 import { readSlotImage } from "../store/image-id.ts";
 import type { Counters } from "./counters.ts";
@@ -87,7 +87,7 @@ async function readWhole(boot: Launch, counters: Counters, slot: string, path: s
       const elapsedMs = kernel.now().bootMs - beganMs;
       if (beganMs + elapsedMs < nextMs) continue;
       nextMs = beganMs + elapsedMs + EVERY;
-      log.notice(checkLine(slot, { done, total, elapsedMs }));
+      log.notice(byteLine(`reading slot ${slot}`, done, total, elapsedMs / 1000));
     }
   } finally {
     kernel.close(fd);

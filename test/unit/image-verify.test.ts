@@ -176,7 +176,7 @@ verify("the verb: exit codes, and what it prints", () => {
   const { code, error } = desk.slipway("image", "verify", ...both, "bad.img");
   assert.is(code, 1);
   assert.match(error, /^slipway: bad\.img: filesystem, byte 8192: .*\nslipway: bad\.img: filesystem, byte 12288: /);
-  desk.changed("small.img", "worse.img", (bytes) => bytes.fill(0, treeOffset, treeOffset + 1));
+  desk.changed("small.img", "worse.img", (bytes) => bytes.fill((bytes[treeOffset] ?? 0) ^ 1, treeOffset, treeOffset + 1));
   desk.refused(1, /worse\.img: hash tree, byte \d+: /, "image", "verify", ...both, "worse.img");
   desk.refused(2, /--trust is missing/, "image", "verify", "small.img");
   desk.refused(

@@ -1,9 +1,9 @@
 import { statSync } from "node:fs";
+import { withProgress } from "../../image/progress.ts";
 import { O } from "../../kernel/constants.ts";
 import { withOpen } from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { ContentCopier } from "../../state/clone-content.ts";
-import { withProgress } from "./progress.ts";
 
 /** Copies an image to the new file `to`, with its permissions: sharing its blocks where the filesystem can, holes as holes. */
 export async function copyImage(kernel: Kernel, from: string, to: string): Promise<void> {

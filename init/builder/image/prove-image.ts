@@ -5,9 +5,9 @@ import { TreeProof } from "../../../boot/image/tree-proof.ts";
 import { judgeEnvelope, type Trust } from "../../../boot/image/trust.ts";
 import { BLOCK } from "../../../boot/image/verity.ts";
 import { checkSlot, openRaw } from "../../image/check-slot.ts";
+import { withProgress } from "../../image/progress.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { OpenImage } from "./open-image.ts";
-import { withProgress } from "./progress.ts";
 
 /** Something in an image that is not what the seal says. `offset` counts bytes from the image's start. */
 export interface Damage {

@@ -12,10 +12,10 @@ import {
 } from "../../../boot/image/seal.ts";
 import { TreeBuilder } from "../../../boot/image/tree-build.ts";
 import { BLOCK, saltOf } from "../../../boot/image/verity.ts";
+import { withProgress } from "../../image/progress.ts";
 import { O } from "../../kernel/constants.ts";
 import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import { type SigningKey, signEnvelope } from "../keys/signing-key.ts";
-import { withProgress } from "./progress.ts";
 
 /** What a seal says of an image, beside what follows from the image itself. */
 export interface SealContent {

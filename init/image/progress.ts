@@ -1,4 +1,4 @@
-import { sizeText } from "../../../state-ops/size-text.ts";
+import { sizeText } from "../../state-ops/size-text.ts";
 
 /** Told how many bytes are done. */
 export type OnBytes = (done: number) => void;

@@ -1,0 +1,78 @@
+import { cutReason } from "../../boot/record/reason.ts";
+import { slotOf, withSlot } from "../../boot/selection/slots.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
+import { sizeText } from "../../state-ops/size-text.ts";
+import { type Checked, checkSlot, type DamagedBlock, damageText, openRaw } from "../image/check-slot.ts";
+import type { OnBytes } from "../image/progress.ts";
+import { type Kernel, KernelError } from "../kernel/kernel.ts";
+import { type Change, changeRecord, type Places, writeRecord } from "./machine.ts";
+
+/** What is read before a trial ends. */
+export interface ToRead {
+  slot: string;
+  device: string;
+  /** Null where the image has no seal, so that there is nothing to compare it with. */
+  image: Checked | null;
+}
+
+/** The running slot, where committing it ends a trial; null where it was committed before: that re-arms it and reads nothing. */
+export function readingFor({ machine, record }: Change): ToRead | null {
+  const { slot, slotDevice, image } = machine.report;
+  return slotOf(record, slot).state === "committed" ? null : { slot, device: slotDevice, image };
+}
+
+/** Bytes of the image and its tree. */
+export function bytesToRead(kernel: Kernel, { device, image }: ToRead): number {
+  if (image === null) return 0;
+  const fd = openRaw(kernel, device);
+  try {
+    return checkSlot(kernel, fd, image).next().value?.total ?? 0;
+  } finally {
+    kernel.close(fd);
+  }
+}
+
+/**
+ * Reads the running slot whole, past the page cache and past dm-verity, which would restart the machine at a bad block. Nobody
+ * waits for the boot record meanwhile. Returns what there is to say. Throws Refusal where a block is not the image's, or cannot
+ * be read; the record then says that the slot is damaged, so that the next boot leaves it.
+ */
+export function readWhole(kernel: Kernel, places: Places, { slot, device, image }: ToRead, onBytes: OnBytes): string {
+  if (image === null) return `The image in slot ${slot} has no seal: there is nothing to read it against.`;
+  const beganMs = kernel.now().bootMs;
+  let read = 0;
+  const fd = open(kernel, device);
+  try {
+    kernel.lowerPriority();
+    for (const { done, damaged } of checkSlot(kernel, fd, image)) {
+      const [bad] = damaged;
+      if (bad !== undefined) refuseDamaged(kernel, places, slot, bad);
+      read = done;
+      onBytes(done);
+    }
+  } finally {
+    kernel.close(fd);
+  }
+  const seconds = (kernel.now().bootMs - beganMs) / 1000;
+  return `Read slot ${slot} whole, ${sizeText(read)} in ${seconds.toFixed(1)} s: every block is the image's.`;
+}
+
+function open(kernel: Kernel, device: string): number {
+  try {
+    return openRaw(kernel, device);
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    throw new Error(`${device} cannot be read (${error.code}); is the disk failing? --quick commits without reading`);
+  }
+}
+
+function refuseDamaged(kernel: Kernel, places: Places, slot: string, bad: DamagedBlock): never {
+  const what = damageText(bad);
+  changeRecord(kernel, places, "slipway commit", ({ machine, store, record }) => {
+    writeRecord(store, withSlot(record, slot, { damaged: cutReason(what) }));
+    store.updateJournal(machine.report.attempt, { reason: cutReason(`not committed: ${what}`) });
+  });
+  throw new Refusal(
+    `slot ${slot} is damaged and is not committed: ${what}; go to another slot (slipway rollback --reboot), and run "slipway repair ${slot}" there`,
+  );
+}

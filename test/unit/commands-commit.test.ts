@@ -1,0 +1,110 @@
+/** Commit of a trial: the slot is read whole against its hash tree before, and what the seal says raises the floors. */
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { reportedImage } from "../../boot/report.ts";
+import { beforeCommit, commit } from "../../init/commands/commit.ts";
+import { bytesToRead, readWhole } from "../../init/commands/commit-reading.ts";
+import { O } from "../../init/kernel/constants.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
+import { sealedImage } from "../samples/sealed-image.ts";
+import { report, TestMachine, trialOfB } from "./commands-machine.ts";
+
+const content = new Uint8Array(200 * 4096).map((_, index) => (index * 31) >>> 5);
+const image = await sealedImage(content, [], { rollbackIndex: 7, revokesBelow: 5 });
+const { manifest } = image;
+
+function sealedTrial(change: { proof?: "signed" | "unsigned"; bytes?: Uint8Array } = {}): TestMachine {
+  const trial = trialOfB();
+  const sealed = { imageId: manifest.rootHash, image: reportedImage(manifest), proof: change.proof ?? "signed" } as const;
+  return new TestMachine({ ...trial, report: report({ ...trial.report, ...sealed }), slotB: change.bytes ?? image.bytes });
+}
+
+function toRead(machine: TestMachine) {
+  const wanted = beforeCommit(machine.kernel, machine.places);
+  if (wanted === null) throw new Error("nothing is to be read");
+  return wanted;
+}
+
+test("a trial's slot is read whole at the lowest priority, in steps, while others may change the record", () => {
+  const machine = sealedTrial();
+  const wanted = toRead(machine);
+  assert.is(bytesToRead(machine.kernel, wanted), (200 + 3) * 4096);
+  const steps: number[] = [];
+  const said = readWhole(machine.kernel, machine.places, wanted, (done) => {
+    steps.push(done);
+    const fd = machine.kernel.open(machine.places.lock, O.RDWR);
+    assert.ok(machine.kernel.lock(fd), "the lock of the boot record is free");
+    machine.kernel.close(fd);
+  });
+  assert.match(said, /^Read slot b whole, 812 KiB in \d+\.\d s: every block is the image's\.$/);
+  assert.is(steps.at(-1), (200 + 3) * 4096);
+  assert.match(machine.kernel.trace, /nice\(19\), ionice\(idle\)/);
+  assert.is(machine.recordWrites, 0);
+});
+
+test("the commit keeps the seal's rollback index, raises the floors, and says what is revoked", () => {
+  const machine = sealedTrial();
+  const answer = commit(machine.kernel, machine.places);
+  assert.equal(machine.record().floors, { install: 7, boot: 5 });
+  assert.is(machine.slot("b").rollbackIndex, 7);
+  assert.match(answer.did.join("\n"), /No image with a rollback index below 5 boots on this machine any more\./);
+  const again = commit(machine.kernel, machine.places);
+  assert.is(again.changed, false);
+  assert.not.match(again.did.join("\n"), /any more/);
+});
+
+test("a seal that nobody had to sign raises no floor", () => {
+  const machine = sealedTrial({ proof: "unsigned" });
+  commit(machine.kernel, machine.places);
+  assert.is(machine.record().floors, undefined);
+  assert.is(machine.slot("b").rollbackIndex, undefined);
+});
+
+test("a block that is not the image's: the trial is not committed, and the record calls the slot damaged", () => {
+  const bytes = image.bytes.slice();
+  bytes[150 * 4096] = (bytes[150 * 4096] ?? 0) ^ 1;
+  const machine = sealedTrial({ bytes });
+  assert.throws(
+    () => readWhole(machine.kernel, machine.places, toRead(machine), () => {}),
+    (error: unknown) =>
+      error instanceof Refusal &&
+      /slot b is damaged and is not committed: block 150 of the data .* is not the image's; .*"slipway repair b"/.test(
+        error.message,
+      ),
+  );
+  assert.match(machine.slot("b").damaged ?? "", /block 150 of the data/);
+  assert.is(machine.slot("b").state, "trial");
+  assert.is(machine.uncommitted, true);
+  assert.match(machine.attempt(7)?.reason ?? "", /^not committed: block 150 of the data/);
+  assert.throws(() => commit(machine.kernel, machine.places), /slot b is damaged \(block 150/);
+});
+
+test("a block that cannot be read: the same, with its error", () => {
+  const machine = sealedTrial();
+  const wanted = toRead(machine);
+  machine.kernel.failOn({ call: "read", match: /vda3", at 0x0\)/, code: "EIO" });
+  assert.throws(
+    () => readWhole(machine.kernel, machine.places, wanted, () => {}),
+    /block 0 of the data \(byte 0\) cannot be read \(EIO\)/,
+  );
+  assert.match(machine.slot("b").damaged ?? "", /cannot be read \(EIO\)/);
+});
+
+test("an image without a seal has nothing to be read against, and a committed slot is not read again", () => {
+  const machine = new TestMachine(trialOfB());
+  const wanted = toRead(machine);
+  assert.is(bytesToRead(machine.kernel, wanted), 0);
+  assert.match(
+    readWhole(machine.kernel, machine.places, wanted, () => {}),
+    /has no seal: there is nothing to read it against/,
+  );
+  assert.is(beforeCommit(new TestMachine().kernel, new TestMachine().places), null);
+});
+
+test("what refuses the commit refuses the reading", () => {
+  const trial = trialOfB([{ path: "/var", reason: "no data partition" }]);
+  const machine = new TestMachine(trial);
+  assert.throws(() => beforeCommit(machine.kernel, machine.places), /degraded/);
+});
+
+test.run();
