@@ -1,13 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { runProgram } from "./program.ts";
 
-/** PEM files made by openssl: an authority of one's own, and what it vouches for. */
-export interface Authority {
-  /** Its certificate: what --ca names. */
-  certificate: string;
-  key: string;
-}
-
+/** A certificate made by openssl: PEM files. */
 export interface Certificate {
   certificate: string;
   key: string;
@@ -17,12 +11,12 @@ export interface Certificate {
 
 const NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
 
-/** A new authority called `name`, in `directory`. */
-export async function makeAuthority(directory: string, name: string): Promise<Authority> {
-  const authority = { certificate: `${directory}/${name}.pem`, key: `${directory}/${name}.key` };
-  const files = ["-keyout", authority.key, "-out", authority.certificate];
-  await runProgram("openssl", ["req", "-x509", ...NEW_KEY, ...files, "-days", "2", "-subj", `/CN=${name}`]);
-  return authority;
+/** A new authority called `name`, in `directory`. With `names` its certificate serves a server too, self-signed. */
+export async function makeAuthority(directory: string, name: string, names: readonly string[] = []): Promise<Certificate> {
+  const [key, certificate] = [`${directory}/${name}.key`, `${directory}/${name}.pem`];
+  const subject = ["-subj", `/CN=${name}`, ...(names.length > 0 ? ["-addext", `subjectAltName=${names.join(",")}`] : [])];
+  await runProgram("openssl", ["req", "-x509", ...NEW_KEY, "-keyout", key, "-out", certificate, "-days", "2", ...subject]);
+  return { certificate, key, pin: await pinOfKey(key) };
 }
 
 /**
@@ -32,7 +26,7 @@ export async function makeAuthority(directory: string, name: string): Promise<Au
 export async function makeCertificate(
   directory: string,
   name: string,
-  authority: Authority,
+  authority: Certificate,
   names: readonly string[],
   days = 2,
 ): Promise<Certificate> {
