@@ -17,6 +17,9 @@ export interface SourceUrl {
   name: string;
 }
 
+/** Of a URL in a message: a server may redirect to one of any length. */
+const LONGEST_NAME = 200;
+
 /** The parts of what people gave. Throws BadInput. */
 export function sourceUrl(text: string): SourceUrl {
   const url = URL.canParse(text) ? new URL(text) : null;
@@ -67,7 +70,8 @@ function parts(url: URL): SourceUrl {
 }
 
 function nameOf(url: URL): string {
-  return `${url.origin}${url.pathname}${url.search === "" ? "" : "?…"}`;
+  const name = `${url.origin}${url.pathname}${url.search === "" ? "" : "?…"}`;
+  return name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}…` : name;
 }
 
 /** What is no URL may still hold a password: nothing before an @ is shown. */

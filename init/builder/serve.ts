@@ -67,6 +67,7 @@ function answer(root: string, request: Request): Response {
 
 /** The file of a URL's path; null where there is none below `root`. */
 function fileAt(root: string, pathname: string): { path: string; status: Stats } | null {
+  if (pathname.endsWith("/")) return null;
   try {
     const path = realpathSync(resolve(root, `.${decodeURIComponent(pathname)}`));
     const status = statSync(path);
