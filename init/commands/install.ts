@@ -15,7 +15,7 @@ import type { OpenSlot } from "../converge/open-slot.ts";
 import { openSource } from "../converge/open-source.ts";
 import { openDonors, openTarget, openToPlan } from "../converge/slots.ts";
 import type { ImageSource } from "../converge/source.ts";
-import { outputOf, ProgressTeller, type Telling } from "../converge/tell-progress.ts";
+import { outputOf, ProgressTeller, type Telling, tellTrouble } from "../converge/tell-progress.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { SOURCE_FLAGS, SOURCE_HELP } from "../network/options.ts";
@@ -100,7 +100,7 @@ export async function installFrom(
     offeredRelease(kernel, places, from, file, { who: WHO, channel, retry: order.retry });
   let source: ImageSource;
   try {
-    source = await openSource(name, { kernel, network: options, choose, mustBeChannel: channel !== null });
+    source = await openSource(name, { kernel, network: options, told: tellTrouble, choose, mustBeChannel: channel !== null });
   } catch (error) {
     if (!(error instanceof NothingOffered)) throw error;
     return nothingOffered(slot, error.message);

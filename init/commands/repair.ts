@@ -14,7 +14,7 @@ import { openSource } from "../converge/open-source.ts";
 import { readSourceSeal } from "../converge/read-source-seal.ts";
 import { openDonors, openTarget, openToPlan } from "../converge/slots.ts";
 import type { ImageSource } from "../converge/source.ts";
-import { outputOf, ProgressTeller, type Telling } from "../converge/tell-progress.ts";
+import { outputOf, ProgressTeller, type Telling, tellTrouble } from "../converge/tell-progress.ts";
 import { isSameImage, sealOf } from "../converge/withdraw.ts";
 import { readSeal, searchSeal } from "../image/read-seal.ts";
 import type { Kernel } from "../kernel/kernel.ts";
@@ -169,7 +169,7 @@ ${SOURCE_HELP}`,
     const kernel = linuxKernel();
     const json = flag(values, "json");
     const network = name !== undefined && isUrl(name) ? sourceOptions(kernel, values, name) : PLAIN;
-    const source = name === undefined ? null : await openSource(name, { kernel, network });
+    const source = name === undefined ? null : await openSource(name, { kernel, network, told: tellTrouble });
     try {
       const answer = await repair(kernel, PLACES, { slot, source, dryRun: flag(values, "dry-run"), telling: tellingOf(json) });
       return finishConverge(answer, { json, reboot: false }, PLACES);

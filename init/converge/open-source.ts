@@ -17,6 +17,8 @@ export interface OpenSourceOptions {
   kernel: Kernel;
   /** For sources over the network. */
   network: SourceOptions;
+  /** Takes what is to be known while a source over the network is read: "… was cut off; trying again in 2 s". */
+  told?: (line: string) => void;
   /**
    * Chooses a release by the file of a channel, which nobody has judged yet; `name` is the channel's source. Left out where only
    * an image will do.
@@ -40,12 +42,12 @@ export async function openSource(text: string, options: OpenSourceOptions): Prom
   }
   const named = await openNamed(text, options);
   if (named !== null) return named;
-  return url ? openUrl(text, options.network) : openLocal(options.kernel, text, localPath(text));
+  return url ? openUrl(text, options) : openLocal(options.kernel, text, localPath(text));
 }
 
 /** The image that the channel at `text` names; null where it is no channel. */
 async function openNamed(text: string, options: OpenSourceOptions): Promise<ImageSource | null> {
-  const { kernel, network, choose, mustBeChannel = false } = options;
+  const { kernel, network, told = () => {}, choose, mustBeChannel = false } = options;
   if (choose === undefined) return null;
   const place = channelPlace(text);
   const isUrl = place.is === "url";
@@ -54,17 +56,17 @@ async function openNamed(text: string, options: OpenSourceOptions): Promise<Imag
     if (!mustBeChannel) return null;
     throw new BadInput(`${place.name} is the URL of an image, and a channel is meant; a channel's ends with a slash`);
   }
-  const file = await (required ? requireChannelFile : readChannelFile)(kernel, place, network);
+  const file = await (required ? requireChannelFile : readChannelFile)(kernel, place, network, { told });
   if (file === null) return null;
   const named = await choose(place.name, file);
   const image = besideChannel(place, named.release.image);
-  const inner = isUrl ? await openUrl(image, network) : openLocal(kernel, image, image);
+  const inner = isUrl ? await openUrl(image, options) : openLocal(kernel, image, image);
   return new NamedSource(inner, named);
 }
 
-async function openUrl(url: string, network: SourceOptions): Promise<ImageSource> {
+async function openUrl(url: string, { kernel, network, told = () => {} }: OpenSourceOptions): Promise<ImageSource> {
   const { openHttpSource } = await import("../network/http-source.ts");
-  return openHttpSource(url, network);
+  return openHttpSource(url, network, { kernel, told });
 }
 
 function openLocal(kernel: Kernel, name: string, path: string): ImageSource {

@@ -77,3 +77,8 @@ export function outputOf(telling: Telling): Output {
     over: (text) => void stderr.write(`\r\x1b[K${text}`),
   };
 }
+
+/** Tells of trouble that may pass, on a line of its own: a bar is drawn anew below it. */
+export function tellTrouble(line: string): void {
+  process.stderr.write(`${process.stderr.isTTY ? "\r\x1b[K" : ""}${line}\n`);
+}
