@@ -35,6 +35,7 @@ const packageOf = {
   cpio: "cpio",
   nginx: "nginx-light",
   openssl: "openssl",
+  veritysetup: "cryptsetup-bin",
 };
 
 const compiler = ["cc", "/usr/include/stdio.h", "objcopy"];
@@ -42,6 +43,7 @@ const initrd = ["mksquashfs", "zstd", "xz"];
 const filesystems = ["mkfs.erofs", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "mcopy", "sgdisk", "sfdisk"];
 const machine = ["qemu-system-x86_64", "mmdebstrap", "cpio", "flock", "depmod", "/bin/busybox", ...initrd, ...filesystems];
 const server = ["nginx", "openssl"];
+const verity = ["veritysetup"];
 
 /** What each script needs, and whether it uses dist/. */
 const scripts = {
@@ -49,7 +51,7 @@ const scripts = {
   demo: { programs: [...compiler, ...machine, ...server], dist: true },
   vm: { programs: [...compiler, ...machine], dist: true },
   bench: { programs: [...compiler, ...machine, ...server], dist: true },
-  test: { programs: [...compiler, ...machine, ...server], dist: true },
+  test: { programs: [...compiler, ...machine, ...server, ...verity], dist: true },
 };
 
 class Failure extends Error {}
