@@ -23,7 +23,7 @@ import {
 import { SlotFailure } from "../../boot/selection/attempt.ts";
 import { IOCTL, O } from "../kernel/constants.ts";
 import { exists, makeDirectories, withOpen } from "../kernel/files.ts";
-import { type Descriptor, type DeviceNumber, type Kernel, KernelError } from "../kernel/kernel.ts";
+import { type DeviceNumber, type Kernel, KernelError } from "../kernel/kernel.ts";
 
 /** The kernel has no dm-verity: that says nothing about the image. */
 export class VerityUnavailable extends Error {
@@ -45,7 +45,6 @@ const BAD_SIGNATURE = new Set(["ENOKEY", "EKEYREJECTED", "EKEYEXPIRED", "EKEYREV
 
 export class VerityDevice {
   readonly #kernel: Kernel;
-  readonly #control: Descriptor;
   readonly #setup: VeritySetup;
   readonly #signatureKey: string | null;
   #restartOnError: boolean;
@@ -54,14 +53,8 @@ export class VerityDevice {
   private constructor(kernel: Kernel, setup: VeritySetup) {
     this.#kernel = kernel;
     this.#setup = setup;
-    this.#control = openControl(kernel);
-    try {
-      this.#restartOnError = canRestartOnError(this.#targetVersion());
-      this.#signatureKey = this.#addSignature();
-    } catch (error) {
-      kernel.close(this.#control);
-      throw error;
-    }
+    this.#restartOnError = canRestartOnError(targetVersion(kernel));
+    this.#signatureKey = this.#addSignature();
   }
 
   /**
@@ -69,13 +62,9 @@ export class VerityDevice {
    * finds that they are not the image's, {@link VerityUnavailable}, or KernelError; nothing is left then.
    */
   static create(kernel: Kernel, setup: VeritySetup): VerityDevice {
+    requireControl(kernel);
     const device = new VerityDevice(kernel, setup);
-    try {
-      device.#do(createStep(setup.name, setup.manifest));
-    } catch (error) {
-      kernel.close(device.#control);
-      throw error;
-    }
+    device.#do(createStep(setup.name, setup.manifest));
     try {
       device.#load("look");
       device.#resume();
@@ -118,31 +107,15 @@ export class VerityDevice {
 
   /** Takes the device away; where something still holds it, as soon as that lets go. */
   remove(): void {
-    try {
-      this.#do(removeStep(this.#setup.name));
-    } finally {
-      this.#kernel.close(this.#control);
-    }
+    this.#do(removeStep(this.#setup.name));
   }
 
   #ask(ioctl: number, request: DmRequest = { name: this.#setup.name }): Uint8Array {
-    const bytes = encodeDmRequest(request);
-    this.#kernel.ioctl(this.#control, ioctl, bytes);
-    return bytes;
+    return ask(this.#kernel, ioctl, request);
   }
 
   #do({ call, request }: DmStep): Uint8Array {
     return this.#ask(IOCTL[call], request);
-  }
-
-  #targetVersion(): VerityVersion {
-    try {
-      return askVersion(this.#kernel, this.#control);
-    } catch (error) {
-      if (!(error instanceof KernelError)) throw error;
-      if (error.code === "ENOTTY") return [1, 0, 0]; // Linux before 5.4, which has the target or refuses the table
-      throw new VerityUnavailable(`the kernel has no dm-verity (${error.code}); is the dm_verity module in the initrd?`);
-    }
   }
 
   /** Puts the root hash's signature where the kernel looks for it. Returns the key's name; null where none is wanted. */
@@ -212,16 +185,30 @@ export const CORRUPTED = "the image differs from its hash tree (dm-verity); repa
 /** Version of the kernel's dm-verity. */
 export type VerityVersion = [major: number, minor: number, patch: number];
 
-function askVersion(kernel: Kernel, control: Descriptor): VerityVersion {
-  const bytes = encodeDmRequest({ name: "verity" });
-  kernel.ioctl(control, IOCTL.DM_GET_TARGET_VERSION, bytes);
-  return dmTargetVersion(bytes);
+function ask(kernel: Kernel, ioctl: number, request: DmRequest): Uint8Array {
+  const bytes = encodeDmRequest(request);
+  withOpen(kernel, DM_CONTROL.path, O.RDONLY, (control) => kernel.ioctl(control, ioctl, bytes));
+  return bytes;
+}
+
+function askVersion(kernel: Kernel): VerityVersion {
+  return dmTargetVersion(ask(kernel, IOCTL.DM_GET_TARGET_VERSION, { name: "verity" }));
+}
+
+function targetVersion(kernel: Kernel): VerityVersion {
+  try {
+    return askVersion(kernel);
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    if (error.code === "ENOTTY") return [1, 0, 0]; // Linux before 5.4, which has the target or refuses the table
+    throw new VerityUnavailable(`the kernel has no dm-verity (${error.code}); is the dm_verity module in the initrd?`);
+  }
 }
 
 /** Version of the dm-verity of the kernel that runs; null where it has none, or did not load it yet. Changes nothing. */
 export function verityVersion(kernel: Kernel): VerityVersion | null {
   try {
-    return withOpen(kernel, DM_CONTROL.path, O.RDONLY, (control) => askVersion(kernel, control));
+    return askVersion(kernel);
   } catch (error) {
     if (error instanceof KernelError) return null;
     throw error;
@@ -229,14 +216,14 @@ export function verityVersion(kernel: Kernel): VerityVersion | null {
 }
 
 /** devtmpfs makes the node where device-mapper is there, or could be loaded. */
-function openControl(kernel: Kernel): Descriptor {
+function requireControl(kernel: Kernel): void {
   const { path, number } = DM_CONTROL;
   try {
     if (!exists(kernel, path)) {
       makeDirectories(kernel, path.slice(0, path.lastIndexOf("/")));
       kernel.makeNode(path, "character", 0o600, number);
     }
-    return kernel.open(path, O.RDONLY);
+    withOpen(kernel, path, O.RDONLY, () => {});
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
     throw new VerityUnavailable(`the kernel has no device-mapper (${path}: ${error.code}); is the dm_mod module in the initrd?`);

@@ -11,6 +11,17 @@ export interface TestKey {
   sign(message: Uint8Array): Promise<Uint8Array>;
 }
 
+/** The key pair of a seed of one byte: the same at every run, so that traces can show its id. For tests only. */
+export async function fixedKey(seed: number): Promise<TestKey> {
+  const pkcs8 = new Uint8Array([...Uint8Array.fromHex("302e020100300506032b657004220420"), ...new Uint8Array(32).fill(seed)]);
+  const privateKey = await crypto.subtle.importKey("pkcs8", pkcs8, "Ed25519", true, ["sign"]);
+  const { x } = await crypto.subtle.exportKey("jwk", privateKey);
+  return {
+    key: publicKey(Uint8Array.fromBase64(x ?? "", { alphabet: "base64url" })),
+    sign: async (message) => new Uint8Array(await crypto.subtle.sign("Ed25519", privateKey, new Uint8Array(message))),
+  };
+}
+
 export async function testKey(): Promise<TestKey> {
   const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
   if (!("publicKey" in pair)) throw new Error("a pair of keys");

@@ -13,7 +13,8 @@ const SHOWN = [
   /^mount\(/,
   /^umount\(/,
   /^rename\("[^"]*\/(gens\/(\.tmp-|\d+"|\d+\/\.new-PINNED")|slots\/)/,
-  /^ioctl\("[^"]*", (BLKROSET|LOOP_CONFIGURE)/,
+  /^ioctl\("[^"]*", (BLKROSET|LOOP_CONFIGURE|DM_)/,
+  /^add-key/,
   /^write\("\/dev\/vda1", record/,
   /^write\("\/run\/(slipway\/[a-z.]+"|systemd\/)/,
   /^set-clock/,
@@ -59,7 +60,7 @@ for (const [name, prepare] of Object.entries(machines)) {
     if (plan.end.do === "hold") return;
     const report: BootReport = JSON.parse(boot.kernel.peek("/run/slipway/boot.json") ?? "{}");
     assert.equal({ ...plan.end.report, timeline: [] }, { ...report, timeline: [] });
-    assert.is(boot.root, plan.end.report.slotDevice);
+    assert.is(boot.root, plan.end.report.verity?.device ?? plan.end.report.slotDevice);
   });
 }
 

@@ -10,6 +10,7 @@ import { everyKind, everyKindTree, moreKinds } from "./every-kind.ts";
 import { fileOf, filesWorld, v3 } from "./file-worlds.ts";
 import { controlFile, ext4, ext4Errors, type Image, image, MiB, operators } from "./golden-machine.ts";
 import { World, type WorldOptions } from "./golden-world.ts";
+import { sealed, signedControl, stranger } from "./sealed-world.ts";
 
 export interface Prepared {
   world: World;
@@ -227,6 +228,38 @@ export const machines: Record<string, () => Promise<Prepared>> = {
     as(asked(await committed({ a: v1 }), { reset: { what: "stores", ids: ["var-lib-app", "no"] } })),
   "factory reset": async () => as(asked(await rolledBack(), { reset: { what: "factory", identity: false } })),
   "words of the command line": async () => as(new World({ a: plain(1), b: plain(2), commandLine: words })),
+  "sealed image": async () => as(new World({ a: await sealed(1), control: signedControl() })),
+  "sealed image, restarts where its device fails": async () =>
+    as(new World({ a: await sealed(1), control: signedControl(), verity: [1, 11, 0] })),
+  "sealed image with a signature for the kernel": async () => {
+    const manifest = { kernelSignature: Buffer.alloc(700, 1).toString("base64") };
+    return as(new World({ a: await sealed(1, { manifest }), control: signedControl({ kernelSignature: "required" }) }));
+  },
+  "sealed images, the first of them by a stranger": async () =>
+    as(new World({ a: await sealed(1, { keys: [stranger] }), b: await sealed(2), control: signedControl() })),
+  "sealed images, the first of them for another system": async () =>
+    as(new World({ a: await sealed(1, { manifest: { system: "other" } }), b: await sealed(2), control: signedControl() })),
+  "sealed images, the first of them with a damaged seal": async () => {
+    const spoil = (bytes: Uint8Array) => bytes.fill(0, 19 * 4096, 19 * 4096 + 7);
+    return as(new World({ a: await sealed(1, { spoil }), b: await sealed(2), control: signedControl() }));
+  },
+  "sealed images, the first of them too old": async () => {
+    const control = signedControl({ rollbackFloor: 3 });
+    return as(new World({ a: await sealed(1), b: await sealed(2, { manifest: { rollbackIndex: 3 } }), control }));
+  },
+  "sealed image without an init": async () => {
+    const a = await sealed(1, { tree: { "usr/sbin/init": {} } });
+    return as(new World({ a, b: await sealed(2), control: signedControl() }));
+  },
+  "no sealed image where keys are trusted": async () => as(new World({ a: plain(1), b: plain(2), control: signedControl() })),
+  "sealed image after five unclean ends": async () => {
+    const world = new World({ a: await sealed(1), control: signedControl() });
+    await world.boot();
+    world.change((record) => ({ ...record, uncleanEnds: 5 }));
+    return as(world);
+  },
+  "sealed image that nobody had to sign": async () =>
+    as(new World({ a: await sealed(1, { keys: [] }), control: { operators: [] } })),
   "locked command line": async () =>
     as(new World({ a: plain(1), b: plain(2), commandLine: words, control: { commandLine: "locked" } })),
 };

@@ -4,6 +4,7 @@ import { readJournal } from "../../boot/record/journal.ts";
 import type { BootRecord } from "../../boot/record/record.ts";
 import { bootRecord } from "../../boot/record/shape.ts";
 import { encodeRecord, RECORD_LAYOUT, readRecord } from "../../boot/record/store.ts";
+import type { CommittedSeal } from "../../boot/selection/floors.ts";
 import { type Policy, policyOf } from "../../boot/selection/policy.ts";
 import { activate, commitSlot, endCleanly } from "../../boot/selection/running.ts";
 import { recordText } from "../../init/explain/record-text.ts";
@@ -24,6 +25,8 @@ export interface WorldOptions {
   data?: Tree | null;
   control?: Partial<ControlFile>;
   commandLine?: string;
+  /** Version of the kernel's dm-verity; null: it has none. Default that of Linux 6.1. */
+  verity?: [number, number, number] | null;
 }
 
 export interface Boot {
@@ -47,6 +50,8 @@ export class World {
   readonly control: ControlFile;
   readonly #text: string;
   /** Of the next boots. */
+  verity: [number, number, number] | null;
+  /** Of the next boots. */
   commandLine: string;
 
   constructor(options: WorldOptions = {}) {
@@ -60,6 +65,7 @@ export class World {
     this.#text = text;
     this.control = control;
     this.commandLine = options.commandLine ?? "quiet";
+    this.verity = options.verity === undefined ? [1, 9, 0] : options.verity;
   }
 
   get policy(): Policy {
@@ -114,8 +120,8 @@ export class World {
   }
 
   /** What happens in a system that boots well: commit, then an orderly shutdown. */
-  commitAndShutDown(slot: string, imageId: string): void {
-    this.change((record) => commitSlot(record, slot, imageId, this.policy, DATE));
+  commitAndShutDown(slot: string, imageId: string, seal: CommittedSeal | null = null): void {
+    this.change((record) => commitSlot(record, slot, imageId, this.policy, DATE, seal));
     this.shutDown();
   }
 
@@ -151,6 +157,7 @@ export class World {
       stepMs: 0,
       unixMs: DATE,
       commandLine: this.commandLine,
+      ...(this.verity === null ? {} : { verity: this.verity }),
       initramfs: {
         "etc/initrd-release": "ID=slipway\n",
         "etc/slipway/control.json": this.#text,

@@ -70,4 +70,30 @@ test("an unknown name is refused, with what is near", () => {
   );
 });
 
+test("what dm-verity is made of is there whatever was named, and loaded when it is asked for", () => {
+  const withVerity = parseModuleDirectory({
+    dep: [
+      "kernel/drivers/block/loop.ko.xz:",
+      "kernel/fs/squashfs/squashfs.ko.xz:",
+      "kernel/drivers/md/dm-verity.ko.xz: kernel/drivers/md/dm-bufio.ko.xz kernel/drivers/md/dm-mod.ko.xz",
+      "kernel/drivers/md/dm-bufio.ko.xz: kernel/drivers/md/dm-mod.ko.xz",
+      "kernel/drivers/md/dm-mod.ko.xz:",
+      "kernel/crypto/sha256_generic.ko.xz:",
+    ].join("\n"),
+    builtin: "",
+    alias: "alias crypto-sha256 sha256_generic\n",
+    softdep: "",
+  });
+  for (const named of [[], ["loop"]]) {
+    const { index, verity } = selectModules(withVerity, "6.1-test", named);
+    assert.ok(verity);
+    assert.equal(index.depends["dm-verity.ko"], ["dm-mod.ko", "dm-bufio.ko"]);
+    assert.equal(filesForAlias(index, "crypto-sha256"), ["sha256_generic.ko"]);
+    assert.not(index.load.includes("dm-verity.ko"));
+  }
+  const { verity, absent } = selectModules(directory, "6.1-test", []);
+  assert.not(verity);
+  assert.not(absent.includes("sha2_ce"), "newer kernels need no module for SHA-256");
+});
+
 test.run();

@@ -27,6 +27,8 @@ export class MemoryFiles {
   readonly descriptors = new Map<Descriptor, OpenFile>();
   /** By "major:minor". */
   readonly devices = new Map<string, BlockDevice>();
+  /** Character devices of drivers that this kernel has not. */
+  readonly absent = new Set<string>();
   root: Place;
   workingDirectory: Place;
   umask = 0o022;
@@ -154,6 +156,7 @@ export class MemoryFiles {
     if (kind === "block" || kind === "character") {
       if (place.mount.flags & MS.NODEV) throw new Errno("EACCES");
       if (kind === "block" && !this.devices.has(numberText(device))) throw new Errno("ENXIO");
+      if (kind === "character" && this.absent.has(numberText(device))) throw new Errno("ENODEV");
     } else if (writes) this.prepareWrite(place);
   }
 

@@ -8,7 +8,7 @@ import { type Directory, Entry, Errno, Filesystem, Node, type Place, toName } fr
 import { OverlayFilesystem, overlayLayers } from "./memory-overlay.ts";
 import { numberText } from "./memory-status.ts";
 import { device, directory, file, link, plant, type Tree } from "./memory-tree.ts";
-import { DeviceMapper } from "./memory-verity.ts";
+import { DeviceMapper, DM_NUMBER } from "./memory-verity.ts";
 
 export interface MachineDescription {
   /** /proc/cmdline; "" if absent. */
@@ -39,6 +39,7 @@ export class MemoryMachine {
     this.files = new MemoryFiles(rootfs, clock);
     this.loops = new MemoryLoops(this.files, (name, minor) => this.plant("dev", { [name]: device("block", 7, minor) }));
     this.deviceMapper = description.verity ? new DeviceMapper(this, description.verity) : null;
+    if (this.deviceMapper === null) this.files.absent.add(DM_NUMBER);
     plant(rootfs.root, { proc: {}, sys: {}, dev: {}, ...description.initramfs });
     this.#proc = this.#make("proc");
     this.#sys = this.#make("sysfs");
