@@ -4,6 +4,7 @@ import { judgeEnvelope, trustOf } from "../../boot/image/trust.ts";
 import type { SlotName } from "../../boot/record/record.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
+import { heldRelease } from "../channel/held-release.ts";
 import { isUrl } from "../channel/place.ts";
 import { SourceNeeded } from "../converge/carry-out.ts";
 import { type Converged, converge, planConvergence, type Wanted } from "../converge/converge.ts";
@@ -151,8 +152,9 @@ export const verb: Verb = {
 Usage: slipway repair SLOT [SOURCE] [OPTION]…
 
 Makes the image in SLOT whole again: finds its damaged blocks by its hash tree, takes them from other slots that have them, else
-fetches them from SOURCE, which must be the same image (as for slipway install: a URL, a path, a device, a directory). Seal and
-footer stay in place all along, and nothing but what is damaged is written. The slot counts as damaged no more afterwards.
+fetches them from SOURCE: the same image (as for slipway install: a URL, a path, a device, a directory), or a channel that offers
+it. Seal and footer stay in place all along, and nothing but what is damaged is written. The slot counts as damaged no more
+afterwards.
 
 Refused for the running slot: its device is read-only as long as it runs, so boot another slot first. Refused while the running
 slot is on trial, and where seal and footer are both lost: then nothing says which image it was, and slipway install is needed.
@@ -169,7 +171,8 @@ ${SOURCE_HELP}`,
     const kernel = linuxKernel();
     const json = flag(values, "json");
     const network = name !== undefined && isUrl(name) ? sourceOptions(kernel, values, name) : PLAIN;
-    const source = name === undefined ? null : await openSource(name, { kernel, network, told: tellTrouble });
+    const choose = (from: string, file: Uint8Array) => heldRelease(kernel, PLACES, from, file, { who: WHO, slot });
+    const source = name === undefined ? null : await openSource(name, { kernel, network, told: tellTrouble, choose });
     try {
       const answer = await repair(kernel, PLACES, { slot, source, dryRun: flag(values, "dry-run"), telling: tellingOf(json) });
       return finishConverge(answer, { json, reboot: false }, PLACES);

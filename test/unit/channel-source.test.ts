@@ -4,6 +4,7 @@ import * as assert from "uvu/assert";
 import { INDEX_SUFFIX } from "../../boot/channel/channel.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
 import { NothingOffered, offeredRelease } from "../../init/channel/ask-channel.ts";
+import { heldRelease } from "../../init/channel/held-release.ts";
 import { openSource } from "../../init/converge/open-source.ts";
 import { readSourceSeal } from "../../init/converge/read-source-seal.ts";
 import { type ImageSource, SourceError } from "../../init/converge/source.ts";
@@ -139,6 +140,29 @@ test("a directory without a channel has one image, or is no source", async () =>
   const said = await failure(open(machine, "/srv/plain", true));
   assert.instance(said, SourceError);
   assert.match(said.message, /\/srv\/plain has no channel\.json/);
+});
+
+test("a repair's source is the release that the slot holds, old or not", async () => {
+  const machine = await machineWith([named(v3), named(v1, { rollout: 0 })], { "acme-1.0.img": v1.bytes });
+  const { kernel, places } = machine;
+  const repairing = (slot: string) =>
+    openSource("/srv/stable", {
+      kernel,
+      network: PLAIN,
+      choose: (name, file) => heldRelease(kernel, places, name, file, { who: "a test", slot }),
+    });
+  assert.is((await repairing("a")).name, "/srv/stable/acme-1.0.img");
+  assert.match(
+    (await failure(repairing("b"))).message,
+    /slot b holds image [0-9a-f]{12}, and channel stable offers others \(3\.0, 1\.0\)/,
+  );
+  assert.instance(await failure(repairing("c")), BadInput);
+  const other = await machineWith([named(v1)], {}, "other");
+  const asked = heldRelease(other.kernel, other.places, "x", await signedChannel(channel({ system: "other" }), [key]), {
+    who: "a test",
+    slot: "a",
+  });
+  assert.match((await failure(asked)).message, /is for the system other/);
 });
 
 test("where a channel is meant, the URL of an image is none", async () => {
