@@ -2,7 +2,7 @@
  * Where each block of a window of the image comes from. A window is as much of an image as is planned at once, so that the
  * memory for it stays the same however large the image is: 21 bytes a block.
  */
-import { DIGEST } from "../image/verity.ts";
+import { isSameDigest } from "../image/verity.ts";
 import { HEAD_BLOCKS } from "./head.ts";
 import { LeafIndex } from "./leaf-index.ts";
 import type { Run } from "./ranges.ts";
@@ -86,7 +86,7 @@ export class WindowPlan {
   /** The leaf of `block` is at `offset` of `bytes`. */
   setLeaf(block: number, bytes: Uint8Array, offset: number): void {
     const index = block - this.#first;
-    if (same(bytes, offset, this.#zeroLeaf, 0)) {
+    if (isSameDigest(bytes, offset, this.#zeroLeaf, 0)) {
       this.#origin[index] = ZERO;
       return;
     }
@@ -231,15 +231,23 @@ export class WindowPlan {
         index += step;
         continue;
       }
-      const begin = index;
-      const goesOn = () =>
-        index !== end &&
-        Math.abs(index - begin) < LONGEST_COPY &&
-        wanted(this.#origin[index] ?? SOURCE) &&
-        (!together || (this.#from[index] ?? 0) - (this.#from[begin] ?? 0) === index - begin);
-      while (goesOn()) index += step;
-      yield { first: Math.min(begin, index - step), count: Math.abs(index - begin) };
+      const count = this.#runLength(index, wanted, step, together);
+      yield { first: descending ? index - count + 1 : index, count };
+      index += count * step;
     }
+  }
+
+  /** A function of its own, so that the loop over all blocks makes no closure for each: that is memory. */
+  #runLength(begin: number, wanted: (origin: number) => boolean, step: number, together: boolean): number {
+    const from = this.#from[begin] ?? 0;
+    let count = 1;
+    while (count < LONGEST_COPY) {
+      const index = begin + count * step;
+      const isIn = index >= 0 && index < this.#count && wanted(this.#origin[index] ?? SOURCE);
+      if (!isIn || (together && (this.#from[index] ?? 0) - from !== index - begin)) break;
+      count++;
+    }
+    return count;
   }
 
   /** Blocks by where they come from, as planned so far; `donors` is how many there are. */
@@ -258,10 +266,4 @@ export class WindowPlan {
       source: of(SOURCE),
     };
   }
-}
-
-/** Whether two digests are the same. */
-export function same(left: Uint8Array, leftOffset: number, right: Uint8Array, rightOffset: number): boolean {
-  for (let index = 0; index < DIGEST; index++) if (left[leftOffset + index] !== right[rightOffset + index]) return false;
-  return true;
 }

@@ -1,6 +1,6 @@
-import { same, type WindowPlan } from "../../boot/converge/window-plan.ts";
+import type { WindowPlan } from "../../boot/converge/window-plan.ts";
 import { layoutOf, type Manifest } from "../../boot/image/seal.ts";
-import { DIGEST, DIGESTS_PER_BLOCK } from "../../boot/image/verity.ts";
+import { DIGEST, DIGESTS_PER_BLOCK, isSameDigest } from "../../boot/image/verity.ts";
 import { ImageTree, leafBlockOf, TreeMissing } from "./image-tree.ts";
 import { type OpenSlot, PIECE } from "./open-slot.ts";
 
@@ -74,11 +74,14 @@ export class Comparison {
     for await (const { begin, first, end, bytes } of this.#leaves(plan)) {
       for (let at = first; at < end; at += PIECE) {
         const count = Math.min(PIECE, end - at);
-        for (const [index, there] of this.#target.read(at, count).entries()) {
+        const blocks = this.#target.read(at, count);
+        // No entries(): an array for each block is memory that the collector lets lie.
+        for (let index = 0; index < count; index++) {
+          const there = blocks[index] ?? null;
           if (there === null) continue;
           const digest = this.#tree.digestOf(there);
           const block = at + index;
-          if (same(digest, 0, bytes, (block - begin) * DIGEST)) plan.isThere(block);
+          if (isSameDigest(digest, 0, bytes, (block - begin) * DIGEST)) plan.isThere(block);
           else plan.isElse(block, digest, 0);
         }
         told(count);

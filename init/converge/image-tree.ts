@@ -1,7 +1,14 @@
 import type { Run } from "../../boot/converge/ranges.ts";
 import { type ImageLayout, layoutOf, type Manifest } from "../../boot/image/seal.ts";
 import { leafPlace, TreeProof } from "../../boot/image/tree-proof.ts";
-import { BLOCK, type BlockDigest, blockDigestOf, DIGEST, DIGESTS_PER_BLOCK } from "../../boot/image/verity.ts";
+import {
+  BLOCK,
+  type BlockDigestInto,
+  blockDigestInto,
+  DIGEST,
+  DIGESTS_PER_BLOCK,
+  isSameDigest,
+} from "../../boot/image/verity.ts";
 import { fetchBlocks } from "./fetch-blocks.ts";
 import { type OpenSlot, PIECE } from "./open-slot.ts";
 import { type ImageSource, SourceError } from "./source.ts";
@@ -28,11 +35,13 @@ export class TreeMissing extends Error {
  */
 export class ImageTree {
   readonly layout: ImageLayout;
-  readonly digest: BlockDigest;
   readonly zeroLeaf: Uint8Array;
+  readonly #digest: BlockDigestInto;
   readonly #proof: TreeProof;
   readonly #slots: readonly OpenSlot[];
   readonly #source: ImageSource | null;
+  /** What a piece is put together in: the same for every one, since garbage of this size is not collected soon. */
+  readonly #buffer = new Uint8Array(PIECE * BLOCK);
   #kept: Uint8Array | null = null;
   readonly #recent = new Map<number, Uint8Array>();
   /** Blocks of the tree that the source was asked for, a bit each. */
@@ -40,8 +49,8 @@ export class ImageTree {
 
   constructor(manifest: Manifest, slots: readonly OpenSlot[], source: ImageSource | null) {
     this.layout = layoutOf(manifest);
-    this.digest = blockDigestOf(Uint8Array.fromHex(manifest.salt));
-    this.zeroLeaf = this.digest(new Uint8Array(BLOCK));
+    this.#digest = blockDigestInto(Uint8Array.fromHex(manifest.salt));
+    this.zeroLeaf = this.#digest(zeroBlock).slice(0, DIGEST);
     this.#proof = new TreeProof(manifest, this.layout.dataBlocks);
     this.#slots = slots;
     this.#source = source;
@@ -76,7 +85,9 @@ export class ImageTree {
     const blocks = this.leafBlocks;
     const kept = this.fitsMemory ? new Uint8Array(blocks * BLOCK) : null;
     for await (const { first, bytes } of this.leafPieces(0, blocks)) {
-      kept?.set(bytes, first * BLOCK);
+      if (kept !== null) kept.set(bytes, first * BLOCK);
+      // The blocks of a superblock are looked at before the tree lies in a slot.
+      else if (first === 0) this.#recent.set(0, bytes.slice(0, BLOCK));
       told(bytes.length / BLOCK);
     }
     this.#kept = kept;
@@ -102,7 +113,7 @@ export class ImageTree {
   async #piece(level: number, first: number, count: number): Promise<Uint8Array> {
     const { start } = this.#proof.levels[level] ?? { start: 0 };
     const base = this.layout.treeOffset / BLOCK + start;
-    const bytes = new Uint8Array(count * BLOCK);
+    const bytes = this.#buffer.subarray(0, count * BLOCK);
     const missing = new Set(Array.from({ length: count }, (_, index) => index));
     const accept = (index: number, block: Uint8Array): boolean => {
       if (!this.#proof.accept(level, first + index, block)) return false;
@@ -130,18 +141,18 @@ export class ImageTree {
 
   /**
    * Whether `bytes` are the data block `block`. Works once all leaves are in memory or the tree lies in one of the slots, as it
-   * does after {@link writeTo}.
+   * does after {@link writeTo}; for the image's first blocks from {@link proveLeaves} on.
    */
   isRight(block: number, bytes: Uint8Array): boolean {
     const { index, offset } = leafPlace(block);
-    const leaves = this.#kept?.subarray(index * BLOCK, (index + 1) * BLOCK) ?? this.#recentLeaves(index);
-    const digest = this.digestOf(bytes);
-    return Buffer.compare(digest, leaves.subarray(offset, offset + DIGEST)) === 0;
+    const kept = this.#kept;
+    const leaves = kept ?? this.#recentLeaves(index);
+    return isSameDigest(this.digestOf(bytes), 0, leaves, kept === null ? offset : index * BLOCK + offset);
   }
 
-  /** The digest of a block; much of many images is zeros, whose digest is known. */
+  /** Begins with the digest of a block, until the next call. Much of many images is zeros, whose digest is known. */
   digestOf(block: Uint8Array): Uint8Array {
-    return Buffer.compare(block, zeroBlock) === 0 ? this.zeroLeaf : this.digest(block);
+    return Buffer.compare(block, zeroBlock) === 0 ? this.zeroLeaf : this.#digest(block);
   }
 
   #recentLeaves(index: number): Uint8Array {

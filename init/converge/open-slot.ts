@@ -19,7 +19,9 @@ export class WriteFailed extends Error {
  * medium, and where it is to be written, for that.
  */
 export class OpenSlot {
+  /** What is read lies here, in pieces of a block. All is made once: so much garbage would not be collected soon. */
   readonly #buffer = new Uint8Array(new ArrayBuffer(PIECE * BLOCK));
+  readonly #blocks = Array.from({ length: PIECE }, (_, index) => this.#buffer.subarray(index * BLOCK, (index + 1) * BLOCK));
   #dirty = 0;
   /** Bytes that were written so far. */
   written = 0;
@@ -57,14 +59,12 @@ export class OpenSlot {
    * at every call.
    */
   read(first: number, count: number): (Uint8Array | null)[] {
-    const into = this.#buffer.subarray(0, count * BLOCK);
-    const got = this.#readInto(into, first);
-    if (got !== null) return Array.from({ length: count }, (_, index) => block(into, index, got));
+    const got = this.#readInto(this.#buffer.subarray(0, count * BLOCK), first);
+    const blocks = this.#blocks.slice(0, count);
+    if (got === count * BLOCK) return blocks;
+    if (got !== null) return blocks.map((block, index) => ((index + 1) * BLOCK <= got ? block : null));
     // Somewhere in there the medium fails: the blocks around that can still be had.
-    return Array.from({ length: count }, (_, index) => {
-      const one = into.subarray(index * BLOCK, (index + 1) * BLOCK);
-      return this.#readInto(one, first + index) === BLOCK ? one : null;
-    });
+    return blocks.map((block, index) => (this.#readInto(block, first + index) === BLOCK ? block : null));
   }
 
   /** One block in memory of its own; null where it cannot be read. */
@@ -112,10 +112,6 @@ export class OpenSlot {
     this.kernel.close(this.raw);
     if (this.writing !== null) this.kernel.close(this.writing);
   }
-}
-
-function block(bytes: Uint8Array, index: number, length: number): Uint8Array | null {
-  return (index + 1) * BLOCK <= length ? bytes.subarray(index * BLOCK, (index + 1) * BLOCK) : null;
 }
 
 function remedyOf(code: string): string {
