@@ -6,8 +6,8 @@
  * levels (a 16,000th of the data), however large the image is.
  */
 import { layoutOf, type Manifest } from "../../boot/image/seal.ts";
-import { leafPlace, TreeProof } from "../../boot/image/tree-proof.ts";
-import { BLOCK, blockDigestOf, DIGEST, DIGESTS_PER_BLOCK } from "../../boot/image/verity.ts";
+import { TreeProof } from "../../boot/image/tree-proof.ts";
+import { BLOCK, blockDigestInto, DIGEST, DIGESTS_PER_BLOCK, isSameDigest } from "../../boot/image/verity.ts";
 import { O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 
@@ -60,67 +60,63 @@ export function* checkSlot(kernel: Kernel, fd: Descriptor, image: Checked): Gene
     done += count * BLOCK;
     return { done, total, damaged };
   };
+  const tree = new Piece(kernel, fd, treeOffset);
+  const data = new Piece(kernel, fd, 0);
+  const isRight = dataCheck(image.salt);
 
   const places = proof.upperPlaces();
   for (let first = 0; first < places.length; first += PIECE_BLOCKS) {
-    const count = Math.min(PIECE_BLOCKS, places.length - first);
-    const piece = yield* waited(readPiece(kernel, fd, treeOffset, first, count), () => step(0, []));
-    const damaged: DamagedBlock[] = [];
-    for (const { block, bytes, error } of piece) {
-      const place = places[block];
-      const right = place !== undefined && bytes !== null && proof.accept(place.level, place.index, bytes);
-      if (!right) damaged.push({ part: "tree", block, error });
-    }
-    yield step(piece.length, damaged);
+    yield* waited(tree.read(first, Math.min(PIECE_BLOCKS, places.length - first)), () => step(0, []));
+    const accept = (bytes: Uint8Array, index: number) => {
+      const place = places[first + index];
+      return place !== undefined && proof.accept(place.level, place.index, bytes);
+    };
+    yield step(tree.count, damagedIn(tree, "tree", accept));
   }
   for (let first = 0; first < blocks; first += PIECE_BLOCKS) {
-    const count = Math.min(PIECE_BLOCKS, blocks - first);
-    const piece = yield* waited(readPiece(kernel, fd, treeOffset, start + first, count), () => step(0, []));
-    const damaged: DamagedBlock[] = [];
-    const leaves = piece.map(({ block, bytes, error }) => {
-      if (bytes !== null && proof.accept(0, block - start, bytes)) return bytes;
-      damaged.push({ part: "tree", block, error });
-      return null;
-    });
-    yield step(piece.length, damaged);
-    const range = { first: first * DIGESTS_PER_BLOCK, end: Math.min(dataBlocks, (first + piece.length) * DIGESTS_PER_BLOCK) };
-    const leafOf = (dataBlock: number) => {
-      const { index, offset } = leafPlace(dataBlock);
-      return leaves[index - first]?.subarray(offset, offset + DIGEST) ?? null;
+    yield* waited(tree.read(start + first, Math.min(PIECE_BLOCKS, blocks - first)), () => step(0, []));
+    const proven: boolean[] = new Array(tree.count).fill(false);
+    const accept = (bytes: Uint8Array, index: number) => {
+      proven[index] = proof.accept(0, first + index, bytes);
+      return proven[index] === true;
     };
-    for (const checked of checkData(kernel, fd, image.salt, range, leafOf)) yield step(checked.blocks, checked.damaged);
+    yield step(tree.count, damagedIn(tree, "tree", accept));
+    const end = Math.min(dataBlocks, (first + tree.count) * DIGESTS_PER_BLOCK);
+    for (let at = first * DIGESTS_PER_BLOCK; at < end; at += PIECE_BLOCKS) {
+      yield* waited(data.read(at, Math.min(PIECE_BLOCKS, end - at)), () => step(0, []));
+      const hasLeaf = (bytes: Uint8Array, index: number) => {
+        const leaf = at + index - first * DIGESTS_PER_BLOCK;
+        const leaves = Math.floor(leaf / DIGESTS_PER_BLOCK);
+        const block = proven[leaves] === true ? tree.block(leaves) : null;
+        return block !== null && isRight(bytes, block, (leaf % DIGESTS_PER_BLOCK) * DIGEST);
+      };
+      yield step(data.count, damagedIn(data, "data", hasLeaf));
+    }
   }
 }
 
-/**
- * Reads the data blocks from `first` up to `end` and compares them with their leaves, which the caller has proven; null for a
- * leaf that he has not.
- */
-export function* checkData(
-  kernel: Kernel,
-  fd: Descriptor,
-  salt: string,
-  { first, end }: { first: number; end: number },
-  leafOf: (dataBlock: number) => Uint8Array | null,
-): Generator<{ blocks: number; damaged: DamagedBlock[] }, void> {
-  const digest = blockDigestOf(Uint8Array.fromHex(salt));
-  for (let at = first; at < end; at += PIECE_BLOCKS) {
-    const count = Math.min(PIECE_BLOCKS, end - at);
-    const piece = yield* waited(readPiece(kernel, fd, 0, at, count), () => ({ blocks: 0, damaged: [] }));
-    const damaged = piece.flatMap(({ block, bytes, error }): DamagedBlock[] => {
-      const leaf = leafOf(block);
-      const right = bytes !== null && leaf !== null && Buffer.compare(digest(bytes), leaf) === 0;
-      return right ? [] : [{ part: "data", block, error }];
-    });
-    yield { blocks: piece.length, damaged };
+/** Those of a piece's blocks that cannot be read, or that `isRight` does not take. */
+function damagedIn(
+  piece: Piece,
+  part: DamagedBlock["part"],
+  isRight: (bytes: Uint8Array, index: number) => boolean,
+): DamagedBlock[] {
+  const damaged: DamagedBlock[] = [];
+  for (let index = 0; index < piece.count; index++) {
+    const bytes = piece.block(index);
+    if (bytes === null || !isRight(bytes, index)) damaged.push({ part, block: piece.first + index, error: piece.error(index) });
   }
+  return damaged;
 }
 
-interface ReadBlock {
-  block: number;
-  /** Null where the device did not give it, or ends before. */
-  bytes: Uint8Array | null;
-  error: string | null;
+const zeroBlock = new Uint8Array(BLOCK);
+
+/** Compares a data block with its leaf, at an offset of a block of leaves. Much of many images is zeros, whose digest is known. */
+function dataCheck(salt: string): (bytes: Uint8Array, leaves: Uint8Array, offset: number) => boolean {
+  const digest = blockDigestInto(Uint8Array.fromHex(salt));
+  const zeroDigest = digest(zeroBlock).slice(0, DIGEST);
+  return (bytes, leaves, offset) =>
+    isSameDigest(Buffer.compare(bytes, zeroBlock) === 0 ? zeroDigest : digest(bytes), 0, leaves, offset);
 }
 
 /**
@@ -130,36 +126,72 @@ interface ReadBlock {
 const UNREADABLE = new Set(["EIO", "ENODATA", "EILSEQ", "EREMOTEIO", "ETIMEDOUT"]);
 
 /**
- * `count` blocks from block `first` on, behind `base`. Where the device refuses them together they are asked for one by one; a
- * failing disk may take long over each, so that the caller gets a turn in between.
+ * Blocks that are read together, behind `base`, into memory that the next ones take over: nothing is made for each block or each
+ * piece, since the runtime lets tens of MiB of garbage lie before it collects any.
  */
-function* readPiece(kernel: Kernel, fd: Descriptor, base: number, first: number, count: number): Generator<null, ReadBlock[]> {
-  const offset = BigInt(base) + BigInt(first) * BigInt(BLOCK);
-  try {
-    const bytes = kernel.read(fd, count * BLOCK, offset);
-    return Array.from({ length: count }, (_, index) => {
-      const block = bytes.subarray(index * BLOCK, (index + 1) * BLOCK);
-      return { block: first + index, bytes: block.length === BLOCK ? block : null, error: null };
-    });
-  } catch (error) {
-    if (!(error instanceof KernelError) || !UNREADABLE.has(error.code)) throw error;
-    if (count === 1) return [{ block: first, bytes: null, error: error.code }];
+class Piece {
+  first = 0;
+  count = 0;
+  readonly #bytes = new Uint8Array(new ArrayBuffer(PIECE_BLOCKS * BLOCK));
+  readonly #blocks = Array.from({ length: PIECE_BLOCKS }, (_, index) => this.#part(index, 1));
+  readonly #isThere: boolean[] = new Array(PIECE_BLOCKS).fill(false);
+  readonly #errors: (string | null)[] = new Array(PIECE_BLOCKS).fill(null);
+
+  constructor(
+    readonly kernel: Kernel,
+    readonly fd: Descriptor,
+    readonly base: number,
+  ) {}
+
+  /** A block of those that were read; null where the device did not give it, or ends before. */
+  block(index: number): Uint8Array | null {
+    return this.#isThere[index] === true ? (this.#blocks[index] ?? null) : null;
   }
-  const blocks: ReadBlock[] = [];
-  for (let index = 0; index < count; index++) {
-    yield null;
-    blocks.push(...(yield* readPiece(kernel, fd, base, first + index, 1)));
+
+  /** Why the device did not give it: "EIO"; null where it did, or ends before. */
+  error(index: number): string | null {
+    return this.#errors[index] ?? null;
   }
-  return blocks;
+
+  /**
+   * Reads `count` blocks from block `first` on. Where the device refuses them together they are asked for one by one; a failing
+   * disk may take long over each, so that the caller gets a turn in between.
+   */
+  *read(first: number, count: number): Generator<null, void> {
+    this.first = first;
+    this.count = count;
+    if (this.#readPart(0, count) === null) return;
+    for (let index = 0; index < count; index++) {
+      yield null;
+      const error = this.#readPart(index, 1);
+      if (error === null) continue;
+      this.#isThere[index] = false;
+      this.#errors[index] = error;
+    }
+  }
+
+  /** Null once they are read, else the error that is about them. */
+  #readPart(index: number, count: number): string | null {
+    const offset = BigInt(this.base) + BigInt(this.first + index) * BigInt(BLOCK);
+    try {
+      const got = this.kernel.readInto(this.fd, this.#part(index, count), offset);
+      for (let at = 0; at < count; at++) this.#isThere[index + at] = (at + 1) * BLOCK <= got;
+      this.#errors.fill(null, index, index + count);
+      return null;
+    } catch (error) {
+      if (error instanceof KernelError && UNREADABLE.has(error.code)) return error.code;
+      throw error;
+    }
+  }
+
+  #part(index: number, count: number): Uint8Array<ArrayBuffer> {
+    return this.#bytes.subarray(index * BLOCK, (index + count) * BLOCK);
+  }
 }
 
-/** What `reading` returns; `step` is what its turns are to the caller. */
-function* waited<Step>(reading: Generator<null, ReadBlock[]>, step: () => Step): Generator<Step, ReadBlock[]> {
-  for (;;) {
-    const next = reading.next();
-    if (next.done) return next.value;
-    yield step();
-  }
+/** Goes on with `reading` to its end; `step` is what its turns are to the caller. */
+function* waited<Step>(reading: Generator<null, void>, step: () => Step): Generator<Step, void> {
+  for (const _ of reading) yield step();
 }
 
 /** A damaged block for people: "block 7 of the data (byte 28672) is not the image's". */
