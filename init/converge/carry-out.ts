@@ -5,7 +5,7 @@ import { BLOCK } from "../../boot/image/verity.ts";
 import type { BlockWriter } from "./block-writer.ts";
 import type { Donor } from "./compare.ts";
 import { fetchBlocks } from "./fetch-blocks.ts";
-import { type OpenSlot, WriteFailed } from "./open-slot.ts";
+import { type OpenSlot, PIECE, WriteFailed } from "./open-slot.ts";
 import type { ImageSource } from "./source.ts";
 
 /** Runs of missing blocks that a source is asked for at once: the list of more would take memory of its own. */
@@ -88,6 +88,11 @@ function writeZeros({ plan, writer, told }: Carrying, first: number, count: numb
 async function fetchMissing({ plan, writer, source, told }: Carrying): Promise<void> {
   for (const runs of missingRuns(plan)) {
     if (source === null) throw new SourceNeeded(plan.amounts(0).source);
+    let untold = 0;
+    const tell = () => {
+      told("source", untold);
+      untold = 0;
+    };
     await fetchBlocks(
       source,
       runs,
@@ -95,10 +100,11 @@ async function fetchMissing({ plan, writer, source, told }: Carrying): Promise<v
       (block, bytes) => {
         if (!writer.offer(block, bytes)) return false;
         plan.arrived(block);
-        told("source", 1);
+        if (++untold === PIECE) tell();
         return true;
       },
     );
+    tell();
   }
 }
 

@@ -43,7 +43,7 @@ export class ImageTree {
   /** What a piece is put together in: the same for every one, since garbage of this size is not collected soon. */
   readonly #buffer = new Uint8Array(PIECE * BLOCK);
   #kept: Uint8Array | null = null;
-  readonly #recent = new Map<number, Uint8Array>();
+  readonly #recent = new Map<number, Uint8Array<ArrayBuffer>>();
   /** Blocks of the tree that the source was asked for, a bit each. */
   readonly #asked: Uint8Array;
 
@@ -159,16 +159,24 @@ export class ImageTree {
     const known = this.#recent.get(index);
     if (known !== undefined) return known;
     const place = this.layout.treeOffset / BLOCK + this.#proof.leaves.start + index;
+    const into = this.#forgetOldest() ?? new Uint8Array(new ArrayBuffer(BLOCK));
     for (const slot of this.#slots) {
-      const block = slot.readBlock(place);
+      const block = slot.readBlock(place, into);
       if (block === null || !this.#proof.accept(0, index, block)) continue;
-      const oldest = this.#recent.size < MOST_RECENT ? undefined : this.#recent.keys().next().value;
-      if (oldest !== undefined) this.#recent.delete(oldest);
       this.#recent.set(index, block);
       return block;
     }
     const [target] = this.#slots;
     throw new SourceError(`${target?.path}: the hash tree that was just written reads back otherwise; the disk is failing`);
+  }
+
+  /** The memory of the block of leaves that was read first, where there are many; null where not. */
+  #forgetOldest(): Uint8Array<ArrayBuffer> | null {
+    const oldest = this.#recent.size < MOST_RECENT ? undefined : this.#recent.keys().next().value;
+    if (oldest === undefined) return null;
+    const memory = this.#recent.get(oldest) ?? null;
+    this.#recent.delete(oldest);
+    return memory;
   }
 
   /** Makes the target's blocks of the tree what they should be. `target` is one of the slots. Throws WriteFailed. */

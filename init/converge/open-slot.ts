@@ -67,10 +67,9 @@ export class OpenSlot {
     return blocks.map((block, index) => (this.#readInto(block, first + index) === BLOCK ? block : null));
   }
 
-  /** One block in memory of its own; null where it cannot be read. */
-  readBlock(block: number): Uint8Array | null {
-    const bytes = new Uint8Array(new ArrayBuffer(BLOCK));
-    return (block + 1) * BLOCK <= this.size && this.#readInto(bytes, block) === BLOCK ? bytes : null;
+  /** One block in memory of its own, or in `into`; null where it cannot be read. */
+  readBlock(block: number, into = new Uint8Array(new ArrayBuffer(BLOCK))): Uint8Array<ArrayBuffer> | null {
+    return (block + 1) * BLOCK <= this.size && this.#readInto(into, block) === BLOCK ? into : null;
   }
 
   #readInto(into: Uint8Array<ArrayBuffer>, first: number): number | null {
@@ -89,7 +88,10 @@ export class OpenSlot {
     this.#must(`writing at byte ${offset}`, () => this.kernel.write(writing, bytes, BigInt(offset)));
     this.#dirty += bytes.length;
     this.written += bytes.length;
-    if (this.#dirty >= MOST_DIRTY) this.sync();
+    if (this.#dirty < MOST_DIRTY) return;
+    this.sync();
+    // Left alone the collector waits for as much garbage as there is memory in use, and a view for each block is garbage.
+    Bun.gc(true);
   }
 
   /** What was written is on the medium afterwards. Throws WriteFailed. */
