@@ -5,7 +5,7 @@ import { count, device, duration, map, oneOf, size, text, wholeNumber } from "./
 /** system.yaml: what the integrator says of the machine. The editor's JSON Schema and the messages come from here. */
 export const systemSchema = map({
   system: text("the product's name")
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._+-]*$/, { error: "must be a product name: letters, digits, . _ + -" })
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/, { error: "must be a product name: up to 64 letters, digits, . _ + -" })
     .describe("Name of the product. Images for another system are refused."),
   slots: z
     .record(

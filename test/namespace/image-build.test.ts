@@ -306,6 +306,56 @@ trust: { keys: [release.pub.pem] }
   assert.not.ok(existsSync(desk.path("never.img")));
 });
 
+build("what is wrong in an archive is told by its own name", () => {
+  desk.write("product/system.yaml", "system: acme\n");
+  mkdirSync(desk.path("odd/usr/share/slipway/state.d"), { recursive: true });
+  writeFileSync(desk.path("odd/usr/share/slipway/state.d/x.yaml"), "package: x\noperators: 3\n");
+  desk.host("tar", "--create", "--file", "odd.tar", "--directory", "odd", ".");
+  const words = ["--tar", "odd.tar", "--definition", "product/system.yaml"];
+  const { code, error } = desk.slipway("image", "build", ...words, ...labels, "-o", "never.img");
+  assert.is(code, 2);
+  assert.match(error, /^odd\.tar:\/usr\/share\/slipway\/state\.d\/x\.yaml:2:12: "operators" must be/m);
+  assert.match(error, /^product\/system\.yaml:1:1: "slots" is missing/m);
+});
+
+build("an image on a device that is larger than it, with and without the device's own footer", () => {
+  desk.done("image", "build", "--root", "tree", ...labels, "--control", "control.json", "--key", "one.pem", "-o", "disk.img");
+  const image = desk.bytes("disk.img");
+  const partition = Buffer.alloc(image.length + 10 * 4096 + 512, 0x5a);
+  partition.set(image);
+  desk.write("partition", partition);
+  const verify = ["image", "verify", "--trust", "one.pub.pem"];
+  const on = (use: (device: string) => void) => {
+    const device = desk.host("losetup", "--find", "--show", "partition").trim();
+    try {
+      use(device);
+    } finally {
+      desk.host("losetup", "--detach", device);
+    }
+  };
+  const { hashOffset } = JSON.parse(desk.done("image", "inspect", "--json", "disk.img"));
+  on((device) => {
+    assert.match(desk.done(...verify, device), /is right: image of acme 1\.0/);
+    const told = JSON.parse(desk.done("image", "inspect", "--json", device));
+    assert.equal([told.kind, told.size, told.hashOffset], ["device", image.length, hashOffset]);
+    desk.refused(2, /is a device; sign the image in a file/, "image", "attach-signature", device, ...attachment());
+  });
+  const end = partition.length - (partition.length % 4096);
+  partition.set(image.subarray(image.length - 4096), end - 4096);
+  desk.write("partition", partition);
+  on((device) => void desk.done(...verify, device));
+  partition[hashOffset - 1] = (partition[hashOffset - 1] ?? 0) ^ 1;
+  desk.write("partition", partition);
+  on((device) => desk.refused(1, new RegExp(`: filesystem, byte ${hashOffset - 4096}: `), ...verify, device));
+  desk.refused(1, /partition has \d+ bytes, and must have \d+/, ...verify, "partition");
+});
+
+/** Options of attach-signature with some signature. */
+function attachment(): string[] {
+  desk.write("signature", Buffer.alloc(64));
+  return ["--signature", "signature", "--public-key", "one.pub.pem"];
+}
+
 build("what a boot would miss is said, a line each", () => {
   mkdirSync(desk.path("empty/usr"), { recursive: true });
   writeFileSync(desk.path("empty/usr/content"), desk.bytes("erofs.img"));

@@ -7,6 +7,7 @@ import { readPublicKeyPem } from "../../boot/image/keys.ts";
 import { judgeEnvelope } from "../../boot/image/trust.ts";
 import type { Passphrases } from "../../init/builder/keys/passphrase.ts";
 import { readSigningKeys, signEnvelope } from "../../init/builder/keys/signing-key.ts";
+import { project } from "../../qemu/places.ts";
 import { Desk } from "./builder-desk.ts";
 
 const desk = new Desk();
@@ -163,6 +164,19 @@ for (const { name, make, passphrases = silent, message } of refused) {
     assert.match(seen, message);
   });
 }
+
+keys("on a terminal the passphrase is asked for and not shown; backspace and Ctrl-C do what they do", () => {
+  desk.host("mkfs.erofs", "--quiet", "-T0", "image", project.concat("/boot"));
+  const seal = `${process.execPath} ${project}/init/main.ts image seal image --system a --version 1 --key locked.pem -o sealed`;
+  const typed = (text: string) =>
+    desk.host("sh", "-c", `rm -f sealed; (sleep 2; printf '${text}') | script -qec '${seal}' /dev/null; true`);
+  const shown = typed("correct horsex\\177\\r");
+  assert.match(shown, /passphrase of --key locked\.pem: \r\n[\s\S]*wrote sealed: a 1/);
+  assert.not.match(shown, /horse/);
+  assert.match(typed("correct\\r"), /--key locked\.pem: the passphrase does not open it/);
+  assert.match(typed("correct horse\\003"), /no passphrase was given/);
+  assert.is(statSync(desk.path("sealed"), { throwIfNoEntry: false }), undefined);
+});
 
 keys("one key under two names, and more keys than an envelope holds", async () => {
   desk.write("copy.pem", desk.text("one.pem"));

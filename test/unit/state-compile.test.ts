@@ -257,6 +257,11 @@ function slotFaults(faults: [what: string, slot: string, message: RegExp][]): [s
 
 const systemFaults: [string, string, RegExp][] = [
   [
+    "a name that no seal can hold",
+    systemText.replace("acme", "a".repeat(65)),
+    /^system\.yaml:1:9: "system" must be a product name: up to 64/,
+  ],
+  [
     "recovery: not built",
     `${systemText}recovery: { sources: [] }\n`,
     /^system\.yaml:8:1: "recovery" is not built into this version/,

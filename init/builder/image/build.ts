@@ -85,7 +85,7 @@ async function build(values: OptionValues): Promise<void> {
     }
     const what = source.is === "tar" ? `--tar ${source.path}` : `--root ${source.path}`;
     const facts = treeFacts(what, tree);
-    const control = controlFor(tree);
+    const control = controlFor(tree, source.is === "tar" ? `${source.path}:` : source.path);
     const own = imageDirectory(tree).text(`/${CONTROL_IN_IMAGE}`);
     if (control !== null && control !== own) {
       if (own !== null) console.error(`slipway: warning: another ${CONTROL_IN_IMAGE} of the tree is replaced by the new one`);
@@ -132,8 +132,8 @@ function readFilesystem(values: OptionValues): { filesystem: BuiltFilesystem; co
   return { filesystem: type, compression };
 }
 
-/** What gives the text of the control file that goes into a tree; null: what is in the tree stays. */
-function controlSource(values: OptionValues): (tree: string) => string | null {
+/** What gives the text of the control file that goes into a tree, which messages call `shown`; null: what is in the tree stays. */
+function controlSource(values: OptionValues): (tree: string, shown: string) => string | null {
   const [definition, control, previous] = [text(values, "definition"), text(values, "control"), text(values, "previous")];
   const fragments = texts(values, "fragments");
   if (definition === undefined) {
@@ -144,8 +144,8 @@ function controlSource(values: OptionValues): (tree: string) => string | null {
     return () => given;
   }
   if (control !== undefined) throw new BadInput("give either --definition, to compile, or --control, which is compiled");
-  return (root) => {
-    const compiled = compileFrom({ option: "--definition", system: definition, root, fragments, previous });
+  return (root, shownRoot) => {
+    const compiled = compileFrom({ option: "--definition", system: definition, root, shownRoot, fragments, previous });
     printSummary(compiled, "compiled");
     return compiled.text;
   };

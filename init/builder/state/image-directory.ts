@@ -14,8 +14,12 @@ import { components, type ImageEntry, type ImageFile, type ImageTree } from "../
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { reasonOf } from "../input.ts";
 
-/** An image tree that is unpacked in a directory. No link of the image is followed, so none leads to the builder's files. */
-export function imageDirectory(root: string): ImageTree {
+/**
+ * An image tree that is unpacked in a directory. No link of the image is followed, so none leads to the builder's files.
+ *
+ * @param shown how messages name the root: "rootfs.tar:", where it is unpacked for a moment only
+ */
+export function imageDirectory(root: string, shown = root): ImageTree {
   const stats = (path: string): Stats | null => {
     const [own, ...above] = components(path).reverse();
     const reached = above.reverse().every((part) => lstatSync(join(root, part), { throwIfNoEntry: false })?.isDirectory());
@@ -23,21 +27,21 @@ export function imageDirectory(root: string): ImageTree {
   };
   return {
     look(path) {
-      return readable(root, path, () => {
+      return readable(shown, path, () => {
         const found = stats(path);
         return found === null ? null : describe(join(root, path), found);
       });
     },
     text(path) {
-      return readable(root, path, () => (stats(path)?.isFile() === true ? readFileSync(join(root, path), "utf8") : null));
+      return readable(shown, path, () => (stats(path)?.isFile() === true ? readFileSync(join(root, path), "utf8") : null));
     },
-    place: (path) => join(root, path),
+    place: (path) => join(shown, path),
     *files(path) {
-      const found = readable(root, path, () => stats(path));
+      const found = readable(shown, path, () => stats(path));
       if (found?.isDirectory() === true) {
-        yield* below(root, path, Buffer.from(join(root, path)));
+        yield* below(shown, path, Buffer.from(join(root, path)));
       } else if (found !== null) {
-        yield describeFile(root, path, Buffer.from(join(root, path)), found);
+        yield describeFile(shown, path, Buffer.from(join(root, path)), found);
       }
     },
   };
@@ -47,7 +51,7 @@ function readable<Result>(root: string, path: string, work: () => Result): Resul
   try {
     return work();
   } catch (error) {
-    throw new BadInput(`--root ${root}: ${path} cannot be read: ${reasonOf(error)}; run this as who made the tree`);
+    throw new BadInput(`${join(root, path)} cannot be read: ${reasonOf(error)}; run this as who made the tree`);
   }
 }
 

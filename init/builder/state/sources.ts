@@ -34,6 +34,8 @@ export interface Sources {
   option: string;
   system: string;
   root: string;
+  /** How messages name the root. */
+  shownRoot: string;
   fragments: readonly string[];
   previous: string | undefined;
 }
@@ -48,25 +50,28 @@ export function compileSources(values: OptionValues): Compiled {
     option: "--system",
     system: required(values, "system", "the system definition"),
     root,
+    shownRoot: root,
     fragments: texts(values, "fragments"),
     previous: text(values, "previous"),
   });
 }
 
 /** Reads the sources and compiles them. Throws BadInput with every problem. */
-export function compileFrom({ option, system: systemFile, root, fragments: places, previous }: Sources): Compiled {
+export function compileFrom(sources: Sources): Compiled {
+  const { option, system: systemFile, root, shownRoot, fragments: places, previous } = sources;
   const inImage = join(root, fragmentsInImage);
   const files = [
     ...(statSync(inImage, { throwIfNoEntry: false }) ? fragmentFiles(inImage, `${fragmentsInImage}/`) : []),
     ...places.flatMap((place) => fragmentsAt(place)),
   ];
   const problems: Problem[] = [];
-  const parse = (file: string, origin: string, what = file): SourceDocument[] => {
+  const shown = (file: string): string => (file.startsWith(`${root}/`) ? join(shownRoot, file.slice(root.length)) : file);
+  const parse = (file: string, origin: string, what = shown(file)): SourceDocument[] => {
     const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
     if (size > 4 * LONGEST_YAML) {
       throw new BadInput(`${what} has ${size} bytes, more than a system definition or a fragment ever has; split it`);
     }
-    const parsed = parseYaml(file, origin, readTextInput(what, file));
+    const parsed = parseYaml(shown(file), origin, readTextInput(what, file));
     problems.push(...parsed.problems);
     return parsed.document === null ? [] : [parsed.document];
   };
@@ -78,7 +83,7 @@ export function compileFrom({ option, system: systemFile, root, fragments: place
   return compile({
     system,
     fragments,
-    image: imageDirectory(root),
+    image: imageDirectory(root, shownRoot),
     readKey: keysBeside(systemFile),
     previous: previous === undefined ? null : readControlInput(`--previous ${previous}`, previous).control,
   });
