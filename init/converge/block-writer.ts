@@ -28,7 +28,7 @@ export class BlockWriter {
   offer(block: number, bytes: Uint8Array): boolean {
     if (!this.#tree.isRight(block, bytes)) return false;
     if (this.#held !== null && HEAD_BLOCKS.includes(block)) {
-      this.#held.set(block, bytes.slice());
+      this.#held.set(block, new Uint8Array(bytes)); // slice() of a Buffer would be no copy
       return true;
     }
     if (block !== this.#first + this.#count || this.#count === PIECE) {
