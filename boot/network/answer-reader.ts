@@ -1,4 +1,5 @@
 import { type AnswerHead, type Framing, framingOf, keepsAlive, LONGEST_HEAD, parseHead, quoted } from "./answer-head.ts";
+import { joined } from "./joined.ts";
 
 /** What the bytes of an answer mean, in order: a head, any number of pieces of the body, its end. A fault is the last. */
 export type AnswerEvent =
@@ -70,7 +71,7 @@ export class AnswerReader {
 
   #readHead(bytes: Uint8Array, events: AnswerEvent[]): Uint8Array {
     const known = this.#kept.length;
-    const all = joined(this.#kept, bytes.subarray(0, LONGEST_HEAD + 1 - known));
+    const all = joined([this.#kept, bytes.subarray(0, LONGEST_HEAD + 1 - known)]);
     const end = endOfHead(all, Math.max(0, known - 3));
     if (end === null) {
       if (all.length > LONGEST_HEAD) return this.#fail(events, `has a header of more than ${LONGEST_HEAD} bytes`);
@@ -113,7 +114,7 @@ export class AnswerReader {
     const newline = bytes.indexOf(0x0a);
     const part = newline < 0 ? bytes : bytes.subarray(0, newline + 1);
     if (this.#kept.length + part.length > LONGEST_LINE) return this.#fail(events, "has an endless line in its chunks");
-    const all = joined(this.#kept, part);
+    const all = joined([this.#kept, part]);
     this.#kept = newline < 0 ? all.slice() : new Uint8Array(0);
     if (newline < 0) return bytes.subarray(bytes.length);
     const line = new TextDecoder("latin1").decode(all).replace(/\r?\n$/, "");
@@ -146,13 +147,6 @@ export class AnswerReader {
     events.push({ is: "fault", reason });
     return new Uint8Array(0);
   }
-}
-
-function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(first.length + second.length);
-  bytes.set(first);
-  bytes.set(second, first.length);
-  return bytes;
 }
 
 /** The offset behind the empty line that ends a head, looked for from `from`; null where it is not there yet. */

@@ -1,3 +1,4 @@
+import { joined } from "../../boot/network/joined.ts";
 import { sourceUrl } from "../../boot/network/source-url.ts";
 import { SourceError } from "../converge/source.ts";
 import { linuxKernel } from "../kernel/linux.ts";
@@ -39,7 +40,7 @@ export async function fetchSmall(
       } finally {
         client.release(answer);
       }
-      return Buffer.concat(pieces);
+      return joined(pieces);
     });
   } finally {
     signal.removeEventListener("abort", stop);

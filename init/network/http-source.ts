@@ -10,14 +10,14 @@ import { fetchIndex, type ImageIndex } from "./index-file.ts";
 import { LIMITS } from "./limits.ts";
 import type { SourceOptions } from "./options.ts";
 import { RangeFetch } from "./range-fetch.ts";
-import { fetchStreamed } from "./stream-fetch.ts";
+import { type StreamedFile, StreamFetch } from "./stream-fetch.ts";
 import { Trouble } from "./trouble.ts";
 
 /** How the server serves the image, found out by asking once. */
 type Way =
   | { by: "ranges"; size: number; known: FileVersion }
   /** Ranges are not answered, or wrongly: seal and tree come from the index, the rest from one pass over the image. */
-  | { by: "stream"; index: ImageIndex; known: FileVersion };
+  | { by: "stream"; index: ImageIndex; image: StreamFetch; tree: StreamFetch };
 
 /**
  * The image at an `http:` or `https:` URL. Nothing is asked of the server before the first call.
@@ -74,10 +74,8 @@ class HttpSource implements ImageSource {
     const wanted = ranges.filter(({ length }) => length > 0);
     const { signal } = this.#abort;
     if (way.by === "ranges") return new RangeFetch(this.#attempts, way.known, wanted, sink).run(signal);
-    const { index } = way;
-    const image = { suffix: "" as const, name: this.name, base: 0, known: way.known };
-    await fetchStreamed(this.#attempts, image, cut(wanted, 0, index.base), sink, signal);
-    await this.#fetchIndexed(index, cut(wanted, index.base, index.imageSize), sink);
+    await way.image.fetch(cut(wanted, 0, way.index.base), sink, signal);
+    await this.#fetchIndexed(way.index, way.tree, cut(wanted, way.index.base, size), sink);
   }
 
   async close(): Promise<void> {
@@ -85,14 +83,14 @@ class HttpSource implements ImageSource {
     this.#client.interrupt();
   }
 
-  async #fetchIndexed(index: ImageIndex, ranges: readonly ByteRange[], sink: Sink): Promise<void> {
+  async #fetchIndexed(index: ImageIndex, tree: StreamFetch, ranges: readonly ByteRange[], sink: Sink): Promise<void> {
     const missing: ByteRange[] = [];
     for (const range of ranges) {
       const held = index.held(range);
       if (held === null) missing.push(range);
       else await sink(range.offset, held);
     }
-    await fetchStreamed(this.#attempts, index, missing, sink, this.#abort.signal);
+    await tree.fetch(missing, sink, this.#abort.signal);
   }
 
   #findWay(): Promise<Way> {
@@ -129,7 +127,8 @@ class HttpSource implements ImageSource {
       const seal = `${index.name} belongs to an image of ${index.imageSize} bytes`;
       throw new SourceError(`${this.name} has ${known.size} bytes, and ${seal}; publish both anew, or run it again`);
     }
-    return { by: "stream", index, known: { ...known, size: index.imageSize } };
+    const image: StreamedFile = { suffix: "", name: this.name, base: 0, known: { ...known, size: index.imageSize } };
+    return { by: "stream", index, image: new StreamFetch(this.#attempts, image), tree: new StreamFetch(this.#attempts, index) };
   }
 }
 

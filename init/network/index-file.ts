@@ -1,6 +1,7 @@
 import { decodeFooter } from "../../boot/image/footer.ts";
 import { LONGEST_SEAL, paddedSealLength } from "../../boot/image/seal.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
+import { joined } from "../../boot/network/joined.ts";
 import { besides } from "../../boot/network/source-url.ts";
 import { type ByteRange, SourceError } from "../converge/source.ts";
 import { type Attempts, NotThere } from "./attempts.ts";
@@ -54,7 +55,7 @@ async function readEnd(attempts: Attempts, name: string, signal: AbortSignal) {
     const reply = await client.ask(".idx", null, null);
     const answer = client.answerIn(reply);
     const known = reply.is === "wanted" ? reply.version : { size: null, etag: null, modified: null };
-    let pieces: Uint8Array[] = [];
+    const pieces: Uint8Array[] = [];
     let [length, kept, whole] = [0, 0, true];
     try {
       for (let bytes = await answer.read(); bytes !== null; bytes = await answer.read()) {
@@ -68,8 +69,6 @@ async function readEnd(attempts: Attempts, name: string, signal: AbortSignal) {
     } finally {
       client.release(answer);
     }
-    const bytes = Buffer.concat(pieces);
-    pieces = [];
-    return { bytes, length, known };
+    return { bytes: joined(pieces), length, known };
   });
 }

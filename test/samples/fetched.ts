@@ -32,6 +32,7 @@ export class Collector {
 
   readonly sink = async (offset: number, bytes: Uint8Array): Promise<void> => {
     if (this.#inside) throw new Error("the sink was called before it returned");
+    if (bytes instanceof Buffer) throw new Error("a Buffer's slice() is no copy: whoever keeps bytes is deceived");
     this.#inside = true;
     this.calls += 1;
     const range = this.ranges.find((one) => offset >= one.offset && offset + bytes.length <= one.offset + one.length);

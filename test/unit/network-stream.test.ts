@@ -78,6 +78,39 @@ test("the pass ends with the last wanted byte, and reading seal or tree needs no
   await server.stop();
 });
 
+test("several fetches that go on where the last one ended share a pass; going back begins another", async () => {
+  const server = await startRawServer(async (request, reply) => {
+    if (request.path !== "/x.img") return whole(request, reply);
+    reply.send(`HTTP/1.1 200 OK\r\nETag: ${tag}\r\nContent-Length: ${image.length}\r\n\r\n`);
+    for (let at = 0; at < image.length; at += 99_999) await reply.sendSlowly([image.subarray(at, at + 99_999)], 0);
+  });
+  const source = openHttpSource(`${server.url}/x.img`, PLAIN, { limits: quickLimits() });
+  for (let at = 0; at < 880; at += 7) await fetchChecked(source, image, blocks([at, at + 2], [at + 3, at + 4]));
+  assert.is(pathsOf(server.requests), "image .idx image");
+  await fetchChecked(source, image, blocks([880, 902]));
+  await fetchChecked(source, image, blocks([5, 6]));
+  assert.is(pathsOf(server.requests), "image .idx image image");
+  await source.close();
+  await server.stop();
+});
+
+test("a pass that was ended between two fetches begins anew", async () => {
+  const server = await startRawServer(async (request, reply) => {
+    if (request.path !== "/x.img" || request.number !== 3) return whole(request, reply);
+    reply.send(`HTTP/1.1 200 OK\r\nETag: ${tag}\r\nContent-Length: ${image.length}\r\n\r\n`);
+    reply.send(image.subarray(0, 30 * 4096));
+    await Bun.sleep(20);
+    reply.reset();
+  });
+  const source = openHttpSource(`${server.url}/x.img`, PLAIN, { limits: quickLimits() });
+  await fetchChecked(source, image, blocks([3, 9]));
+  await Bun.sleep(40);
+  await fetchChecked(source, image, blocks([9, 800]));
+  assert.is(pathsOf(server.requests), "image .idx image image");
+  await source.close();
+  await server.stop();
+});
+
 test("a pass that is cut off begins anew, further each time: nothing is given twice", async () => {
   let cut = 0;
   const { error, requests } = await fetchFrom((request, reply) => {
