@@ -2,44 +2,56 @@
  * A machine with four slots, two partitions and two files on the data filesystem: each of them boots, each kind is the other's
  * fallback, and what the files lie on is as whole after a shutdown as ever.
  */
-import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { Policy } from "../../boot/selection/policy.ts";
+import { type Policy, policyOf } from "../../boot/selection/policy.ts";
 import { activate, commitSlot } from "../../boot/selection/running.ts";
 import { slotOf, withSlot } from "../../boot/selection/slots.ts";
+import type { StateList } from "../../init/commands/state/list-facts.ts";
+import type { Status } from "../../init/commands/status-shape.ts";
+import { trustLine } from "../../qemu/seal.ts";
+import { readControl } from "../../state-ops/read-control.ts";
 import { onData } from "./support/data-on-disk.ts";
-import { checkData, dataFeatures, inspectData, readAt, recordOn } from "./support/disk-file.ts";
+import { checkData, dataFeatures, inspectData, recordOn } from "./support/disk-file.ts";
 import { readMounts, shadowed } from "./support/mounts.ts";
 import { changeRecord, validRecord, writeInto } from "./support/record-on-disk.ts";
-import { type SmallImage, smallControl, smallImage, smallSystem } from "./support/small-image.ts";
+import { manifestIn, type SmallImage, smallControl, smallImage, smallSystem } from "./support/small-image.ts";
 import { boot, part, smallMachine, type Told } from "./support/small-machine.ts";
 
-const system = smallSystem(["a", "b"]).replace(
+const trust = await trustLine(["release"]);
+const system = smallSystem(["a", "b"], "ext4", "", trust).replace(
   "data:",
   "  c: { file: images/c.img, size: 24M }\n  d: { file: images/d.img, size: 24M }\ndata:",
 );
-const policy: Policy = { slots: ["a", "b", "c", "d"], tries: { trial: 3, committed: 10 }, trust: { mode: "unsigned" } };
+const control = await smallControl(system);
+const policy: Policy = { ...policyOf(readControl(readFileSync(control, "utf8"))) };
 const script = `report kept cat /home/kept; echo $(cat /etc/small-root/facts) >>/home/kept
 report loops cat /sys/block/loop1/loop/backing_file /sys/block/loop1/ro /sys/block/loop1/loop/dio
 report no-write sh -c 'echo x | dd of=/dev/loop1 bs=512 count=1 conv=fsync'
 `;
+const installing = `${script}if [ -b /dev/vdb ]; then
+  report install slipway install --slot d --json /dev/vdb
+  report status slipway status --json
+  report list slipway state list --json
+fi
+`;
+const seal = { keys: ["release"] };
 const images: Record<string, SmallImage> = {
-  a: { facts: "root a", script },
+  a: { facts: "root a", script: installing, seal, slipway: true },
   // Its image keeps nothing, so that it boots without a data filesystem.
-  b: { facts: "root b", script: "report kept true\n", control: null },
-  c: { facts: "root c", script },
-  d: { facts: "root d", script, filesystem: "squashfs" },
+  b: { facts: "root b", script: "report kept true\n", control: null, seal },
+  c: { facts: "root c", script, seal },
+  d: { facts: "root d", script, seal, filesystem: "squashfs" },
 };
-const machine = await smallMachine({ system, slots: images, size: "256M", slotSize: "24M" });
+const fileOf = (slot: string): Promise<string> => smallImage(images[slot] ?? { facts: slot }, control);
+const { d: _, ...built } = images;
+const machine = await smallMachine({ system, slots: built, size: "640M", slotSize: "144M" });
 const { disk } = machine;
 
 /** The id of the image that was made for the slot. */
 async function idOf(slot: string): Promise<string> {
-  const file = await smallImage(images[slot] ?? { facts: slot }, await smallControl(system));
-  return createHash("sha256")
-    .update(readAt(file, 0, 65536))
-    .digest("hex");
+  return manifestIn(readFileSync(await fileOf(slot))).rootHash;
 }
 
 async function activateSlot(slot: string, running: string): Promise<void> {
@@ -64,7 +76,7 @@ async function assertFromFile(told: Told, slot: string): Promise<void> {
   assert.match(part(told, "no-write"), /can't open|Operation not permitted|Permission denied|error writing/);
   const mounts = readMounts(part(told, "mounts"));
   assert.equal(shadowed(mounts), []);
-  assert.is(mounts.find(({ path }) => path === "/")?.source, "/dev/loop1");
+  assert.is(mounts.find(({ path }) => path === "/")?.source, "/dev/dm-0");
   assert.is(
     mounts.filter(({ path }) => path.startsWith("/run/slipway")).length,
     0,
@@ -89,17 +101,54 @@ test("disk build puts images into the data filesystem: root's, at the start of f
 test("a partition boots first, in the order of system.yaml", async () => {
   const told = await boot(machine);
   assert.equal([told.root, told.report.slotDevice, told.report.generation], ["root a", "/dev/vda2", "000001"]);
-  assert.equal(told.report.warnings, []);
+  assert.equal(told.report.warnings, [], told.report.warnings.join());
   await assertClean();
   await commit("a");
 });
 
-test("the first file boots on trial with a clone of the state, and shuts down cleanly", async () => {
-  await activateSlot("c", "a");
+test("an install makes the file of a slot that was declared and never made, with all of its size", async () => {
+  const told = await boot(machine, { disks: [{ file: disk }, { file: await fileOf("d"), readOnly: true }] });
+  assert.equal([told.root, told.report.trial], ["root a", false]);
+  const answer = JSON.parse(part(told, "install").split("\n").at(-1) ?? "");
+  assert.equal([answer.slot, answer.changed, answer.imageId], ["d", true, await idOf("d")], part(told, "install"));
+  const status: Status = JSON.parse(part(told, "status"));
+  assert.equal([status.next.slot, status.pendingTrial], ["d", "d"]);
+  assert.equal(
+    status.slots.map(({ name, device, file }) => [name, device, file]),
+    [
+      ["a", "/dev/vda2", null],
+      ["b", "/dev/vda3", null],
+      ["c", null, "images/c.img"],
+      ["d", null, "images/d.img"],
+    ],
+  );
+  const list: StateList = JSON.parse(part(told, "list"));
+  assert.equal(
+    list.slotFiles.map(({ slot, size }) => [slot, size]),
+    [
+      ["c", 24 * 1024 * 1024],
+      ["d", 24 * 1024 * 1024],
+    ],
+  );
+  assert.ok((list.slotFiles[1]?.allocated ?? 0) >= 24 * 1024 * 1024, "allocated");
+  assert.not.ok(told.report.warnings.some((warning) => /not left as it was/.test(warning)));
+  await assertClean();
+});
+
+test("the installed file boots on trial with a clone of the state, proven by dm-verity, and shuts down cleanly", async () => {
+  const told = await boot(machine);
+  await assertFromFile(told, "d");
+  assert.is(readMounts(part(told, "mounts")).find(({ path }) => path === "/")?.type, "squashfs");
+  assert.equal([told.report.trial, told.report.generation, told.report.warnings], [true, "000002", []]);
+  assert.is(part(told, "kept"), "root a\nroot a");
+  await commit("d");
+});
+
+test("the file that disk build filled boots too, with the state of the slot that was committed", async () => {
+  await activateSlot("c", "d");
   const told = await boot(machine);
   await assertFromFile(told, "c");
-  assert.equal([told.report.trial, told.report.generation, told.report.warnings], [true, "000002", []]);
-  assert.is(part(told, "kept"), "root a");
+  assert.is(part(told, "kept"), "root a\nroot a\nroot d");
   await commit("c");
 });
 
@@ -112,8 +161,9 @@ test("a partition that is spoiled is left for the file", async () => {
     told.report.skipped.map(({ slot }) => slot),
     ["a"],
   );
-  assert.match(told.report.skipped[0]?.reason ?? "", /\/dev\/vda2 has no known filesystem/);
-  assert.equal([told.report.trial, told.report.generation, part(told, "kept")], [false, "000002", "root a\nroot c"]);
+  assert.match(told.report.skipped[0]?.reason ?? "", /no sealed image/);
+  assert.equal([told.report.trial, told.report.generation], [false, "000003"]);
+  assert.is(part(told, "kept"), "root a\nroot a\nroot d\nroot c");
 });
 
 test("a file that is spoiled is left for a partition, unless another file comes first", async () => {
@@ -134,16 +184,9 @@ test("a file that is spoiled is left for a partition, unless another file comes 
   await commit("b");
 });
 
-test("the second file boots too, another filesystem in it, with the state of the slot that was committed", async () => {
+test("without the data filesystem a partition boots, and says of each file why not", async () => {
   await onData(disk, 'mount "$DATA" /mnt; mv /mnt/images/kept /mnt/images/d.img; umount /mnt');
   await activateSlot("d", "b");
-  const told = await boot(machine);
-  await assertFromFile(told, "d");
-  assert.is(readMounts(part(told, "mounts")).find(({ path }) => path === "/")?.type, "squashfs");
-});
-
-test("without the data filesystem a partition boots, and says of each file why not", async () => {
-  await commit("d");
   changeRecord(disk, policy, (record) => withSlot(withSlot(record, "b", { priority: 1 }), "c", { priority: 2 }));
   await onData(disk, 'wipefs -q -a "$DATA"');
   const told = await boot(machine);

@@ -3,14 +3,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { decodeManifest, layoutOf, type Manifest } from "../../boot/image/seal.ts";
+import { layoutOf } from "../../boot/image/seal.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
 import { withSlot } from "../../boot/selection/slots.ts";
 import { trustLine } from "../../qemu/seal.ts";
 import { recordOn } from "./support/disk-file.ts";
 import { readMounts } from "./support/mounts.ts";
 import { changeRecord, twoSlots, validRecord } from "./support/record-on-disk.ts";
-import { type SmallImage, smallControl, smallImage, smallSystem } from "./support/small-image.ts";
+import { manifestIn, type SmallImage, smallControl, smallImage, smallSystem } from "./support/small-image.ts";
 import { boot, part, smallMachine, startSmall } from "./support/small-machine.ts";
 
 const scratch = mkdtempSync(`${tmpdir()}/slipway-small-proof-`);
@@ -18,13 +18,6 @@ test.after(() => rmSync(scratch, { recursive: true, force: true }));
 
 const trust = await trustLine(["release"]);
 const signedSystem = (slots: string[]) => smallSystem(slots).replace("trust: unsigned\n", trust);
-
-/** The manifest in a sealed image file: its seal is the text before the footer. */
-function manifestOf(bytes: Buffer): Manifest {
-  const start = bytes.lastIndexOf('{"payload"');
-  const { payload } = JSON.parse(bytes.toString("latin1", start, bytes.indexOf("\n", start)));
-  return decodeManifest(Buffer.from(payload, "base64"));
-}
 
 /** An image file of `image` that `spoil` changed. */
 async function spoiled(name: string, image: SmallImage, control: string, spoil: (bytes: Buffer) => void): Promise<string> {
@@ -74,10 +67,10 @@ test("one boot goes past eight slots whose images prove nothing, and says why of
         bytes.write(bytes.toString("latin1", at, at + 1) === "A" ? "B" : "A", at, "latin1");
       }),
       data: await spoiled("data", fine, control, (bytes) => flip(bytes, 0)),
-      tree: await spoiled("tree", fine, control, (bytes) => flip(bytes, layoutOf(manifestOf(bytes)).treeOffset + 7)),
+      tree: await spoiled("tree", fine, control, (bytes) => flip(bytes, layoutOf(manifestIn(bytes)).treeOffset + 7)),
       swapped: await spoiled("swapped", fine, control, (bytes) => {
-        const { filesystemSize } = manifestOf(bytes);
-        assert.is(manifestOf(second).filesystemSize, filesystemSize, "both images are of one size");
+        const { filesystemSize } = manifestIn(bytes);
+        assert.is(manifestIn(second).filesystemSize, filesystemSize, "both images are of one size");
         second.copy(bytes, 0, 0, filesystemSize);
       }),
       good: { facts: "good", seal: signed, script },
@@ -120,7 +113,7 @@ test("a bad block that is read after the handover restarts the machine, and the 
   const broken: SmallImage = { facts: "broken", seal: signed, files, script: "cat /usr/big >/dev/null; report big echo read" };
   const a = await spoiled("late", broken, control, (bytes) => {
     const at = bytes.indexOf(big.slice(8 * BLOCK, 8 * BLOCK + 64));
-    assert.ok(at > 0 && at < manifestOf(bytes).filesystemSize, "the file lies in the image as it is");
+    assert.ok(at > 0 && at < manifestIn(bytes).filesystemSize, "the file lies in the image as it is");
     flip(bytes, at + 100);
   });
   const machine = await smallMachine({ system, slots: { a, b: { facts: "v2", seal: signed } } });

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { decodeManifest, type Manifest } from "../../../boot/image/seal.ts";
 import { type Filesystem, type ImageOptions, makeImage } from "../../../qemu/images.ts";
 import { project } from "../../../qemu/places.ts";
 import { compileControl, madeOf, slipway } from "../../../qemu/product.ts";
@@ -126,6 +127,13 @@ export async function smallImage(image: SmallImage, control: string): Promise<st
     }
   });
   return `${directory}/image`;
+}
+
+/** The manifest in a sealed image file: its seal is the text before the footer. */
+export function manifestIn(bytes: Buffer): Manifest {
+  const start = bytes.lastIndexOf('{"payload"');
+  const { payload } = JSON.parse(bytes.toString("latin1", start, bytes.indexOf("\n", start)));
+  return decodeManifest(Buffer.from(payload, "base64"));
 }
 
 /** Says in the program's ELF header that it is for AArch64. */
