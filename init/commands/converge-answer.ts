@@ -30,11 +30,10 @@ export function amountsOf(planned: Planned, donors: readonly Donor[], slot: stri
 
 /** Prints the answer, as the last of the lines of JSON where those were asked for, and reboots where that was. */
 export function finishConverge(answer: ConvergeAnswer, values: { json: boolean; reboot: boolean }, places: Places): number {
-  const reboot = values.reboot && answer.changed;
-  if (!values.json) return finish(answer, { json: false, reboot }, places);
-  const next = reboot ? "wait for the reboot." : answer.next;
+  if (!values.json) return finish(answer, values, places);
+  const next = values.reboot ? "wait for the reboot." : answer.next;
   outputOf("json").line(JSON.stringify({ schema: 1, type: "result", ...answer, next }));
-  return reboot ? finishQuietly(answer, places) : 0;
+  return values.reboot ? finishQuietly(answer, places) : 0;
 }
 
 function finishQuietly(answer: Answer, places: Places): number {

@@ -220,7 +220,7 @@ Options:
                refuse to begin outside of these hours, in local time (default: as ${UPDATE_FILE} says where SOURCE is left out)
   --dry-run    say how many bytes would come from where, and change nothing
   --retry      install an image that is quarantined, and forget its quarantine
-  --reboot     reboot once it is installed
+  --reboot     reboot once it is installed, or was before
   --json       print one JSON object a line: type "progress" while it goes on; at last "result": slot, changed, did, warnings,
                next, image, bytes, networkBytes
 
@@ -242,6 +242,8 @@ ${SOURCE_HELP}`,
     const asked = askedOf(kernel, values, name);
     const order = { slot: text(values, "slot") ?? null, dryRun: flag(values, "dry-run"), retry: flag(values, "retry") };
     const answer = await installFrom(kernel, PLACES, asked, { ...order, telling: tellingOf(output.json) });
-    return finishConverge(answer, output, PLACES);
+    // Also an image that waits since an earlier install: whoever says --reboot wants it to run.
+    const waits = !order.dryRun && answer.image !== null && answer.slot !== readMachine(kernel, PLACES).report.slot;
+    return finishConverge(answer, { ...output, reboot: output.reboot && waits }, PLACES);
   },
 };
