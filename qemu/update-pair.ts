@@ -3,10 +3,12 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync }
 import { type DebianSuites, debianTar, debianTree } from "./debian.ts";
 import { guestKernel } from "./kernel.ts";
 import { madeOf, slipway } from "./product.ts";
+import { sealWords, testKeyFiles } from "./seal.ts";
 import { addModules } from "./tree.ts";
 
 /** What both are images of. */
 export const pairSystem = "slipway-debian";
+const keyName = "update-pair";
 
 export interface UpdatePair {
   /** Sealed images, erofs-lz4. slipway itself is in none: 77 MB that are the same in both would flatter every delta. */
@@ -22,39 +24,35 @@ export interface UpdatePair {
 
 /** Beside those that every one of these Debians has: brings libraries that are often updated. */
 const packages = ["openssh-server"];
-const olderSuites: DebianSuites = ["release"];
-const newerSuites: DebianSuites = ["release", "security"];
+const versions = ["older", "newer"] as const;
+const suitesOf = { older: ["release"], newer: ["release", "security"] } satisfies Record<string, DebianSuites>;
 
 /** Makes the pair with `slipway image build`, or finds the one made before. Takes a minute or two; needs root. */
 export async function updatePair(): Promise<UpdatePair> {
   const { modules } = await guestKernel();
-  const tars = [await debianTar(packages, olderSuites), await debianTar(packages, newerSuites)];
+  const tars = await Promise.all(versions.map((version) => debianTar(packages, suitesOf[version])));
   const source = readFileSync(import.meta.filename, "utf8");
   const directory = await madeOf("update-pair", [source, modules, tars], async (aside) => {
-    await slipway(["keys", "new", `${aside}/release`]);
     const trees = { older: `${aside}/older-tree`, newer: `${aside}/newer-tree` };
-    for (const [name, suites] of [
-      ["older", olderSuites],
-      ["newer", newerSuites],
-    ] as const) {
-      mkdirSync(trees[name]);
-      await debianTree(trees[name], { version: name, packages, suites });
-      await addModules(trees[name], modules);
+    for (const version of versions) {
+      mkdirSync(trees[version]);
+      await debianTree(trees[version], { version, packages, suites: suitesOf[version] });
+      await addModules(trees[version], modules);
     }
     const changes = changesBetween(packagesIn(trees.older), packagesIn(trees.newer));
     if (changes.length === 0) alterLibraries(trees.newer);
     writeFileSync(`${aside}/changes.json`, JSON.stringify(changes));
-    for (const name of ["older", "newer"] as const) {
-      const words = ["--root", trees[name], "--system", pairSystem, "--version", name, "--key", `${aside}/release.pem`];
-      await slipway(["image", "build", ...words, "-o", `${aside}/${name}`]);
-      rmSync(trees[name], { recursive: true });
+    for (const version of versions) {
+      const seal = await sealWords({ system: pairSystem, version, keys: [keyName] });
+      await slipway(["image", "build", "--root", trees[version], ...seal, "-o", `${aside}/${version}.img`]);
+      rmSync(trees[version], { recursive: true });
     }
   });
   const changes: string[] = JSON.parse(readFileSync(`${directory}/changes.json`, "utf8"));
   return {
-    older: `${directory}/older`,
-    newer: `${directory}/newer`,
-    key: `${directory}/release.pub.pem`,
+    older: `${directory}/older.img`,
+    newer: `${directory}/newer.img`,
+    key: (await testKeyFiles(keyName)).publicKey,
     changes,
     synthetic: changes.length === 0,
   };

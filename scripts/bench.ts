@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: how long until the next init starts, and how big the initrd is, side by side with what people use; what a
- * clone of state costs; what operators add to a boot.
+ * clone of state costs; what operators add to a boot, and proofs; what an update costs in bytes and time.
  */
 import { statSync } from "node:fs";
 import { accelerator } from "../qemu/accelerator.ts";
@@ -12,7 +12,12 @@ import { measureOperators } from "./bench/operators.ts";
 import { operatorsTable } from "./bench/operators-table.ts";
 import { type BenchOptions, parseOptions, Usage, usage } from "./bench/options.ts";
 import { peers } from "./bench/peers.ts";
+import { measureProof } from "./bench/proof.ts";
+import { proofTable } from "./bench/proof-table.ts";
 import { jsonOf, type Measured, tableOf } from "./bench/table.ts";
+import { measureUpdates } from "./bench/update.ts";
+import { hashing, wholeImage } from "./bench/update-contestants.ts";
+import { updatesTable } from "./bench/update-table.ts";
 
 const reference = "busybox";
 
@@ -61,6 +66,14 @@ const answers: Record<BenchOptions["subject"], (runs: number, json: boolean) => 
   operators: async (runs, json) => {
     const measured = await measureOperators(runs, say);
     return json ? JSON.stringify({ operators: measured }) : operatorsTable(measured);
+  },
+  proof: async (runs, json) => {
+    const measured = await measureProof(runs, say);
+    return json ? JSON.stringify({ proof: measured }) : proofTable(measured);
+  },
+  update: async (runs, json) => {
+    const measured = await measureUpdates(runs, say);
+    return json ? JSON.stringify({ update: measured }) : updatesTable(measured, { whole: wholeImage, hashing });
   },
 };
 

@@ -36,6 +36,11 @@ const packageOf = {
   nginx: "nginx-light",
   openssl: "openssl",
   veritysetup: "cryptsetup-bin",
+  casync: "casync",
+  rauc: "rauc",
+  "dbus-daemon": "dbus-daemon",
+  "dbus-send": "dbus-bin",
+  curl: "curl",
 };
 
 const compiler = ["cc", "/usr/include/stdio.h", "objcopy"];
@@ -44,14 +49,15 @@ const filesystems = ["mkfs.erofs", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.
 const machine = ["qemu-system-x86_64", "mmdebstrap", "cpio", "flock", "depmod", "/bin/busybox", ...initrd, ...filesystems];
 const server = ["nginx", "openssl"];
 const verity = ["veritysetup"];
+const updaters = ["casync", "rauc", "dbus-daemon", "dbus-send", "curl"];
 
 /** What each script needs, and whether it uses dist/. */
 const scripts = {
   build: { programs: compiler, dist: false },
   demo: { programs: [...compiler, ...machine, ...server], dist: true },
   vm: { programs: [...compiler, ...machine], dist: true },
-  bench: { programs: [...compiler, ...machine, ...server], dist: true },
   test: { programs: [...compiler, ...machine, ...server, ...verity], dist: true },
+  bench: { programs: [...compiler, ...machine, ...server, ...updaters], dist: true },
 };
 
 class Failure extends Error {}

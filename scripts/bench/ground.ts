@@ -7,8 +7,9 @@ import { GuestShell } from "../../qemu/guest-shell.ts";
 import { makeImage } from "../../qemu/images.ts";
 import { type GuestKernel, guestKernel } from "../../qemu/kernel.ts";
 import { startMachine } from "../../qemu/machine.ts";
-import { compileControl, madeOf } from "../../qemu/product.ts";
+import { compileControl, madeOf, slipway } from "../../qemu/product.ts";
 import { runProgram } from "../../qemu/program.ts";
+import { sealWords, trustLine } from "../../qemu/seal.ts";
 import { addModules, addSlipway } from "../../qemu/tree.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { readControl } from "../../state-ops/read-control.ts";
@@ -33,19 +34,37 @@ export interface Ground {
 
 const modules = ["virtio_pci", "virtio_blk", "erofs", "ext4", "overlay"];
 
-/** Makes what is not kept from a run before. Boots once, to commit the slot: tell the user, it takes a minute. */
-export async function makeGround(): Promise<Ground> {
+/**
+ * Makes what is not kept from a run before. Boots once, to commit the slot: tell the user, it takes a minute.
+ * @param proven the same filesystem with tree and seal behind it, and an initrd that asks for the seal's signature
+ */
+export async function makeGround({ proven = false } = {}): Promise<Ground> {
   const [kernel, tar] = await Promise.all([guestKernel(), debianTar()]);
-  const { image, controlFile } = await benchImage(kernel, tar);
+  const plain = await benchImage(kernel, tar);
+  const { image, controlFile, system } = proven ? await sealedImage(plain.image) : { ...plain, system: demoSystem };
   const control = readControl(readFileSync(controlFile, "utf8"));
-  const ground = { kernel, controlFile, control, slot: "a" as const, rootType: "erofs" as const, modules };
-  const fresh = await demoDisk({ a: image });
+  const drivers = proven ? [...modules, "dm_verity"] : modules;
+  const ground = { kernel, controlFile, control, slot: "a" as const, rootType: "erofs" as const, modules: drivers };
+  const fresh = await demoDisk({ a: image }, system);
   const initrd = await slipwayInitrd(ground);
   const directory = await madeOf("bench-disk", [fresh, initrd, kernel.kernel], async (aside) => {
     await runProgram("cp", ["--sparse=always", fresh, `${aside}/disk`]);
     await commitOn(`${aside}/disk`, initrd, kernel);
   });
   return { ...ground, disk: `${directory}/disk` };
+}
+
+/** `image` with a seal, and the control file of an initrd that trusts the key it is signed with. */
+async function sealedImage(image: string): Promise<{ image: string; controlFile: string; system: string }> {
+  // The bench's next init is named on the command line, which keys lock.
+  const system = demoSystem.replace("trust: unsigned\n", `${await trustLine(["bench"])}command-line: open\n`);
+  const words = await sealWords({ system: "slipway-demo", version: "v1", keys: ["bench"] });
+  const directory = await madeOf("bench-sealed", [image, system, words], async (aside) => {
+    await slipway(["image", "seal", image, ...words, "-o", `${aside}/image`]);
+    mkdirSync(`${aside}/empty`);
+    await compileControl(system, `${aside}/empty`, `${aside}/control.json`);
+  });
+  return { image: `${directory}/image`, controlFile: `${directory}/control.json`, system };
 }
 
 /** The Debian of the demo with the bench's next init in it. */

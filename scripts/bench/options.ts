@@ -1,15 +1,17 @@
-export const usage = `npm run bench [-- [clone | operators] [--runs N] [--json]]
+export const usage = `npm run bench [-- [clone | operators | proof | update] [--runs N] [--json]]
   (nothing)  boots slipway and what people use instead, side by side
   clone      clones 1 GiB in 20,000 files on ext4, xfs and btrfs, beside cp -a and a btrfs snapshot; needs root and 6 GiB
   operators  boots with 0, 1 and 100 operators
-  --runs N   of each contestant, 1 to 100, default 5 (clone: 3); they take turns
+  proof      boots one filesystem with and without seal, signature and dm-verity
+  update     a Debian's security updates into a slot, from nginx: bytes and time beside curl, casync and rauc; needs root
+  --runs N   of each contestant, 1 to 100, default 5 (clone, update: 3); they take turns
   --json     one JSON object on standard output and nothing else (npm run -s bench -- --json)
 Times of boots are those of the guest's own clock. What is slow there is the emulation: read the ratios.
 Exit codes: 0 measured, 1 something failed, 2 wrong usage.`;
 
 export class Usage extends Error {}
 
-export const subjects = ["boot", "clone", "operators"] as const;
+export const subjects = ["boot", "clone", "operators", "proof", "update"] as const;
 
 export interface BenchOptions {
   subject: (typeof subjects)[number];
@@ -22,8 +24,9 @@ export function parseOptions(words: readonly string[]): BenchOptions {
   const options: Omit<BenchOptions, "runs"> & { runs: number | null } = { subject: "boot", runs: null, json: false };
   const rest = [...words];
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
+    const subject = subjects.find((name) => name === word && name !== "boot");
     if (word === "--json") options.json = true;
-    else if ((word === "clone" || word === "operators") && options.subject === "boot") options.subject = word;
+    else if (subject !== undefined && options.subject === "boot") options.subject = subject;
     else if (word === "--runs" || word.startsWith("--runs=")) {
       const value = word === "--runs" ? rest.shift() : word.slice("--runs=".length);
       if (value === undefined || !/^\d{1,3}$/.test(value) || Number(value) < 1 || Number(value) > 100)
@@ -31,5 +34,5 @@ export function parseOptions(words: readonly string[]): BenchOptions {
       options.runs = Number(value);
     } else throw new Usage(`no such option: ${word}`);
   }
-  return { ...options, runs: options.runs ?? (options.subject === "clone" ? 3 : 5) };
+  return { ...options, runs: options.runs ?? (["clone", "update"].includes(options.subject) ? 3 : 5) };
 }

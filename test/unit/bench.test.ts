@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { readCpio } from "../../init/builder/initrd/cpio.ts";
+import { changesBetween } from "../../qemu/update-pair.ts";
 import { checkMounts } from "../../scripts/bench/boot.ts";
 import { busyboxInitrd, busyboxScript } from "../../scripts/bench/busybox.ts";
 import { fileSizes } from "../../scripts/bench/clone-sizes.ts";
@@ -10,8 +11,10 @@ import { readFacts, spreadOf } from "../../scripts/bench/facts.ts";
 import { operatorsFragment } from "../../scripts/bench/operators-fragment.ts";
 import { operatorsTable } from "../../scripts/bench/operators-table.ts";
 import { parseOptions, Usage } from "../../scripts/bench/options.ts";
+import { proofTable } from "../../scripts/bench/proof-table.ts";
 import { jsonOf, type Measured, tableOf } from "../../scripts/bench/table.ts";
 import { timelineOf } from "../../scripts/bench/timeline.ts";
+import { factsText, type MeasuredUpdate, updatesTable } from "../../scripts/bench/update-table.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
 import { sampleControl } from "../samples/control-file.ts";
 import { sampleOperator } from "../samples/operator.ts";
@@ -242,6 +245,60 @@ test("operators of five kinds, and what the image must have for them", () => {
   assert.ok(directories.includes("srv/operator-11"));
 });
 
+const part = (name: string, lengthMs: number) => ({ name, lengthMs });
+
+test("the table of proofs has what they add, part by part, also of a part that only one has", () => {
+  const lines = proofTable([
+    { name: "unsigned", runs: [{ initToExecMs: 1000, kernelToExecMs: 2000, timeline: [part("image", 50)] }] },
+    {
+      name: "signed",
+      runs: [
+        { initToExecMs: 1100, kernelToExecMs: 2100, timeline: [part("image", 60), part("proof", 30)] },
+        { initToExecMs: 1300, kernelToExecMs: 2500, timeline: [part("image", 80), part("proof", 50)] },
+      ],
+    },
+  ]).split("\n");
+  assert.match(lines[1] ?? "", /^Run \/init to exec +1000 \(1000-1000\) +1200 \(1100-1300\) +200 +1\.20$/);
+  assert.match(lines[3] ?? "", /^ {2}image +50 \(50-50\) +70 \(60-80\) +20 +1\.40$/);
+  assert.match(lines[4] ?? "", /^ {2}proof +0 \(0-0\) +40 \(30-50\) +40 *$/);
+});
+
+const updated = (name: string, from: "server" | "file", sent: number, ms: number): MeasuredUpdate => ({
+  ...{ name, note: `note of ${name}`, from },
+  ...{ bytes: [sent], requests: [3], ms: [ms] },
+});
+const pairFacts = {
+  ...{ changes: ["libssl3 1 to 2", "perl 5 to 6"], synthetic: false, imageBytes: 100 * 1024 ** 2, overheadBytes: 1024 ** 2 },
+  ...{ blocks: 25_600, missing: 2560, distinct: 2304, runs: 300 },
+};
+
+test("the table of updates compares bytes and time with the whole image, and rates with hashing", () => {
+  const updates = [
+    updated("delta", "server", 20 * 1024 ** 2, 4000),
+    updated("whole", "server", 100 * 1024 ** 2, 2000),
+    updated("hash", "file", 0, 1000),
+  ];
+  const text = updatesTable({ facts: pairFacts, updates }, { whole: "whole", hashing: "hash" });
+  assert.match(text, /2 packages differ: libssl3, perl\./);
+  assert.match(text, /lacks 10\.0 % of the newer's 25600 blocks: 10\.0 MiB in 300 runs, 9\.0 MiB with each content once/);
+  const line = (name: string) => text.split("\n").find((candidate) => candidate.startsWith(`${name} `)) ?? "";
+  assert.match(line("delta"), /^delta +20\.0 +0\.20 +3 +4000 \(4000-4000\) +2\.00 +25\.0 +0\.25$/);
+  assert.match(line("whole"), /^whole +100\.0 +1\.00 +3 +2000 \(2000-2000\) +1\.00 +50\.0 +0\.50$/);
+  assert.match(line("hash"), /^hash +1000 \(1000-1000\) +0\.50 +100\.0 +1\.00$/);
+  assert.match(text, /note of delta/);
+});
+
+test("where no package differs, the table says what was altered instead", () => {
+  assert.match(factsText({ ...pairFacts, changes: [], synthetic: true }), /no security updates .* every eighth library/);
+});
+
+test("packages that differ, that came and that went", () => {
+  const older = new Map(Object.entries({ a: "1", b: "1", gone: "3" }));
+  const newer = new Map(Object.entries({ a: "1", b: "2", come: "4" }));
+  assert.equal(changesBetween(older, newer), ["b 1 to 2", "come (none) to 4", "gone 3 to (none)"]);
+  assert.equal(changesBetween(older, older), []);
+});
+
 test("JSON has each peer's medians and all its runs", () => {
   const { peers } = JSON.parse(JSON.stringify(jsonOf(measured)));
   assert.equal(
@@ -259,6 +316,8 @@ test("options", () => {
   assert.equal(parseOptions(["--runs=1"]), { subject: "boot", runs: 1, json: false });
   assert.equal(parseOptions(["clone"]), { subject: "clone", runs: 3, json: false });
   assert.equal(parseOptions(["--json", "operators", "--runs=2"]), { subject: "operators", runs: 2, json: true });
+  assert.equal(parseOptions(["update"]), { subject: "update", runs: 3, json: false });
+  assert.equal(parseOptions(["proof"]), { subject: "proof", runs: 5, json: false });
   const runs = [["--runs"], ["--runs", "0"], ["--runs", "1.5"], ["--runs=101"]];
   for (const words of [...runs, ["--quick"], ["5"], ["boot"], ["clone", "operators"], ["clone", "clone"]])
     assert.throws(
