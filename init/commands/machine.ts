@@ -19,6 +19,8 @@ export interface Places {
   systemctl: string;
   journalctl: string;
   watchdogs: string;
+  /** Where UEFI's variables are mounted. */
+  efivars: string;
   osRelease: string;
   machineId: string;
   /** The control file of the running image. */
@@ -34,6 +36,7 @@ export const PLACES: Places = {
   systemctl: "systemctl",
   journalctl: "journalctl",
   watchdogs: "/sys/class/watchdog",
+  efivars: "/sys/firmware/efi/efivars",
   osRelease: "/usr/lib/os-release",
   machineId: "/etc/machine-id",
   imageControl: "/usr/lib/slipway/control.json",

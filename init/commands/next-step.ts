@@ -25,6 +25,9 @@ export function nextStep(status: Omit<Status, "nextStep">): string {
     return `find out why slot ${rollback.from} failed (see the last boots), put a better image there, then run "slipway activate ${rollback.from}".`;
   }
   const broken = slots.find((slot) => !slot.running && slot.reason !== null);
+  if (broken?.state === "damaged") {
+    return `slot ${broken.name} is damaged and no fallback: run "slipway repair ${broken.name}", or install an image there.`;
+  }
   if (broken) {
     return `slot ${broken.name} is no fallback: put an image there, then run "slipway activate ${broken.name}".`;
   }

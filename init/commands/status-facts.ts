@@ -16,6 +16,7 @@ import { nextStep } from "./next-step.ts";
 import { slotDefinition, withSlotPlace } from "./slot-place.ts";
 import type { SlotFacts, Status } from "./status-shape.ts";
 import { statusState } from "./status-state.ts";
+import { trustFacts } from "./trust-facts.ts";
 import { watchdogFacts } from "./watchdog-facts.ts";
 
 interface Read extends RecordAndJournal {
@@ -147,6 +148,7 @@ export function readStatus(kernel: Kernel, places: Places): Status {
       uncleanEnds: record.uncleanEnds,
     },
     watchdog: watchdogFacts(kernel, places, machine),
+    trust: trustFacts(kernel, places, machine, record),
     generation: report.generation,
     stateNotes: report.stateNotes,
     ...statusState(kernel, machine, warnings),

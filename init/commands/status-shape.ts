@@ -1,6 +1,7 @@
 import type { ImageId, SlotName } from "../../boot/record/record.ts";
 import type { LastBoot, RollbackFacts } from "./last-boots.ts";
 import type { StatusState } from "./status-state.ts";
+import type { TrustFacts } from "./trust-facts.ts";
 import type { WatchdogFacts } from "./watchdog-facts.ts";
 
 export interface SlotFacts {
@@ -43,6 +44,7 @@ export interface Status {
     uncleanEnds: number;
   };
   watchdog: WatchdogFacts;
+  trust: TrustFacts;
   generation: string | null;
   /** What became of the state in this boot that is not as in an ordinary one, one sentence each. */
   stateNotes: string[];

@@ -74,8 +74,16 @@ export function statusText(status: Status, { colour, all }: { colour: boolean; a
   const paint: Paint = (text, name) => (colour && text !== "" ? `\u001b[${CODES[name]}m${text}\u001b[0m` : text);
   const boots = all ? status.boots : status.boots.slice(0, SHOWN);
   const more = status.boots.length - boots.length;
+  const { trust } = status;
   const facts: [string, string][] = [
     ["Next boot", status.next.slot === null ? status.next.why : `slot ${status.next.slot}: ${status.next.why}`],
+    ["Image", trust.summary],
+    ...factOf("Floors", trust.floors === null ? null : `boot ${trust.floors.boot}, install ${trust.floors.install}`),
+    ...trust.quarantined.map(({ imageId, attempt, reason }): [string, string] => [
+      "Quarantined",
+      `image ${imageId.slice(0, 12)}, in attempt ${attempt}: ${reason}`,
+    ]),
+    ["Loader", trust.loader.summary],
     ["Boot record", recordLine(status)],
     ["Watchdog", status.watchdog.summary],
     ...factOf("State", status.generation === null ? null : `generation ${status.generation}`),

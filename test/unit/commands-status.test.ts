@@ -3,7 +3,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { readStatus } from "../../init/commands/status-facts.ts";
 import { statusText } from "../../init/commands/status-text.ts";
-import type { ControlFile } from "../../state-ops/control.ts";
+import type { ControlFile, ControlTrust } from "../../state-ops/control.ts";
 import { formatPin } from "../../state-ops/layout.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { formatRequests } from "../../state-ops/requests.ts";
@@ -174,6 +174,7 @@ test("the JSON says the same, with all attempts", () => {
     "slots",
     "stateNotes",
     "trialDeadline",
+    "trust",
     "warnings",
     "watchdog",
   ]);
@@ -248,6 +249,49 @@ test("status tells of what the image's control file says otherwise than the init
   assert.equal(warnings({ tries: { trial: 5, committed: 10 }, trialDeadline: 77 }), [
     "the image's control file says otherwise than the initrd's of trial-deadline, tries: the initrd's holds; build and install the initrd anew if the image's is meant",
   ]);
+});
+
+const floor: ControlTrust = {
+  mode: "signed",
+  keys: ["ab".repeat(32)],
+  threshold: 1,
+  rollbackFloor: 1,
+  kernelSignature: "ignored",
+};
+
+golden("signed", {
+  record: record({
+    slots: { a: slot({ priority: 2, rollbackIndex: 7 }), b: slot({ imageId: IMAGE_B, rollbackIndex: 5 }) },
+    floors: { install: 7, boot: 4 },
+    quarantined: [{ imageId: "cd".repeat(32), reason: "trial used up without a commit", attempt: 4 }],
+  }),
+  report: report({
+    proof: "signed",
+    signers: ["ef".repeat(32)],
+    image: {
+      ...{ system: "acme-gateway", version: "2026.11", rootHash: IMAGE_A, filesystemSize: 8192, salt: "00" },
+      ...{ rollbackIndex: 7, revokesBelow: null },
+    },
+  }),
+  control: { trust: floor },
+  sys: { "firmware/efi/efivars": { "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c": "\u0006\0\0\0\u0001" } },
+});
+
+test("what the loader covers: Secure Boot, and a unified kernel image", () => {
+  const variable = (value: string) => `\u0006\0\0\0${value}`;
+  const loaderOf = (variables: Record<string, string>) => statusOf({ sys: { "firmware/efi/efivars": variables } }).trust.loader;
+  const secure = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+  const stub = "StubInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+  const off = loaderOf({ [secure]: variable("\0") });
+  assert.equal([off.firmware, off.secureBoot, off.unifiedImage], ["uefi", false, false]);
+  assert.match(off.summary, /^Secure Boot is off: whoever writes the boot partition can replace kernel/);
+  assert.match(loaderOf({ [secure]: variable("\u0001") }).summary, /outside of it: no unified kernel image was started$/);
+  const covered = loaderOf({ [secure]: variable("\u0001"), [stub]: variable("systemd-stub 252") });
+  assert.equal([covered.firmware, covered.secureBoot, covered.unifiedImage], ["uefi", true, true]);
+  assert.match(covered.summary, /covers kernel, initrd, control file and command line: a unified kernel image$/);
+  const none = loaderOf({});
+  assert.equal([none.firmware, none.secureBoot], ["other", null]);
+  assert.is(loaderOf({ [secure]: "" }).secureBoot, false, "a variable without a value");
 });
 
 test.run();

@@ -177,4 +177,11 @@ test("what is wrong is refused by name, and leaves the former file alone", async
   assert.ok(former.equals(readFileSync(`${scratch}/initrd`)));
 });
 
+test("a kernel without dm-verity is refused where signed images only are trusted", async () => {
+  const keys = ["ab".repeat(32)];
+  const trust = { mode: "signed", keys, threshold: 1, rollbackFloor: 0, kernelSignature: "ignored" } as const;
+  writeFileSync(`${scratch}/signed.json`, sampleControlText({ system: "test", data: null, trust }));
+  await refused({ control: `${scratch}/signed.json` }, "6.1-test has no dm_verity", "CONFIG_DM_VERITY");
+});
+
 test.run();

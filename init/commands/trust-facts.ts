@@ -1,0 +1,88 @@
+/** What is proven of this boot, what must not be older, and what the loader's own signature covers. */
+import type { BootRecord, Quarantine } from "../../boot/record/record.ts";
+import type { BootReport } from "../../boot/report.ts";
+import { bootFloor, installFloor } from "../../boot/selection/floors.ts";
+import { readBytes } from "../kernel/files.ts";
+import { type Kernel, KernelError } from "../kernel/kernel.ts";
+import type { Machine, Places } from "./machine.ts";
+
+export interface LoaderFacts {
+  firmware: "uefi" | "other";
+  /** Whether the firmware starts signed programs only; null where it does not tell. */
+  secureBoot: boolean | null;
+  /** Whether kernel, initrd, control file and command line came as one program: a unified kernel image. */
+  unifiedImage: boolean;
+  /** One sentence. */
+  summary: string;
+}
+
+export interface TrustFacts {
+  /** What the running image's seal says; null where it has none. */
+  image: BootReport["image"];
+  proof: BootReport["proof"];
+  /** Ids of the trusted keys that signed the seal. */
+  signers: string[];
+  /** What a rollback index must not be below; null where images are not signed. */
+  floors: { boot: number; install: number } | null;
+  quarantined: Quarantine[];
+  loader: LoaderFacts;
+  /** `image` and `proof` in one sentence. */
+  summary: string;
+}
+
+/** As the firmware and systemd-stub name their variables: UEFI 2.10 section 3.3, and systemd's Boot Loader Interface. */
+const VARIABLES = {
+  secureBoot: "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c",
+  stub: "StubInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f",
+} as const;
+
+/** A variable's file begins with four bytes of attributes. */
+function variable(kernel: Kernel, places: Places, name: string): Uint8Array | null {
+  try {
+    return readBytes(kernel, `${places.efivars}/${name}`).subarray(4);
+  } catch (error) {
+    if (error instanceof KernelError) return null;
+    throw error;
+  }
+}
+
+/** Reads what the firmware tells. A machine without UEFI has no such directory. */
+export function loaderFacts(kernel: Kernel, places: Places): LoaderFacts {
+  const value = variable(kernel, places, VARIABLES.secureBoot);
+  const unifiedImage = variable(kernel, places, VARIABLES.stub) !== null;
+  const secureBoot = value === null ? null : value[0] === 1;
+  const firmware = value === null && !unifiedImage ? "other" : "uefi";
+  return { firmware, secureBoot, unifiedImage, summary: loaderSummary(secureBoot, unifiedImage) };
+}
+
+const REPLACEABLE = "whoever writes the boot partition can replace kernel, initrd, control file and command line";
+
+function loaderSummary(secureBoot: boolean | null, unifiedImage: boolean): string {
+  if (secureBoot === null) return `no UEFI Secure Boot: ${REPLACEABLE}`;
+  if (!secureBoot) return `Secure Boot is off: ${REPLACEABLE}`;
+  if (unifiedImage) return "Secure Boot is on, and covers kernel, initrd, control file and command line: a unified kernel image";
+  return "Secure Boot is on, but initrd, control file and command line are outside of it: no unified kernel image was started";
+}
+
+/** What there is to tell. `record` is as the next boot reads it. */
+export function trustFacts(kernel: Kernel, places: Places, machine: Machine, record: BootRecord): TrustFacts {
+  const { image, proof, signers } = machine.report;
+  const { trust } = machine.control;
+  const [boot, install] = [bootFloor(record, trust), installFloor(record, trust)];
+  return {
+    ...{ image, proof, signers },
+    floors: boot === null || install === null ? null : { boot, install },
+    quarantined: record.quarantined,
+    loader: loaderFacts(kernel, places),
+    summary: imageSummary(machine.report),
+  };
+}
+
+function imageSummary({ image, proof, signers }: BootReport): string {
+  if (image === null) return "without a seal: nothing was proven";
+  const what = `${image.version} of ${image.system}, rollback index ${image.rollbackIndex}`;
+  const by = signers.map((id) => id.slice(0, 12)).join(", ");
+  if (proof === "signed") return `${what}, signed by ${by}, every block is checked`;
+  if (proof === "unsigned") return `${what}, every block is checked, but anybody may have sealed it`;
+  return `${what}, nothing was checked`;
+}
