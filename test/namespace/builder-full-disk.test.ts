@@ -1,20 +1,31 @@
 /** The builder's verbs on a filesystem without room: exit code 1, one line, the old file untouched, nothing left behind. */
 import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { sampleControlText } from "../samples/control-file.ts";
 
 const repository = join(import.meta.dirname, "../..");
 const directory = mkdtempSync(join(tmpdir(), "slipway-full-"));
 test.after(() => rmSync(directory, { recursive: true, force: true }));
 
+const labels = ["--system", "acme", "--version", "1"];
 const system = join(directory, "system.yaml");
 const tree = join(directory, "tree");
 const image = join(directory, "image");
 const full = join(directory, "full");
+const random = join(directory, "random");
+const control = join(directory, "control.json");
+const sealed = join(directory, "sealed");
 test.before(() => {
+  mkdirSync(random);
+  writeFileSync(`${random}/content`, randomBytes(3 << 20));
+  writeFileSync(control, sampleControlText({ system: "acme" }));
+  const words = ["image", "build", "--root", random, ...labels, "-o", sealed];
+  assert.is(spawnSync(process.execPath, [join(repository, "init/main.ts"), ...words]).status, 0);
   for (const path of [full, `${tree}/usr/share/slipway/state.d`]) mkdirSync(path, { recursive: true });
   writeFileSync(
     system,
@@ -44,6 +55,21 @@ for (const [name, bytes, words] of [
     assert.is(status, 1, stderr);
     const last = stderr.trim().split("\n").at(-1);
     assert.is(last, `slipway: cannot write ${full}/output: no space left on device`);
+    assert.is(stdout, "output\nold\n");
+  });
+}
+
+for (const [name, bytes, words] of [
+  ["image build", 1 << 20, ["--root", random, ...labels]],
+  ["image build", 1 << 20, ["--root", random, ...labels, "--control", control]],
+  ["image seal", 1 << 20, [sealed, ...labels, "--reseal"]],
+  ["image index", 4096, [sealed]],
+] as const) {
+  test(`slipway ${name} ${words.at(-1)}`, () => {
+    const { status, stdout, stderr } = build(bytes, ...name.split(" "), ...words);
+    assert.is(status, 1, stderr);
+    // The one of our own calls, or of the tool that ran into it.
+    assert.match(stderr, new RegExp(`^slipway: cannot write ${full}/output: (?:.*\\n)*?.*no space left on device`, "im"));
     assert.is(stdout, "output\nold\n");
   });
 }
