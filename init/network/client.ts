@@ -42,10 +42,16 @@ export class Client {
     const original = suffix === "" ? this.url : besides(this.url, suffix);
     const found = this.#found.get(suffix);
     if (found !== undefined) {
-      const reply = await this.#follow(found, suffix, range, known);
+      // after a failure there the URL itself is asked, which may lead elsewhere by then
+      const forget = (): void => void (this.#found.get(suffix) === found && this.#found.delete(suffix));
+      const reply = await this.#follow(found, suffix, range, known).catch((error: unknown) => {
+        forget();
+        throw error;
+      });
+      if (reply.is === "wanted" || reply.is === "whole") return reply;
+      forget();
       // where redirects lead to may be good for a while only
       if (reply.is !== "stop" && reply.is !== "missing") return reply;
-      this.#found.delete(suffix);
     }
     return this.#follow(original, suffix, range, known);
   }

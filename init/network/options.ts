@@ -27,7 +27,9 @@ Options of https: sources, before those that ${SETTINGS_FILE} has for the same s
                       Checked on top of the certificate: for a self-signed one give that as --ca
   --certificate FILE, --private-key FILE
                       PEM files of the certificate to show to the server, and its key without a passphrase
-  --token-file FILE   file with a bearer token, readable by its owner and group only`.trim();
+  --token-file FILE   file with a bearer token, readable by its owner and group only
+In that file: { "schema": 1, "sources": [ { "origin": "https://HOST", "ca": FILE, "pins": [PIN, …], "certificate": FILE,
+"privateKey": FILE, "tokenFile": FILE }, … ] }. No proxy is used, whatever the environment says.`.trim();
 
 /**
  * What `url` needs: each option given on the command line, else as the settings file has it for the URL's origin. Token and

@@ -131,6 +131,31 @@ test("redirects are followed, once for all ranges; where one went stale, the URL
   await server.stop();
 });
 
+test("a mirror that fails is left for the one that the URL leads to then", async () => {
+  const mirror = () =>
+    startRawServer(({ fields }, reply) => {
+      const [, first = "", last = ""] = /bytes=(\d+)-(\d+)/.exec(fields.get("range") ?? "") ?? [];
+      const body = new Uint8Array(Number(last) - Number(first) + 1).fill(7);
+      reply.send(`HTTP/1.1 206 x\r\nContent-Range: bytes ${first}-${last}/40960\r\nContent-Length: ${body.length}\r\n\r\n`);
+      reply.send(body);
+    });
+  const [one, two] = [await mirror(), await mirror()];
+  let good = one.url;
+  const server = await startRawServer((_, reply) =>
+    reply.send(`HTTP/1.1 302 x\r\nLocation: ${good}/y\r\nContent-Length: 0\r\n\r\n`),
+  );
+  const pauses: number[] = [];
+  const image = openHttpSource(`${server.url}/x.img`, PLAIN, { limits: quickLimits(pauses) });
+  assert.is((await image.read({ offset: 0, length: 4096 }))[4095], 7);
+  await one.stop();
+  good = two.url;
+  assert.is((await image.read({ offset: 4096, length: 36864 })).length, 36864);
+  assert.equal([server.requests.length, two.requests.length, pauses.length], [2, 1, 1]);
+  await image.close();
+  await server.stop();
+  await two.stop();
+});
+
 test("a failure behind a redirect names where it was", async () => {
   const other = await startRawServer((_, reply) => reply.send("HTTP/1.1 403 x\r\nContent-Length: 0\r\n\r\n"));
   const server = await startRawServer((_, reply) =>
