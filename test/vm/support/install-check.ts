@@ -4,7 +4,7 @@
  * job's directory is for it alone.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, truncateSync } from "node:fs";
 import { dirname } from "node:path";
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../../boot/devices/superblock.ts";
 import { publicKey } from "../../../boot/image/keys.ts";
@@ -26,7 +26,6 @@ import { sha256Hex } from "../../../state-ops/sha256.ts";
 import { partition, readAt, recordOn } from "./disk-file.ts";
 import type { InstallFacts, InstallJob, TargetFacts } from "./install-job.ts";
 import { eachPoint } from "./rebuild-disk.ts";
-import { hashOf } from "./record-on-disk.ts";
 
 const kernel = linuxKernel();
 const [jobFile = ""] = process.argv.slice(2);
@@ -51,27 +50,30 @@ const contents = Object.entries(job.images).map(([version, file]) => {
 });
 
 function sealIn(file: string): Seal | null {
-  const size = BigInt(readFileSync(file).length);
+  const size = BigInt(statSync(file).size);
   const reading = withOpen(kernel, file, O.RDONLY, (fd) => readSeal(kernel, fd, size));
   return reading.is === "sealed" ? reading.seal : null;
 }
 
-/** The partition `label`, as a file of its own. */
+/** The partition `label`, as a file of its own, with holes where it has zeros. */
 function cutOut(disk: string, label: string): string {
   const { firstLba, lastLba } = partition(disk, label);
+  const [start, length] = [firstLba * 512n, (lastLba - firstLba + 1n) * 512n];
   const file = `${scratch}/${label}`;
-  writeFileSync(file, readAt(disk, Number(firstLba) * 512, Number(lastLba - firstLba + 1n) * 512));
+  rmSync(file, { force: true });
+  const words = ["iflag=skip_bytes,count_bytes", `skip=${start}`, `count=${length}`, "conv=sparse", "status=none"];
+  execFileSync("dd", [`if=${disk}`, `of=${file}`, "bs=64K", ...words]);
+  truncateSync(file, Number(length));
   return file;
 }
 
 async function targetFacts(file: string): Promise<TargetFacts> {
-  const bytes = readFileSync(file);
-  const filesystem = readSuperblock(bytes.subarray(0, SUPERBLOCK_BYTES))?.type ?? null;
-  const holds = contents.find(({ size, hash }) => sha256Hex(bytes.subarray(0, size)) === hash)?.version ?? null;
+  const filesystem = readSuperblock(readAt(file, 0, SUPERBLOCK_BYTES))?.type ?? null;
+  const holds = contents.find(({ size, hash }) => sha256Hex(readAt(file, 0, size)) === hash)?.version ?? null;
   const none = { seal: null, fault: null, damaged: [], filesystem, holds };
   const fd = kernel.open(file, O.RDONLY);
   try {
-    const reading = readSeal(kernel, fd, BigInt(bytes.length));
+    const reading = readSeal(kernel, fd, BigInt(statSync(file).size));
     if (reading.is !== "sealed") return { ...none, fault: reading.is === "fault" ? reading.reason : null };
     const { manifest, envelope } = reading.seal;
     if (!(await judgeEnvelope("the seal", envelope, trust)).trusted) return { ...none, fault: "not trusted" };
@@ -106,7 +108,7 @@ await eachPoint(job, scratch, async (disk) => {
   const target = await targetFacts(file);
   const fetched = await again(file);
   const found: InstallFacts = {
-    ...{ record: reading.condition, next, running: hashOf(disk, "root-a"), target },
+    ...{ record: reading.condition, next, target },
     again: { target: await targetFacts(file), fetched },
   };
   console.log(JSON.stringify(found));

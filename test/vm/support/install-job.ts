@@ -29,8 +29,6 @@ export interface InstallFacts {
   record: "valid" | "empty" | "unreadable";
   /** The slot that the next boot chooses. */
   next: string | null;
-  /** SHA-256 of the running slot. */
-  running: string;
   target: TargetFacts;
   /** What running the install again came to: the target afterwards, and how many blocks were fetched. */
   again: { target: TargetFacts; fetched: number };
