@@ -15,7 +15,7 @@ const MOST_RUNS = 16384;
 export class SourceNeeded extends Error {
   override readonly name = "SourceNeeded";
   constructor(readonly blocks: number) {
-    super(`${blocks} blocks are in no other slot`);
+    super(blocks === 1 ? "1 block is in no other slot" : `${blocks} blocks are in no other slot`);
   }
 }
 

@@ -128,7 +128,8 @@ export class ImageTree {
         if (block !== null && missing.has(index)) accept(index, block);
     }
     if (missing.size === 0) return bytes;
-    if (this.#source === null) throw new TreeMissing(`${missing.size} blocks of the hash tree are damaged`);
+    if (this.#source === null)
+      throw new TreeMissing(`of the hash tree ${missing.size === 1 ? "a block is" : `${missing.size} blocks are`} damaged`);
     for (const index of missing) {
       const block = start + first + index;
       this.#asked[block >> 3] = (this.#asked[block >> 3] ?? 0) | (1 << (block & 7));

@@ -101,7 +101,7 @@ test("repair without a source: a twin slot gives tree and data; without one it s
         () => null,
         (thrown: unknown) => thrown,
       );
-      assert.match(String(error), /blocks of the hash tree are damaged/);
+      assert.match(String(error), /of the hash tree a block is damaged/);
     }
   }
 });
