@@ -84,8 +84,8 @@ test("a tree that is right for other data proves nothing", async () => {
 
 test("a block that cannot be read is told with its error; its neighbours are read", () => {
   const steps = slot().steps([
-    { call: "readInto", match: /at 0x100000\)/, code: "EIO", times: 1 },
-    { call: "readInto", match: /at 0x101000\)/, code: "ENODATA" },
+    { call: "read", match: /at 0x100000\)/, code: "EIO", times: 1 },
+    { call: "read", match: /at 0x101000\)/, code: "ENODATA" },
   ]);
   assert.equal(damageOf(steps), [{ part: "data", block: 257, error: "ENODATA" }]);
   assert.is(steps.at(-1)?.done, steps.at(-1)?.total);
@@ -93,7 +93,7 @@ test("a block that cannot be read is told with its error; its neighbours are rea
 
 test("a device that is gone is no damage, and one that is too short is", () => {
   assert.throws(
-    () => slot().steps([{ call: "readInto", code: "ENXIO", after: 3 }]),
+    () => slot().steps([{ call: "read", code: "ENXIO", after: 3 }]),
     (error: unknown) => error instanceof KernelError,
   );
   const short = slot(image.bytes.subarray(0, 4 * BLOCK));

@@ -7,7 +7,6 @@ export type CallName = keyof Kernel & string;
 /** System calls behind the methods that are not called alike; the names that {@link KernelError} tells. */
 const SYSTEM_CALLS: Partial<Record<CallName, string>> = {
   open: "openat2",
-  readInto: "pread64",
   sync: "fsync",
   syncFilesystem: "syncfs",
   truncate: "ftruncate",
