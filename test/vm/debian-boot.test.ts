@@ -6,6 +6,7 @@ import { UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { readReport } from "../../init/commands/read-facts.ts";
 import { demoDisk, demoImage } from "../../qemu/demo-machine.ts";
 import { initrdFor } from "../../qemu/product.ts";
+import { channel, release, signedChannel } from "../samples/channel.ts";
 import { committed, type Debian, powerOff, reboot, slotOf, startDebian, statusOf } from "./support/debian.ts";
 import { checkData, dataFeatures, recordOn } from "./support/disk-file.ts";
 
@@ -81,6 +82,31 @@ test("the initramfs is freed", async () => {
   const used = (await kib("MemTotal")) - (await kib("MemAvailable"));
   assert.ok(used < 75_000, `${used} KiB are in use`);
   assert.ok((await kib("Shmem")) < 5_000);
+});
+
+test("its units ask a channel where somebody starts them, and an install keeps to its window", async () => {
+  const { shell } = debian;
+  const timers = "slipway-check.timer slipway-install.timer";
+  assert.is((await shell.run(`systemctl is-enabled ${timers}`)).output, "disabled\ndisabled");
+  assert.is((await shell.run(`systemctl is-active ${timers}`)).output, "inactive\ninactive");
+  const { system }: { system: string } = JSON.parse(await shell.must("cat /run/slipway/control.json"));
+  const list = await signedChannel(channel({ system, releases: [release("9000.1"), release("9000.2", { rollout: 0 })] }));
+  await shell.must(`mkdir -p /run/stable /etc/slipway && echo ${list.toBase64()} | base64 -d > /run/stable/channel.json`);
+  const hour = Number(await shell.must("date +%k"));
+  const clock = (later: number) => `${String((hour + later) % 24).padStart(2, "0")}:00`;
+  const settings = { schema: 1, source: "/run/stable", channel: "stable", window: `${clock(2)}-${clock(3)}` };
+  await shell.must(`echo '${JSON.stringify(settings)}' > /etc/slipway/update.json`);
+  const start = (name: string) =>
+    shell.must(`systemctl start ${name}.service && journalctl -u ${name}.service -o cat --no-pager`);
+  const told = await start("slipway-check");
+  assert.match(told, new RegExp(`^Channel stable of ${system}, serial 5\\.$`, "m"));
+  assert.match(told, /^Offered: 9000\.1 \(/m);
+  assert.match(told, /^Not 9000\.2: it is offered to 0 % of the machines, this one comes in above/m);
+  assert.match(await start("slipway-install"), /installs may begin from \d\d:00 to \d\d:00 only/);
+  await shell.must(`systemctl start ${timers}`);
+  const next = await shell.must(`systemctl show --property=NextElapseUSecRealtime ${timers}`);
+  assert.match(next, /^NextElapseUSecRealtime=\w{3} \d{4}-.*\n\nNextElapseUSecRealtime=\w{3} \d{4}-.* 0[234]:/);
+  await shell.must(`systemctl stop ${timers} && rm -r /etc/slipway`);
 });
 
 test("what is persistent is still there after a reboot, the rest is not", async () => {
