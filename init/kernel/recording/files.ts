@@ -102,15 +102,9 @@ export abstract class RecordingFiles {
       bytes.set(read);
       return read.length;
     };
-    return this.run(
-      "readInto",
-      "read",
-      this.place(fd),
-      [`at 0x${offset.toString(16)}`],
-      false,
-      body,
-      (length) => `${length} bytes`,
-    );
+    const where = [`at 0x${offset.toString(16)}`];
+    // The same system call, so that what fails a read fails this one.
+    return this.run("read", "read", this.place(fd), where, false, body, (length) => `${length} bytes`);
   }
 
   write(fd: Descriptor, bytes: Uint8Array, offset: bigint | null): void {
