@@ -67,7 +67,7 @@ export function contestants(): Contestant[] {
     },
     {
       name: "rauc install",
-      note: "a signed bundle in plain format, downloaded whole: Debian's is built without streaming, so that adaptive updates save nothing",
+      note: "a signed bundle in plain format, its squashfs downloaded whole: Debian's rauc is built without streaming, so that verity bundles and their adaptive updates fetch as much",
       publish: (world) => rauc.bundle(world),
       prepare: (world) => rauc.start(world),
       install: ({ url }) => rauc.install(`${url}/rauc/bundle.raucb`),

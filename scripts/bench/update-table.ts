@@ -67,6 +67,7 @@ export function updatesTable({ facts, updates }: MeasuredUpdates, references: Re
     "",
     "MiB sent",
     "of the whole",
+    "requests",
     "ms until durable",
     "of the whole",
     "MiB/s installed",

@@ -282,6 +282,8 @@ test("the table of updates compares bytes and time with the whole image, and rat
   assert.match(text, /2 packages differ: libssl3, perl\./);
   assert.match(text, /lacks 10\.0 % of the newer's 25600 blocks: 10\.0 MiB in 300 runs, 9\.0 MiB with each content once/);
   const line = (name: string) => text.split("\n").find((candidate) => candidate.startsWith(`${name} `)) ?? "";
+  const head = /^ +MiB sent +of the whole +requests +ms until durable +of the whole +MiB\/s installed +of hash$/m;
+  assert.match(text, head);
   assert.match(line("delta"), /^delta +20\.0 +0\.20 +3 +4000 \(4000-4000\) +2\.00 +25\.0 +0\.25$/);
   assert.match(line("whole"), /^whole +100\.0 +1\.00 +3 +2000 \(2000-2000\) +1\.00 +50\.0 +0\.50$/);
   assert.match(line("hash"), /^hash +1000 \(1000-1000\) +0\.50 +100\.0 +1\.00$/);
