@@ -27,12 +27,6 @@ export function slotDefinition({ control }: Machine, name: SlotName): SlotDefini
   return found;
 }
 
-/** How people know a slot's place, whether or not it is there. */
-export function slotPlaceName(machine: Machine, name: SlotName): string {
-  const slot = slotDefinition(machine, name);
-  return "file" in slot ? slot.file : slot.device;
-}
-
 /**
  * The slot's device, or its file, which stays open until {@link SlotPlace.close}. The running slot is always a device. Throws
  * Refusal where it is not there, or the data filesystem with the file cannot be reached.
