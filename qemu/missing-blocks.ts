@@ -3,6 +3,7 @@ import type { Seal } from "../boot/image/seal.ts";
 import { BLOCK, DIGEST, DIGESTS_PER_BLOCK, treeLevels } from "../boot/image/verity.ts";
 import { readSeal } from "../init/image/read-seal.ts";
 import { O } from "../init/kernel/constants.ts";
+import { sizeOf } from "../init/kernel/files.ts";
 import { linuxKernel } from "../init/kernel/linux.ts";
 
 export interface MissingBlocks {
@@ -39,7 +40,7 @@ export function compareLeaves(older: Uint8Array, newer: Uint8Array): MissingBloc
   return { blocks, missing, distinct: wanted.size, runs };
 }
 
-/** A sealed image on the host. */
+/** A sealed image in a file or on a device of the host. */
 export interface SealedFile {
   file: string;
   seal: Seal;
@@ -51,12 +52,12 @@ export interface SealedFile {
   leaves: Uint8Array;
 }
 
-/** Reads a sealed image's seal and leaves, and believes them. Throws Error for a file that is none. */
+/** Reads the seal and the leaves of a sealed image in a file or on a device, and believes them. Throws Error for a file that is none. */
 export function readSealedFile(file: string): SealedFile {
   const kernel = linuxKernel();
   const fd = kernel.open(file, O.RDONLY);
   try {
-    const { size } = kernel.status(fd);
+    const size = sizeOf(kernel, fd);
     const reading = readSeal(kernel, fd, size);
     if (reading.is !== "sealed") throw new Error(`${file} is no sealed image: ${reading.reason}`);
     const { layout, seal } = reading;

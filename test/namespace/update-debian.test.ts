@@ -1,30 +1,31 @@
 /**
- * The real thing: two Debian images a point release's security updates apart, the newer from nginx into a slot beside one with
- * the older. What is fetched is what the leaves say is missing, and little more.
+ * The real thing: two Debian images a point release's security updates apart. `slipway install` of the newer from nginx, on a
+ * machine whose running slot holds the older: what is fetched is what the leaves say is missing, and little more.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { LONGEST_SEAL } from "../../boot/image/seal.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
-import { converge } from "../../init/converge/converge.ts";
-import { OpenSlot } from "../../init/converge/open-slot.ts";
-import { openSource } from "../../init/converge/open-source.ts";
-import { readSourceSeal } from "../../init/converge/read-source-seal.ts";
-import { linuxKernel } from "../../init/kernel/linux.ts";
-import { PLAIN } from "../../init/network/options.ts";
-import { compareLeaves, readSealedFile, type SealedFile } from "../../qemu/missing-blocks.ts";
+import { openBootRecord } from "../../init/store/boot-record.ts";
+import { tellOfMachine } from "../../qemu/host-machine.ts";
+import { compareLeaves, readSealedFile } from "../../qemu/missing-blocks.ts";
 import { startNginx } from "../../qemu/nginx.ts";
 import { cache } from "../../qemu/places.ts";
-import { updatePair } from "../../qemu/update-pair.ts";
+import { slipway } from "../../qemu/product.ts";
+import { pairSystem, updatePair } from "../../qemu/update-pair.ts";
+import { attach, cleanUp, detach, kernel, mountTmpfs } from "./state-machine.ts";
 
-const kernel = linuxKernel();
 mkdirSync(cache, { recursive: true });
 // Not on a tmpfs: older kernels have no O_DIRECT there.
 const scratch = mkdtempSync(`${cache}/update-debian-`);
-test.after(() => rmSync(scratch, { recursive: true, force: true }));
+test.before(() => mountTmpfs("/run"));
+test.after(() => {
+  cleanUp();
+  rmSync(scratch, { recursive: true, force: true });
+});
 
 /** Beside missing blocks (one that is there twice is fetched once), tree and seal: for gaps between runs that are closed. */
 const MOST_MORE = 0.03;
@@ -33,29 +34,47 @@ const pair = await updatePair();
 const [older, newer] = [readSealedFile(pair.older), readSealedFile(pair.newer)];
 const { blocks, missing, distinct, runs } = compareLeaves(older.leaves, newer.leaves);
 const least = distinct * BLOCK + newer.overhead;
+const wanted = newer.seal.manifest.rootHash;
 
-/** Installs the newer image from nginx into a new slot, once more into the same where `again`. Returns bytes that nginx sent. */
-async function install(name: string, beside: SealedFile | null, again = false): Promise<{ sent: number; changed: boolean }> {
-  const slot = `${scratch}/${name}`;
-  if (!again) writeFileSync(slot, "");
-  truncateSync(slot, newer.size + 16 * 1024 ** 2);
-  const nginx = await startNginx({ root: dirname(pair.newer) });
-  const target = OpenSlot.open(kernel, slot, "write");
-  const donors =
-    beside === null ? [] : [{ name: "a", slot: OpenSlot.open(kernel, beside.file, "read"), manifest: beside.seal.manifest }];
-  const source = await openSource(`${nginx.url}/${basename(pair.newer)}`, { kernel, network: PLAIN });
+/** A machine that runs `image`, or something without a seal, and has a slot b that is empty. */
+async function withMachine(image: string | null, use: (slotB: string) => Promise<void>): Promise<void> {
+  const files = { a: `${scratch}/slot-a`, b: `${scratch}/slot-b` };
+  for (const file of Object.values(files)) writeFileSync(file, "");
+  if (image !== null) copyFileSync(image, files.a);
+  for (const file of Object.values(files)) truncateSync(file, Math.max(older.size, newer.size) + 16 * 1024 ** 2);
+  // Slot a is as after a dd of the image: its seal is found behind the filesystem.
+  const slots = { a: attach(files.a), b: attach(files.b) };
   try {
-    const { seal, layout } = await readSourceSeal(source);
-    const { changed } = await converge({ seal, layout, source, target, donors, withdraw: () => {}, told: () => {} });
-    execFileSync("cmp", ["--bytes", String(newer.size - BLOCK), pair.newer, slot]);
-    assert.is(readSealedFile(slot).seal.manifest.rootHash, newer.seal.manifest.rootHash);
-    return { sent: nginx.requests().reduce((sum, { bytes }) => sum + bytes, 0), changed };
+    const running = image === null ? "0".repeat(64) : readSealedFile(image).seal.manifest.rootHash;
+    await tellOfMachine({ system: pairSystem, key: pair.key, slots, running, directory: scratch });
+    await use(slots.b);
   } finally {
-    await source.close();
-    target.close();
-    for (const donor of donors) donor.slot.close();
+    for (const device of Object.values(slots)) detach(device);
+  }
+}
+
+/** Installs the newer image from nginx. Returns bytes that nginx sent, and what slipway said of them. */
+async function install(): Promise<{ sent: number; networkBytes: number; changed: boolean; slot: string }> {
+  const nginx = await startNginx({ root: dirname(pair.newer) });
+  try {
+    const said = await slipway(["install", `${nginx.url}/${basename(pair.newer)}`, "--json"]);
+    const result: { networkBytes: number; changed: boolean; slot: string } = JSON.parse(said.trim().split("\n").at(-1) ?? "");
+    return { ...result, sent: nginx.requests().reduce((sum, { bytes }) => sum + bytes, 0) };
+  } finally {
     await nginx.stop();
   }
+}
+
+/** Asserts that the slot holds the newer image, whole, and that the next boot tries it. */
+function holds(slot: string): void {
+  execFileSync("cmp", ["--bytes", String(newer.size - BLOCK), pair.newer, slot]);
+  assert.is(readSealedFile(slot).seal.manifest.rootHash, wanted);
+  const store = openBootRecord(kernel, `${scratch}/boot-record`);
+  const { record } = store.read().record;
+  store.close();
+  assert.is(record?.slots.b?.imageId, wanted);
+  assert.is(record?.slots.b?.state, "trial");
+  assert.ok((record?.slots.b?.priority ?? 0) > (record?.slots.a?.priority ?? 0));
 }
 
 test("the images differ, and have most in common", () => {
@@ -65,23 +84,27 @@ test("the images differ, and have most in common", () => {
   assert.ok(missing > 0 && missing < blocks / 2, `${missing} of ${blocks} blocks are missing`);
 });
 
-test("the update fetches missing blocks, tree and seal, and at most 3 % more", async () => {
-  const { sent, changed } = await install("slot-b", older);
-  console.log(`sent: ${sent} bytes, ${(((sent - least) * 100) / least).toFixed(2)} % more than missing blocks, tree and seal`);
-  assert.is(changed, true);
-  assert.ok(sent <= least * (1 + MOST_MORE), `${sent} bytes were sent, the least are ${least}`);
-  assert.ok(sent > distinct * BLOCK, "what is nowhere else was sent");
+test("the update fetches missing blocks, tree and seal, and at most 3 % more; once more, the seal and nothing else", async () => {
+  await withMachine(pair.older, async (slotB) => {
+    const { sent, networkBytes, changed, slot } = await install();
+    console.log(`sent: ${sent} bytes, ${(((sent - least) * 100) / least).toFixed(2)} % more than missing blocks, tree and seal`);
+    assert.equal({ changed, slot, networkBytes }, { changed: true, slot: "b", networkBytes: sent });
+    assert.ok(sent <= least * (1 + MOST_MORE), `${sent} bytes were sent, the least are ${least}`);
+    assert.ok(sent > distinct * BLOCK, "what is nowhere else was sent");
+    holds(slotB);
+    const again = await install();
+    assert.is(again.changed, false);
+    assert.ok(again.sent <= 2 * BLOCK + LONGEST_SEAL, `${again.sent} bytes were sent`);
+    holds(slotB);
+  });
 });
 
-test("once more, it fetches the seal, and nothing of the image", async () => {
-  const { sent, changed } = await install("slot-b", older, true);
-  assert.is(changed, false);
-  assert.ok(sent <= 2 * BLOCK + LONGEST_SEAL, `${sent} bytes were sent`);
-});
-
-test("without the older image beside it, the whole is sent", async () => {
-  const { sent } = await install("slot-c", null);
-  assert.ok(sent > 0.9 * newer.size && sent <= newer.size * (1 + MOST_MORE), `${sent} of ${newer.size} bytes were sent`);
+test("without the older image, the whole is sent", async () => {
+  await withMachine(null, async (slotB) => {
+    const { sent } = await install();
+    assert.ok(sent > 0.9 * newer.size && sent <= newer.size * (1 + MOST_MORE), `${sent} of ${newer.size} bytes were sent`);
+    holds(slotB);
+  });
 });
 
 test.run();
