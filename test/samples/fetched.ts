@@ -67,14 +67,17 @@ export async function fetchChecked(
   return collector;
 }
 
-/** Limits with which no test waits long; `pauses` takes those that would be made. */
+/**
+ * Limits with which no test waits between attempts; `pauses` takes what would be waited. Servers have all the time that a busy
+ * machine may need: tests of those that say nothing use {@link IMPATIENT} besides.
+ */
 export function quickLimits(pauses: number[] = [], changes: Partial<Limits> = {}): Limits {
   return {
     ...LIMITS,
-    connectMs: 1000,
-    headMs: 400,
-    stallMs: 150,
-    paceMs: 200,
+    connectMs: 10_000,
+    headMs: 20_000,
+    stallMs: 10_000,
+    paceMs: 10_000,
     sleep: async (ms) => {
       pauses.push(ms);
       await Bun.sleep(1);
@@ -83,6 +86,9 @@ export function quickLimits(pauses: number[] = [], changes: Partial<Limits> = {}
     ...changes,
   };
 }
+
+/** For servers that say nothing, or little: they are waited for, a few times. */
+export const IMPATIENT: Partial<Limits> = { headMs: 400, stallMs: 400, paceMs: 600, retry: { ...LIMITS.retry, attempts: 4 } };
 
 /** The ranges of blocks from `start` to `end`, each [start, end]. */
 export function blocks(...ranges: [number, number][]): ByteRange[] {
