@@ -1,20 +1,22 @@
 import type { ImageId } from "../../boot/record/record.ts";
+import { whyBelowFloor } from "../../boot/selection/floors.ts";
 import { activate } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
+import type { SealReading } from "../image/read-seal.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
-import { readImageId } from "../store/image-id.ts";
+import { readSlotImage } from "../store/image-id.ts";
 import { refuseWithoutSpace } from "./activation-space.ts";
 import { type Answer, finish } from "./answer.ts";
-import { changeRecord, PLACES, type Places, requireSlot, writeRecord } from "./machine.ts";
+import { type Change, changeRecord, PLACES, type Places, requireSlot, writeRecord } from "./machine.ts";
 import { type SlotPlace, withSlotPlace } from "./slot-place.ts";
 import { flag, type Verb } from "./verb.ts";
 
-function imageIn(kernel: Kernel, slot: string, { path, shown }: SlotPlace): ImageId {
+function imageIn(kernel: Kernel, slot: string, { path, shown }: SlotPlace): { imageId: ImageId; reading: SealReading } {
   try {
-    const imageId = readImageId(kernel, path);
-    if (imageId !== null) return imageId;
+    const { imageId, reading } = readSlotImage(kernel, path);
+    if (imageId !== null) return { imageId, reading };
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
     throw new Refusal(`slot ${slot}: ${shown} cannot be read (${error.code}); is the disk failing?`);
@@ -23,15 +25,38 @@ function imageIn(kernel: Kernel, slot: string, { path, shown }: SlotPlace): Imag
 }
 
 /**
+ * What the next boot would refuse at once is refused here. Who signed the seal is left to it: it falls back in the same boot.
+ *
+ * @throws Refusal
+ */
+function refuseUnbootable({ machine, record }: Change, slot: string, reading: SealReading): void {
+  const { control } = machine;
+  const repair = `run "slipway repair ${slot}", or install an image there`;
+  if (reading.is === "fault") throw new Refusal(`slot ${slot} is damaged: ${reading.reason}; ${repair}`);
+  if (reading.is === "unsealed") {
+    if (control.trust.mode === "unsigned") return;
+    throw new Refusal(`slot ${slot} holds no sealed image (${reading.reason}), and this machine boots signed ones only`);
+  }
+  const { system, version, rollbackIndex } = reading.seal.manifest;
+  if (system !== control.system) {
+    throw new Refusal(`slot ${slot} holds an image for the system ${system}, and this machine is a ${control.system}`);
+  }
+  const tooOld = whyBelowFloor(record, rollbackIndex, control.trust);
+  if (tooOld !== null) throw new Refusal(`image ${version} in slot ${slot} is too old: ${tooOld}`);
+}
+
+/**
  * Makes the next boot choose `name`, on trial unless the very image it holds was committed there. Throws BadInput for a
- * slot that is not there, Refusal for an empty one, where the rules of selection forbid it and where its first boot would
- * find no space to clone the state, Error where the record cannot be written.
+ * slot that is not there, Refusal for an empty one, for one whose image could not boot, where the rules of selection forbid it
+ * and where its first boot would find no space to clone the state, Error where the record cannot be written.
  */
 export function activateSlot(kernel: Kernel, places: Places, name: string): Answer {
-  return changeRecord(kernel, places, "slipway activate", ({ machine, store, record }) => {
+  return changeRecord(kernel, places, "slipway activate", (facts) => {
+    const { machine, store, record } = facts;
     const slot = requireSlot(machine, name);
     const { slot: running } = machine.report;
-    const imageId = withSlotPlace(kernel, machine, slot, (place) => imageIn(kernel, slot, place));
+    const { imageId, reading } = withSlotPlace(kernel, machine, slot, (place) => imageIn(kernel, slot, place));
+    if (slot !== running) refuseUnbootable(facts, slot, reading);
     const activated = activate(record, slot, imageId, running, machine.policy);
     const changed = JSON.stringify(activated) !== JSON.stringify(record);
     const warnings = changed ? refuseWithoutSpace(kernel, places, machine, activated, slot) : [];
@@ -53,7 +78,7 @@ export const verb: Verb = {
 Usage: slipway activate SLOT [--reboot] [--json]
 
 Makes the next boot choose SLOT: on trial with a few tries, unless the very image that it holds was committed there before.
-Refused for an empty slot, while the running slot is on trial, while another slot waits for its trial, and where the data
+Refused for an empty slot, for an image that could not boot here (too old, for another system, a damaged seal), while the running slot is on trial, while another slot waits for its trial, and where the data
 filesystem has no space for the clone of the state that the slot's first boot makes.
 
 Options:

@@ -2,15 +2,21 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { reportedImage } from "../../boot/report.ts";
+import { activateSlot } from "../../init/commands/activate.ts";
 import { beforeCommit, commit } from "../../init/commands/commit.ts";
 import { bytesToRead, readWhole } from "../../init/commands/commit-reading.ts";
 import { O } from "../../init/kernel/constants.ts";
+import type { ControlTrust } from "../../state-ops/control.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { sealedImage } from "../samples/sealed-image.ts";
-import { report, TestMachine, trialOfB } from "./commands-machine.ts";
+import { record, report, slot, TestMachine, trialOfB } from "./commands-machine.ts";
+import { erofs } from "./golden-machine.ts";
 
+/** 200 blocks that begin as an erofs does, so that the seal behind them is found. */
 const content = new Uint8Array(200 * 4096).map((_, index) => (index * 31) >>> 5);
-const image = await sealedImage(content, [], { rollbackIndex: 7, revokesBelow: 5 });
+content.set(erofs(1));
+new DataView(content.buffer).setUint32(1024 + 36, 200, true);
+const image = await sealedImage(content, [], { system: "acme-gateway", rollbackIndex: 7, revokesBelow: 5 });
 const { manifest } = image;
 
 function sealedTrial(change: { proof?: "signed" | "unsigned"; bytes?: Uint8Array } = {}): TestMachine {
@@ -82,7 +88,7 @@ test("a block that is not the image's: the trial is not committed, and the recor
 test("a block that cannot be read: the same, with its error", () => {
   const machine = sealedTrial();
   const wanted = toRead(machine);
-  machine.kernel.failOn({ call: "read", match: /vda3", at 0x0\)/, code: "EIO" });
+  machine.kernel.failOn({ call: "readInto", match: /vda3", at 0x0\)/, code: "EIO" });
   assert.throws(
     () => readWhole(machine.kernel, machine.places, wanted, () => {}),
     /block 0 of the data \(byte 0\) cannot be read \(EIO\)/,
@@ -106,5 +112,54 @@ test("what refuses the commit refuses the reading", () => {
   const machine = new TestMachine(trial);
   assert.throws(() => beforeCommit(machine.kernel, machine.places), /degraded/);
 });
+
+const trust: ControlTrust = {
+  mode: "signed",
+  keys: ["ab".repeat(32)],
+  threshold: 1,
+  rollbackFloor: 0,
+  kernelSignature: "ignored",
+};
+
+/** Slot a runs, committed with rollback index 5; slot b holds `bytes`. */
+function withSlotB(bytes: Uint8Array): TestMachine {
+  const slots = { a: slot({ priority: 2, rollbackIndex: 5 }), b: slot({ state: "empty", tries: 0, imageId: null }) };
+  return new TestMachine({ record: record({ slots }), slotB: bytes, control: { trust } });
+}
+
+test("activate takes a sealed image by its root hash", () => {
+  const machine = withSlotB(image.bytes);
+  activateSlot(machine.kernel, machine.places, "b");
+  assert.is(machine.slot("b").imageId, manifest.rootHash);
+  assert.is(machine.slot("b").state, "trial");
+});
+
+for (const [name, bytes, reason] of [
+  [
+    "too old an image",
+    (await sealedImage(content, [], { system: "acme-gateway", rollbackIndex: 4 })).bytes,
+    /too old: its rollback index 4 is below the boot floor 5/,
+  ],
+  [
+    "another system's",
+    (await sealedImage(content, [], { system: "other" })).bytes,
+    /for the system other, and this machine is a acme/,
+  ],
+  ["an unsealed image", content.slice(), /holds no sealed image \(.*\), and this machine boots signed ones only/],
+  [
+    "a damaged seal",
+    image.bytes.slice().fill(0, image.bytes.length - 8000, image.bytes.length - 7900),
+    /slot b is damaged: the seal/,
+  ],
+] as const) {
+  test(`activate refuses what the next boot would: ${name}`, () => {
+    const machine = withSlotB(bytes);
+    assert.throws(
+      () => activateSlot(machine.kernel, machine.places, "b"),
+      (error: unknown) => error instanceof Refusal && reason.test(error.message),
+    );
+    assert.is(machine.recordWrites, 0);
+  });
+}
 
 test.run();
