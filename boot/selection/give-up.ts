@@ -1,7 +1,7 @@
 import type { BootRecord, SlotName } from "../record/record.ts";
 import { whyRevoked } from "./floors.ts";
 import type { Policy } from "./policy.ts";
-import { byPriority, slotOf, withSlot } from "./slots.ts";
+import { byPriority, slotOf, withoutIndex, withSlot } from "./slots.ts";
 
 const SHORTEST_PAUSE = 5;
 const LONGEST_PAUSE = 600;
@@ -20,7 +20,8 @@ function rotation(record: BootRecord, policy: Policy): SlotName[] {
 
 /**
  * The record when no slot is left and recovery cannot help: one slot gets a try, the last committed one first and the
- * others in turn when that is of no use either, even damaged ones (their proof runs again). The caller waits
+ * others in turn when that is of no use either, even damaged or revoked ones (their proof runs again: somebody may have put
+ * another image there). The caller waits
  * `pauseSeconds` (5 s, doubled each time in a row up to 10 minutes), writes the record and reboots.
  */
 export function giveUp(
@@ -39,5 +40,6 @@ export function giveUp(
     damaged: null,
     reason: null,
   };
-  return { record: withSlot(counted, rearmed, change), rearmed, pauseSeconds };
+  const known = whyRevoked(record, slot, policy.trust) === null ? counted : withoutIndex(counted, rearmed);
+  return { record: withSlot(known, rearmed, change), rearmed, pauseSeconds };
 }

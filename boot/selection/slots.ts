@@ -32,10 +32,15 @@ export function raised(record: BootRecord, name: SlotName): BootRecord {
   return ranked(record, [name, ...byPriority(record).filter((other) => other !== name)]);
 }
 
+/** The record without the rollback index that it knows of a slot's image. */
+export function withoutIndex(record: BootRecord, name: SlotName): BootRecord {
+  const { rollbackIndex: _, ...rest } = slotOf(record, name);
+  return { ...record, slots: { ...record.slots, [name]: rest } };
+}
+
 /** The record with a slot's facts changed because it holds another image: what was known of the former one is forgotten. */
 export function withNewImage(record: BootRecord, name: SlotName, change: Partial<SlotRecord>): BootRecord {
-  const { rollbackIndex: _, ...rest } = slotOf(record, name);
-  return { ...record, slots: { ...record.slots, [name]: { ...rest, credits: 0, damaged: null, reason: null, ...change } } };
+  return withSlot(withoutIndex(record, name), name, { credits: 0, damaged: null, reason: null, ...change });
 }
 
 /** Why a slot is no candidate whatever else is true; null for a candidate. */

@@ -3,6 +3,7 @@ import type { BootRecord, ImageId, SlotName } from "../../boot/record/record.ts"
 import { freshRecord } from "../../boot/record/store.ts";
 import { countTry, failAttempt, identifyImage, reachHandover } from "../../boot/selection/attempt.ts";
 import { beginBoot } from "../../boot/selection/begin.ts";
+import { type CommittedSeal, whyBelowFloor } from "../../boot/selection/floors.ts";
 import { giveUp } from "../../boot/selection/give-up.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
 import { activate, commitSlot, endCleanly, markBad, refuseNewImage, rollBack, withdraw } from "../../boot/selection/running.ts";
@@ -24,6 +25,8 @@ export interface Content {
   imageId: ImageId;
   /** Whether this very image was ever committed in this slot: the truth that the record must not overstate. */
   committed: boolean;
+  /** What its seal says; left out where there is none. */
+  seal?: CommittedSeal;
 }
 
 /** Everything that lasts, and whether a system runs (the one of the record's attempt). */
@@ -85,9 +88,16 @@ export function boot(
     use(writes, slot, before);
     const content = contentOf(world, slot);
     if (content.kind === "stuck") return { writes, running: false };
+    const tooOld = content.seal && deviceFails !== slot && content.kind !== "broken" && refusedAsOld(world, record, slot, policy);
     const failure =
-      deviceFails === slot ? "device" : content.kind === "broken" ? "proof" : content.kind === "refused" ? "boot" : null;
-    if (failure !== "device" && failure !== "proof") {
+      deviceFails === slot
+        ? "device"
+        : content.kind === "broken"
+          ? "proof"
+          : content.kind === "refused" || tooOld
+            ? "boot"
+            : null;
+    if (failure !== "device" && failure !== "proof" && !tooOld) {
       record = identifyImage(record, slot, content.imageId, policy).record;
     }
     if (failure === null) {
@@ -97,6 +107,18 @@ export function boot(
     writes.push(record);
     failed.set(slot, failure);
   }
+}
+
+/** Whether the image is below the boot floor. A committed one that was not revoked never is: it is the fallback. */
+function refusedAsOld(world: World, record: BootRecord, slot: SlotName, { trust }: Policy): boolean {
+  const { committed, seal, imageId } = contentOf(world, slot);
+  const index = seal?.rollbackIndex ?? 0;
+  const known = slotOf(record, slot);
+  const refused = whyBelowFloor(record, index, trust) !== null;
+  if (refused && committed && known.state === "committed" && known.imageId === imageId) {
+    assert.ok(index < (record.floors?.boot ?? 0), `the committed image in ${slot} is refused, and was not revoked`);
+  }
+  return refused;
 }
 
 /** A try is durable before the slot is used. */
@@ -163,7 +185,7 @@ function checkNewImage(world: World, slot: SlotName): void {
 }
 
 /** What an administrator or an updater can ask for in the running system. Writes of slots take three events. */
-function commandEvents(world: World, policy: Policy, kinds: Kind[]): Event[] {
+function commandEvents(world: World, policy: Policy, kinds: Kind[], seals: (CommittedSeal | null)[]): Event[] {
   const running = runningSlot(world);
   const { record } = world;
   const attempts: [string, () => World][] = [
@@ -190,14 +212,19 @@ function commandEvents(world: World, policy: Policy, kinds: Kind[]): Event[] {
       },
     ]);
     for (const kind of kinds) {
-      attempts.push([
-        `write ${kind} to ${slot}`,
-        () => {
-          refuseNewImage(record, slot, running);
-          checkNewImage(world, slot);
-          return withContent(world, slot, { kind, imageId: newImageId(world, slot), committed: false });
-        },
-      ]);
+      for (const seal of seals) {
+        attempts.push([
+          seal === null ? `write ${kind} to ${slot}` : `write ${kind} ${JSON.stringify(seal)} to ${slot}`,
+          () => {
+            refuseNewImage(record, slot, running);
+            checkNewImage(world, slot);
+            const content = { kind, imageId: newImageId(world, slot), committed: false };
+            if (seal === null) return withContent(world, slot, content);
+            // Behind the record's back an image may be older than what the record says of its slot, and is refused for ever.
+            return withContent({ ...world, record: withdraw(record, slot, running) }, slot, { ...content, seal });
+          },
+        ]);
+      }
     }
   }
   return attempts.flatMap(([name, change]) => {
@@ -209,7 +236,10 @@ function commandEvents(world: World, policy: Policy, kinds: Kind[]): Event[] {
 function commit(world: World, policy: Policy): World {
   const slot = runningSlot(world);
   const content = contentOf(world, slot);
-  const record = commitSlot(world.record, slot, content.imageId, policy, 0);
+  const { floors: before } = world.record;
+  const record = commitSlot(world.record, slot, content.imageId, policy, 0, content.seal ?? null);
+  assert.ok((record.floors?.boot ?? 0) >= (before?.boot ?? 0), "the boot floor went back");
+  assert.ok((record.floors?.install ?? 0) >= (before?.install ?? 0), "the install floor went back");
   return withContent({ ...world, record }, slot, { ...content, committed: true });
 }
 
@@ -230,7 +260,13 @@ function orders(slots: SlotName[]): SlotName[][] {
 }
 
 /** All events that can follow. `kinds` are those of new images, `decays` those that a committed image can turn into. */
-export function events(world: World, policy: Policy, kinds: Kind[], decays: Kind[]): Event[] {
+export function events(
+  world: World,
+  policy: Policy,
+  kinds: Kind[],
+  decays: Kind[],
+  seals: (CommittedSeal | null)[] = [null],
+): Event[] {
   if (!world.running) {
     const decayed = policy.slots.flatMap((slot) => {
       const content = contentOf(world, slot);
@@ -252,7 +288,7 @@ export function events(world: World, policy: Policy, kinds: Kind[], decays: Kind
     ...(mayBeGood(world) ? [{ name: "good boot", after: commit(world, policy) }] : []),
     { name: "clean reboot", after: end(world, policy, true) },
     { name: "reboot by a failure action", after: end(world, policy, false) },
-    ...commandEvents(world, policy, kinds),
+    ...commandEvents(world, policy, kinds, seals),
   ];
 }
 
@@ -286,9 +322,12 @@ export function keyOf(world: World, policy: Policy): string {
     const known = slot.imageId === null ? "-" : slot.imageId === content.imageId ? "=" : "#";
     const given = name === running && slot.reason !== null ? "r" : "";
     const flags = `${slot.damaged === null ? "" : "d"}${given}${content.committed ? "c" : ""}`;
-    return `${slot.state[0]}${slot.tries}${slot.credits}${known}${content.kind.slice(0, 2)}${flags}`;
+    const { rollbackIndex = "", revokesBelow = "" } = content.seal ?? {};
+    const sealed = content.seal ? `i${rollbackIndex}r${revokesBelow}k${slot.rollbackIndex ?? ""}` : "";
+    return `${slot.state[0]}${slot.tries}${slot.credits}${known}${content.kind.slice(0, 2)}${flags}${sealed}`;
   });
   const last = running === null ? "off" : `${order.indexOf(running)} ${record.attempt?.stage}`;
   const committed = record.lastCommitted === null ? "" : order.indexOf(record.lastCommitted.slot);
-  return `${slots.join(" ")} ${last} ${committed} ${record.exhausted % policy.slots.length}`;
+  const floors = record.floors === undefined ? "" : `f${record.floors.boot}`;
+  return `${slots.join(" ")} ${last} ${committed} ${record.exhausted % policy.slots.length}${floors}`;
 }

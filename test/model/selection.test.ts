@@ -1,35 +1,61 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { freshRecord } from "../../boot/record/store.ts";
+import { beginBoot } from "../../boot/selection/begin.ts";
+import type { CommittedSeal } from "../../boot/selection/floors.ts";
+import { whyBelowFloor } from "../../boot/selection/floors.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
 import { selectSlot } from "../../boot/selection/select.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
-import { contentOf, type Event, events, type Kind, keyOf, runningSlot, undisturbed, type World } from "./selection-world.ts";
+import type { ControlTrust } from "../../state-ops/control.ts";
+import {
+  type Content,
+  contentOf,
+  type Event,
+  events,
+  type Kind,
+  keyOf,
+  runningSlot,
+  undisturbed,
+  type World,
+} from "./selection-world.ts";
 
 interface Scope {
   slots: string[];
   depth: number;
   kinds: Kind[];
   decays: Kind[];
+  /** Of the images; default: they have none, and nobody has to sign. */
+  seals?: CommittedSeal[];
 }
 
-function policyFor(slots: string[]): Policy {
-  return { slots, tries: { trial: 2, committed: 3 }, trust: { mode: "unsigned" } };
+const signed: ControlTrust = { mode: "signed", keys: [], threshold: 1, rollbackFloor: 0, kernelSignature: "ignored" };
+
+function policyFor(slots: string[], trust: ControlTrust): Policy {
+  return { slots, tries: { trial: 2, committed: 3 }, trust };
 }
 
 /** A flashed machine: a healthy first slot, whatever in the others, no record yet. */
-function starts(policy: Policy, kinds: Kind[]): World[] {
+function starts(policy: Policy, kinds: Kind[], seal: CommittedSeal | undefined): World[] {
   return kinds.map((kind) => ({
     record: freshRecord(policy),
     content: new Map(
-      policy.slots.map((slot, index) => [slot, { kind: index === 0 ? "healthy" : kind, imageId: `${slot}1`, committed: false }]),
+      policy.slots.map((slot, index): [string, Content] => [
+        slot,
+        { kind: index === 0 ? "healthy" : kind, imageId: `${slot}1`, committed: false, ...(seal ? { seal } : {}) },
+      ]),
     ),
     running: false,
   }));
 }
 
+/** Whether a slot holds an image that can be booted and committed: what is older than all fallbacks or revoked cannot. */
 function isHealthy(world: World, policy: Policy): boolean {
-  return policy.slots.some((slot) => contentOf(world, slot).kind === "healthy");
+  const { record } = beginBoot(world.record, policy);
+  return policy.slots.some((slot) => {
+    const { kind, seal } = contentOf(world, slot);
+    return kind === "healthy" && (seal === undefined || whyBelowFloor(record, seal.rollbackIndex, policy.trust) === null);
+  });
 }
 
 /** What must hold in every state. */
@@ -88,8 +114,13 @@ function story(visit: Visit | null): string {
   return names.join("\n  ");
 }
 
-function explore({ slots, depth, kinds, decays }: Scope): { visited: number; events: number; reached: number; bound: number } {
-  const policy = policyFor(slots);
+function explore({ slots, depth, kinds, decays, seals }: Scope): {
+  visited: number;
+  events: number;
+  reached: number;
+  bound: number;
+} {
+  const policy = policyFor(slots, seals === undefined ? { mode: "unsigned" } : signed);
   const seen = new Set<string>();
   const bounds = new Map<string, number>();
   let frontier: Visit[] = [];
@@ -114,12 +145,12 @@ function explore({ slots, depth, kinds, decays }: Scope): { visited: number; eve
     }
     next.push(here);
   };
-  for (const world of starts(policy, kinds)) visit({ name: "flashed", after: world }, null, frontier);
+  for (const world of starts(policy, kinds, seals?.[0])) visit({ name: "flashed", after: world }, null, frontier);
   let level = 0;
   for (; level < depth && frontier.length > 0; level += 1) {
     const next: Visit[] = [];
     for (const from of frontier) {
-      const all = events(from.world, policy, kinds, decays);
+      const all = events(from.world, policy, kinds, decays, seals);
       assert.ok(all.length > 0, `nothing can follow:\n  ${story(from)}`);
       followed += all.length;
       for (const event of all) visit(event, from, next);
@@ -152,6 +183,20 @@ test("two slots, every sequence of up to 40 events", () => {
 test("two slots whose state may be degraded, every sequence of up to 40 events", () => {
   const kinds: Kind[] = ["healthy", "degraded", "unfit"];
   report("degraded", { slots: ["a", "b"], depth: 40, kinds, decays: ["degraded"] });
+});
+
+test("two slots with floors: older images, and one that revokes them", () => {
+  report("floors", {
+    slots: ["a", "b"],
+    depth: 24,
+    kinds: ["healthy", "unfit"],
+    decays: ["broken"],
+    seals: [
+      { rollbackIndex: 1, revokesBelow: null },
+      { rollbackIndex: 2, revokesBelow: null },
+      { rollbackIndex: 2, revokesBelow: 2 },
+    ],
+  });
 });
 
 test("three slots, every sequence of up to 10 events", () => {
