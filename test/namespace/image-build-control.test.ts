@@ -83,6 +83,18 @@ trust: { keys: [release.pub.pem] }
   assert.is(readFileSync(join(desk.path(found), control), "utf8"), desk.text("wanted.json"));
   release(desk, found);
   desk.done("image", "build", "--root", "tree", ...labels, "--control", "wanted.json", "-o", "wanted.img");
+  const unsigned = desk.slipway("image", "build", "--root", "tree", ...labels, ...words, "-o", "x.img").error;
+  assert.match(unsigned, /warning: machines .* would refuse the image: the seal is not signed, and must be by 1 of 1/);
+  const signed = ["--key", "one.pem", "-o", "x.img"];
+  assert.not.match(desk.slipway("image", "build", "--root", "tree", ...labels, ...words, ...signed).error, /refuse/);
+  assert.not.match(desk.slipway("image", "seal", "x.img", "--reseal", ...labels, "--key", "one.pem").error, /refuse/);
+  assert.match(desk.slipway("image", "seal", "x.img", "--reseal", ...labels).error, /refuse the image: the seal is not signed/);
+  const floor = system.replace("pem] }", "pem], rollback-floor: 3, kernel-signature: required }");
+  desk.write("product/system.yaml", floor);
+  const low = desk.slipway("image", "build", "--root", "tree", ...labels, ...words, ...signed, "--rollback-index", "2").error;
+  assert.match(low, /refuse the image: the seal has no signature for the kernel/);
+  assert.match(low, /refuse the image: its rollback index is 2, and their rollback-floor 3/);
+  desk.write("product/system.yaml", system);
   assert.is(Buffer.compare(desk.bytes("wanted.img"), desk.bytes("defined.img")), 0);
   desk.write("product/system.yaml", system.replace("release.pub.pem", "gone.pub.pem"));
   const { code, error } = desk.slipway("image", "build", "--root", "tree", ...labels, ...words, "-o", "never.img");

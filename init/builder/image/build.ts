@@ -17,7 +17,8 @@ import { CONTROL_IN_IMAGE, checkImageControl, noControl } from "./control-in-ima
 import { filesystemExtent } from "./filesystem-extent.ts";
 import { type BuiltFilesystem, COMPRESSIONS, makeFilesystem } from "./make-filesystem.ts";
 import { copyTree, putControl, unpackTar } from "./own-tree.ts";
-import { printSealed } from "./seal.ts";
+import { refusals } from "./refusals.ts";
+import { printSealed, warn } from "./seal.ts";
 import { type SealContent, sealFile } from "./seal-file.ts";
 import { sealContent, sealHelp, sealOptions } from "./seal-options.ts";
 import { treeFacts } from "./tree-facts.ts";
@@ -77,7 +78,7 @@ async function build(values: OptionValues): Promise<void> {
   const epoch = sourceDateEpoch();
   const content = await sealContent(values);
   const controlFor = controlSource(values);
-  const sealed = await replaceFile(output, async (file, scratch) => {
+  const built = await replaceFile(output, async (file, scratch) => {
     let tree = source.path;
     if (source.is === "tar") {
       tree = join(scratch, "tree");
@@ -88,18 +89,21 @@ async function build(values: OptionValues): Promise<void> {
     const control = controlFor(tree, source.is === "tar" ? `${source.path}:` : source.path);
     const own = imageDirectory(tree).text(`/${CONTROL_IN_IMAGE}`);
     if (control !== null && control !== own) {
-      if (own !== null) console.error(`slipway: warning: another ${CONTROL_IN_IMAGE} of the tree is replaced by the new one`);
+      if (own !== null) warn([`another ${CONTROL_IN_IMAGE} of the tree is replaced by the new one`]);
       if (source.is === "root") {
         tree = join(scratch, "tree");
         await copyTree(source.path, tree);
       }
       putControl(tree, control);
     }
-    sayWhatIsMissed([...controlWarnings(control ?? own, content.system), ...bootWarnings(kernel, tree)]);
+    const text = control ?? own;
+    const checked = text === null ? null : checkImageControl(`the control file ${CONTROL_IN_IMAGE}`, text, content.system);
+    warn([...(checked === null ? [noControl] : []), ...bootWarnings(kernel, tree)]);
     await makeFilesystem(filesystem, tree, file, { compression, system: content.system, time: epoch ?? facts.youngest });
-    return sealMade(file, content);
+    return { control: checked, seal: await sealMade(file, content) };
   });
-  printSealed(given, sealed);
+  printSealed(given, built.seal);
+  if (built.control !== null) warn(await refusals(built.control, built.seal));
 }
 
 type Source = { is: "root" | "tar"; path: string };
@@ -149,16 +153,6 @@ function controlSource(values: OptionValues): (tree: string, shown: string) => s
     printSummary(compiled, "compiled");
     return compiled.text;
   };
-}
-
-function controlWarnings(control: string | null, system: string): string[] {
-  if (control === null) return [noControl];
-  checkImageControl(`the control file ${CONTROL_IN_IMAGE}`, control, system);
-  return [];
-}
-
-function sayWhatIsMissed(warnings: readonly string[]): void {
-  for (const warning of warnings) console.error(`slipway: warning: ${warning}`);
 }
 
 /** Seconds since the epoch, or null: https://reproducible-builds.org/specs/source-date-epoch/ */

@@ -2,6 +2,7 @@
 import { lstatSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ImageFilesystem } from "../../../boot/image/seal.ts";
+import type { ControlFile } from "../../../state-ops/control.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { readControl } from "../../../state-ops/read-control.ts";
 import { reasonOf } from "../input.ts";
@@ -14,35 +15,31 @@ export const CONTROL_IN_IMAGE = "usr/lib/slipway/control.json";
 /** What a boot of an image without a control file misses. */
 export const noControl = `no ${CONTROL_IN_IMAGE}: nothing would be writable in it, and PID 1 lays no state; compile one with slipway state compile`;
 
-/**
- * Checks that `text`, the control file of what `where` names, is one for `system`.
- *
- * @throws BadInput
- */
-export function checkImageControl(where: string, text: string, system: string): void {
-  let found: string;
+/** The control file `text` of what `where` names, which has to be one for `system`. @throws BadInput */
+export function checkImageControl(where: string, text: string, system: string): ControlFile {
+  let control: ControlFile;
   try {
-    found = readControl(text).system;
+    control = readControl(text);
   } catch (error) {
     throw error instanceof BadInput ? new BadInput(`${where}: ${error.message}`) : error;
   }
-  if (found !== system) {
-    throw new BadInput(`${where} is for the system "${found}", --system says "${system}"; machines would refuse the image`);
-  }
+  if (control.system === system) return control;
+  throw new BadInput(
+    `${where} is for the system "${control.system}", --system says "${system}"; machines would refuse the image`,
+  );
 }
 
 /**
- * Checks the control file in the filesystem image `file`. What is wrong with one is an error; that there is none, or that none
- * can be read here, is what it returns.
+ * The control file in the filesystem image `file`; or in words that there is none, or that none can be read here.
  *
- * @throws BadInput
+ * @throws BadInput where something is wrong with the one that it has
  */
-export async function checkControlIn(
+export async function controlIn(
   file: string,
   type: ImageFilesystem,
   system: string,
   scratchIn: string,
-): Promise<string | null> {
+): Promise<ControlFile | string> {
   let text: string | null;
   try {
     text = await withScratch(scratchIn, (scratch) => takeOut(file, type, scratch));
@@ -50,8 +47,7 @@ export async function checkControlIn(
     return `${CONTROL_IN_IMAGE} of the image is not checked: ${reasonOf(error)}`;
   }
   if (text === null) return noControl;
-  checkImageControl(`${CONTROL_IN_IMAGE} of the image`, text, system);
-  return null;
+  return checkImageControl(`${CONTROL_IN_IMAGE} of the image`, text, system);
 }
 
 /** The text of the control file; null where the image has none. Throws Error where it cannot be read. */

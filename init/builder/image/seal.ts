@@ -10,9 +10,10 @@ import type { Kernel } from "../../kernel/kernel.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
 import { regularFile } from "../input.ts";
 import { checkOutput, replaceFile } from "../output.ts";
-import { checkControlIn } from "./control-in-image.ts";
+import { controlIn } from "./control-in-image.ts";
 import { copyImage } from "./copy-image.ts";
 import { filesystemExtent, firstByteFrom } from "./filesystem-extent.ts";
+import { refusals } from "./refusals.ts";
 import { type FilesystemExtent, sealFile } from "./seal-file.ts";
 import { sealContent, sealHelp, sealOptions } from "./seal-options.ts";
 
@@ -42,13 +43,14 @@ async function seal(file: string, values: OptionValues): Promise<void> {
   const output = checkOutput(text(values, "output") ?? file);
   const content = await sealContent(values);
   const filesystem = checkFile(kernel, file, flag(values, "reseal"));
-  const missed = await checkControlIn(file, filesystem.type, content.system, dirname(output));
-  if (missed !== null) console.error(`slipway: warning: ${missed}`);
+  const control = await controlIn(file, filesystem.type, content.system, dirname(output));
+  if (typeof control === "string") warn([control]);
   const sealed = await replaceFile(output, async (scratch) => {
     await copyImage(kernel, file, scratch);
     return sealFile(kernel, scratch, filesystem, content);
   });
   printSealed(text(values, "output") ?? file, sealed);
+  if (typeof control !== "string") warn(await refusals(control, sealed));
 }
 
 /** What of `file` is to be sealed. @throws BadInput where it is no filesystem image, or has a seal that is to stay */
@@ -71,6 +73,10 @@ function checkFile(kernel: Kernel, file: string, reseal: boolean): FilesystemExt
     }
     return filesystem;
   });
+}
+
+export function warn(warnings: readonly string[]): void {
+  for (const warning of warnings) console.error(`slipway: warning: ${warning}`);
 }
 
 /** "acme 2026.11.2" */
