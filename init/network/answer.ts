@@ -31,8 +31,12 @@ export class Answer {
     const deadline = performance.now() + limits.headMs;
     for (;;) {
       const left = deadline - performance.now();
-      if (left <= 0) throw new Trouble("again", `sent no whole header in ${Math.round(limits.headMs / 1000)} s`);
-      const [first, ...rest] = eventsOf(reader, await connection.next(Math.min(left, limits.stallMs)));
+      const late = (): Trouble => new Trouble("again", `sent no whole header in ${Math.round(limits.headMs / 1000)} s`);
+      if (left <= 0) throw late();
+      const bytes = await connection.next(Math.min(left, limits.stallMs)).catch((error: unknown) => {
+        throw left < limits.stallMs && performance.now() >= deadline ? late() : error;
+      });
+      const [first, ...rest] = eventsOf(reader, bytes);
       if (first?.is === "fault") throw new Trouble("again", `answers with what ${first.reason}`);
       if (first?.is === "head") return new Answer(connection, first.head, first.framing, reader, rest, limits);
     }

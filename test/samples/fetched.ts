@@ -88,7 +88,7 @@ export function quickLimits(pauses: number[] = [], changes: Partial<Limits> = {}
 }
 
 /** For servers that say nothing, or little: they are waited for, a few times. */
-export const IMPATIENT: Partial<Limits> = { headMs: 400, stallMs: 400, paceMs: 600, retry: { ...LIMITS.retry, attempts: 4 } };
+export const IMPATIENT: Partial<Limits> = { headMs: 500, stallMs: 300, paceMs: 600, retry: { ...LIMITS.retry, attempts: 4 } };
 
 /** The ranges of blocks from `start` to `end`, each [start, end]. */
 export function blocks(...ranges: [number, number][]): ByteRange[] {

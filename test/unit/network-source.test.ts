@@ -101,7 +101,7 @@ const passing: [string, (request: RawRequest, reply: Reply) => void | Promise<vo
   [
     "sends a header a byte at a time",
     (request, reply) => reply.sendSlowly([...someHead(request)], 100),
-    /bytes in \d s|no whole header/,
+    /no whole header in 0 s/,
   ],
   ["answers in another protocol", (_, reply) => reply.send("220 mail ESMTP\r\n"), /begins with "220 mai"/],
   ["sends an endless header", (_, reply) => reply.send(`HTTP/1.1 206 x\r\n${"A: b\r\n".repeat(20000)}`), /header of more than/],
@@ -154,8 +154,11 @@ for (const [name, wrong, told] of passing) {
     const outcome = await fetchFrom(at([3, 8], wrong), /silent|never answers|at a time/.test(name) ? IMPATIENT : {});
     assert.is(outcome.error, "");
     assert.match(outcome.told.join("\n"), told);
-    // a kept connection that ends before it answers is no failure: the second time may go unseen
-    assert.ok(outcome.pauses.length >= (/^(ends|resets) the connection/.test(name) ? 1 : 2), `${outcome.pauses.length} pauses`);
+    // a kept connection that ends before it answers is no failure, and after a 416 the size is asked: the second may be one of these
+    assert.ok(
+      outcome.pauses.length >= (/^(ends|resets) the connection|416/.test(name) ? 1 : 2),
+      `${outcome.pauses.length} pauses`,
+    );
   });
 }
 
