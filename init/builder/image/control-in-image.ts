@@ -44,7 +44,8 @@ export async function controlIn(
   try {
     text = await withScratch(scratchIn, (scratch) => takeOut(file, type, scratch));
   } catch (error) {
-    return `${CONTROL_IN_IMAGE} of the image is not checked: ${reasonOf(error)}`;
+    // Of what a tool wrote the last line says why.
+    return `${CONTROL_IN_IMAGE} of the image is not checked: ${reasonOf(error).split("\n").at(-1)}`;
   }
   if (text === null) return noControl;
   return checkImageControl(`${CONTROL_IN_IMAGE} of the image`, text, system);
