@@ -73,7 +73,7 @@ export interface BootRecord {
   attempt: Attempt | null;
   /** Where the last commit was; the committed generation of the state is derived from it. */
   lastCommitted: { slot: SlotName; imageId: ImageId } | null;
-  /** Unclean ends in a row; a clean shutdown clears them, commit does not. */
+  /** Unclean ends in a row; a clean shutdown clears them, and a slot that was read whole and is sound; commit does not. */
   uncleanEnds: number;
   /** Boots in a row that found no slot to boot; cleared by a good boot. Sets the pause before the next. */
   exhausted: number;

@@ -12,8 +12,16 @@ export interface TestKey {
 }
 
 /** The key pair of a seed of one byte: the same at every run, so that traces can show its id. For tests only. */
-export async function fixedKey(seed: number): Promise<TestKey> {
-  const pkcs8 = new Uint8Array([...Uint8Array.fromHex("302e020100300506032b657004220420"), ...new Uint8Array(32).fill(seed)]);
+export function fixedKey(seed: number): Promise<TestKey> {
+  return keyOf(new Uint8Array([...Uint8Array.fromHex("302e020100300506032b657004220420"), ...new Uint8Array(32).fill(seed)]));
+}
+
+/** The key pair in a PEM file of slipway keys new. */
+export function keyOfPem(pem: string): Promise<TestKey> {
+  return keyOf(Uint8Array.fromBase64(pem.replace(/-----[^-]+-----/g, "").trim()));
+}
+
+async function keyOf(pkcs8: Uint8Array<ArrayBuffer>): Promise<TestKey> {
   const privateKey = await crypto.subtle.importKey("pkcs8", pkcs8, "Ed25519", true, ["sign"]);
   const { x } = await crypto.subtle.exportKey("jwk", privateKey);
   return {

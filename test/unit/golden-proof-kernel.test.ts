@@ -2,6 +2,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { UNPROVEN } from "../../boot/image/judge-seal.ts";
+import { cutEverywhere } from "./golden-cuts.ts";
 import { World } from "./golden-world.ts";
 import { beforeTrial, flip, leftFor, report, sealed, signedControl, v1 } from "./sealed-world.ts";
 
@@ -98,6 +99,23 @@ test("words of the command line weaken nothing", async () => {
   assert.is(boot.end, "exec /sbin/init");
   assert.match(report(boot).warnings.join("\n"), /"init=\/bin\/sh" is refused/);
   assert.match(report(boot).skipped[0]?.reason ?? report(boot).rollback?.reason ?? "", /not signed/);
+});
+
+test("a boot past a slot that proves nothing, cut at any effect: the next boot comes to the same end", async () => {
+  const spoiled = await sealed(2, { manifest: { rollbackIndex: 5 }, spoil: (bytes) => flip(bytes, 7 * 4096 + 9) });
+  const world = await beforeTrial(spoiled);
+  world.change((record) => ({ ...record, uncleanEnds: 5 }));
+  const cuts = await cutEverywhere(world, 256, async (text) => {
+    const next = await world.boot();
+    assert.is(next.end, "exec /sbin/init", text);
+    const { record } = world.readRecord();
+    // Where slot a was cut once it was read whole, the count began anew, and slot b is known to be damaged.
+    assert.match(record?.slots.b?.damaged ?? "", /^block 7 of the data/, text);
+    assert.is(report(next).slot, "a", text);
+    assert.is(next.root, "/dev/dm-0", text);
+    assert.equal(record?.quarantined, [], text);
+  });
+  assert.ok(cuts > 40, `${cuts} power cuts`);
 });
 
 test.run();
