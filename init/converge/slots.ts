@@ -3,6 +3,7 @@ import { Refusal } from "../../state-ops/outcome.ts";
 import type { Machine } from "../commands/machine.ts";
 import { openSlotPlace, openSlotTarget, openSlotToPlan, type SlotPlace } from "../commands/slot-place.ts";
 import { readSeal } from "../image/read-seal.ts";
+import { IOCTL } from "../kernel/constants.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import type { Donor } from "./compare.ts";
 import { OpenSlot } from "./open-slot.ts";
@@ -29,7 +30,18 @@ function openDonor(kernel: Kernel, machine: Machine, name: SlotName): Donor | nu
 
 /** Opens the slot that an image goes into, whose file is made where it is not there. Throws Refusal where it cannot be written. */
 export function openTarget(kernel: Kernel, machine: Machine, name: SlotName): OpenSlot {
-  return openOrRefuse(kernel, name, openSlotTarget(kernel, machine, name), "write");
+  const slot = openOrRefuse(kernel, name, openSlotTarget(kernel, machine, name), "write");
+  if (!isReadOnly(kernel, slot)) return slot;
+  slot.close();
+  throw new Refusal(`slot ${name}: ${slot.path} is read-only; blockdev --setrw ${slot.path} where nothing speaks against it`);
+}
+
+/** A block device that is set read-only can be opened for writing all the same: it is the first write that fails. */
+function isReadOnly(kernel: Kernel, { raw }: OpenSlot): boolean {
+  if (kernel.status(raw).kind !== "block") return false;
+  const flag = new Uint8Array(new ArrayBuffer(4));
+  kernel.ioctl(raw, IOCTL.BLKROGET, flag);
+  return new DataView(flag.buffer).getInt32(0, true) !== 0;
 }
 
 /** The same to see what would be done: nothing is made, and nothing can be written. */

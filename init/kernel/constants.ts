@@ -52,6 +52,7 @@ export const MNT = { FORCE: 1, DETACH: 2, EXPIRE: 4, NOFOLLOW: 8 } as const;
 export const IOCTL = {
   /** linux/fs.h */
   BLKROSET: 0x125d,
+  BLKROGET: 0x125e,
   BLKGETSIZE64: 0x80081272,
   FICLONE: 0x40049409,
   FS_IOC_GETFLAGS: 0x80086601,

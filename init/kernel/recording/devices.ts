@@ -13,7 +13,7 @@ import { ioctlArgument, ioctlName, loopFlags, mountFlags, quote, unmountFlags } 
 export type IoctlAnswer = (path: string, argument: number | Uint8Array<ArrayBuffer>) => number | string;
 
 const READING_IOCTLS = new Set<number>([
-  ...[IOCTL.BLKGETSIZE64, IOCTL.WDIOC_GETSUPPORT, IOCTL.LOOP_CTL_GET_FREE],
+  ...[IOCTL.BLKGETSIZE64, IOCTL.BLKROGET, IOCTL.WDIOC_GETSUPPORT, IOCTL.LOOP_CTL_GET_FREE],
   ...[IOCTL.DM_TABLE_STATUS, IOCTL.DM_GET_TARGET_VERSION],
 ]);
 
@@ -81,10 +81,11 @@ export abstract class RecordingDevices extends RecordingFiles {
     if (request === IOCTL.FICLONE) throw new Errno("EOPNOTSUPP");
     if (request === IOCTL.LOOP_CTL_GET_FREE) return this.machine.loops.free();
     if (request === IOCTL.LOOP_CONFIGURE && typeof argument !== "number") this.machine.loops.configure(fd, argument);
-    if (request === IOCTL.BLKGETSIZE64 || request === IOCTL.BLKROSET) {
+    if (request === IOCTL.BLKGETSIZE64 || request === IOCTL.BLKROSET || request === IOCTL.BLKROGET) {
       if (!block || typeof argument === "number") throw new Errno("ENOTTY");
       const view = new DataView(argument.buffer, argument.byteOffset);
       if (request === IOCTL.BLKROSET) block.readOnly = view.getInt32(0, true) !== 0;
+      else if (request === IOCTL.BLKROGET) view.setInt32(0, block.readOnly ? 1 : 0, true);
       else view.setBigUint64(0, BigInt(block.storage.size), true);
     }
     return 0;
