@@ -41,12 +41,14 @@ function quarantine(record: BootRecord, entry: Quarantine): BootRecord {
 /**
  * The record with a reason where the last attempt used up its slot's tries. A trial that reached the handover has its
  * image quarantined: it proved itself and failed for another cause than device, space or state. One that ran with degraded
- * state could not be committed, whatever the image is worth.
+ * state could not be committed, whatever the image is worth. Nor could one in a slot that the commit found damaged: that is what
+ * is wrong with the slot, and another copy of the image may be sound.
  */
 export function giveReason(record: BootRecord, last: string | null): BootRecord {
   const attempt = record.attempt;
   if (attempt === null || !Object.hasOwn(record.slots, attempt.slot)) return record;
   const slot = slotOf(record, attempt.slot);
+  if (slot.damaged !== null) return record;
   const usedUp = slot.tries <= 0 && slot.reason === null && slot.imageId === attempt.imageId && attempt.stage !== "good";
   if (!usedUp) return record;
   const used = slot.state === "committed" ? "tries used up without a good boot" : "trial used up without a commit";

@@ -210,6 +210,15 @@ test("a trial that ran with degraded state is given up with that reason, and not
   );
 });
 
+test("a trial whose last try showed that its slot is damaged is left for that, and its image is not quarantined", () => {
+  const damaged = "block 150 of the data (byte 614400) is not the image's";
+  for (const cleanEnd of [true, false]) {
+    const { record } = beginBoot(recordOf({ b: { tries: 0, damaged } }, { attempt: attemptOf("b", { cleanEnd }) }), policy);
+    assert.equal(record.quarantined, []);
+    assert.equal([slotOf(record, "b").damaged, slotOf(record, "b").reason], [damaged, null]);
+  }
+});
+
 test("the handover notes whether the system runs with degraded state", () => {
   const counted = countTry(recordOf(), "b");
   assert.equal(reachHandover(counted, true).attempt, { ...counted.attempt, stage: "handover", degraded: true });
