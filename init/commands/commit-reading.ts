@@ -24,7 +24,7 @@ export function readingFor({ machine, record }: Change): ToRead | null {
 /** Bytes of the image and its tree. */
 export function bytesToRead(kernel: Kernel, { device, image }: ToRead): number {
   if (image === null) return 0;
-  const fd = openRaw(kernel, device);
+  const fd = open(kernel, device);
   try {
     return checkSlot(kernel, fd, image).next().value?.total ?? 0;
   } finally {
@@ -43,13 +43,15 @@ export function readWhole(kernel: Kernel, places: Places, { slot, device, image 
   let read = 0;
   const fd = open(kernel, device);
   try {
-    kernel.lowerPriority();
+    lowerPriority(kernel);
     for (const { done, damaged } of checkSlot(kernel, fd, image)) {
       const [bad] = damaged;
       if (bad !== undefined) refuseDamaged(kernel, places, slot, bad);
       read = done;
       onBytes(done);
     }
+  } catch (error) {
+    throw error instanceof KernelError ? unreadable(device, error) : error;
   } finally {
     kernel.close(fd);
   }
@@ -61,18 +63,41 @@ function open(kernel: Kernel, device: string): number {
   try {
     return openRaw(kernel, device);
   } catch (error) {
+    throw error instanceof KernelError ? unreadable(device, error) : error;
+  }
+}
+
+/** It says nothing about the image: the device as a whole is gone, or there is no memory. */
+function unreadable(device: string, { code }: KernelError): Error {
+  return new Error(`${device} cannot be read (${code}); is the disk failing? --quick commits without reading`);
+}
+
+/** A kernel or a sandbox that does not let us is no reason to give up a trial. */
+function lowerPriority(kernel: Kernel): void {
+  try {
+    kernel.lowerPriority();
+  } catch (error) {
     if (!(error instanceof KernelError)) throw error;
-    throw new Error(`${device} cannot be read (${error.code}); is the disk failing? --quick commits without reading`);
   }
 }
 
 function refuseDamaged(kernel: Kernel, places: Places, slot: string, bad: DamagedBlock): never {
   const what = damageText(bad);
-  changeRecord(kernel, places, "slipway commit", ({ machine, store, record }) => {
-    writeRecord(store, withSlot(record, slot, { damaged: cutReason(what) }));
-    store.updateJournal(machine.report.attempt, { reason: cutReason(`not committed: ${what}`) });
-  });
+  const unnoted = noteDamage(kernel, places, slot, what);
   throw new Refusal(
-    `slot ${slot} is damaged and is not committed: ${what}; go to another slot (slipway rollback --reboot), and run "slipway repair ${slot}" there`,
+    `slot ${slot} is damaged and is not committed: ${what}; go to another slot (slipway rollback --reboot), and run "slipway repair ${slot}" there${unnoted}`,
   );
+}
+
+/** Returns what there is to add where the record cannot say so: whatever stands in its way, the damage is what matters. */
+function noteDamage(kernel: Kernel, places: Places, slot: string, what: string): string {
+  try {
+    changeRecord(kernel, places, "slipway commit", ({ machine, store, record }) => {
+      writeRecord(store, withSlot(record, slot, { damaged: cutReason(what) }));
+      store.updateJournal(machine.report.attempt, { reason: cutReason(`not committed: ${what}`) });
+    });
+    return "";
+  } catch (error) {
+    return ` (the boot record does not say so: ${error instanceof Error ? error.message : error})`;
+  }
 }

@@ -25,6 +25,10 @@ function sealedTrial(change: { proof?: "signed" | "unsigned"; bytes?: Uint8Array
   return new TestMachine({ ...trial, report: report({ ...trial.report, ...sealed }), slotB: change.bytes ?? image.bytes });
 }
 
+function saying(text: RegExp) {
+  return (error: unknown) => error instanceof Error && text.test(error.message);
+}
+
 function toRead(machine: TestMachine) {
   const wanted = beforeCommit(machine.kernel, machine.places);
   if (wanted === null) throw new Error("nothing is to be read");
@@ -94,6 +98,44 @@ test("a block that cannot be read: the same, with its error", () => {
     /block 0 of the data \(byte 0\) cannot be read \(EIO\)/,
   );
   assert.match(machine.slot("b").damaged ?? "", /cannot be read \(EIO\)/);
+});
+
+test("a device that is gone is no damage: named with its error and what to do, and the record stays", () => {
+  for (const rule of [
+    { call: "open", match: /vda3/, code: "ENXIO" },
+    { call: "read", match: /vda3/, code: "ENODEV" },
+  ] as const) {
+    const machine = sealedTrial();
+    const wanted = toRead(machine);
+    machine.kernel.failOn(rule);
+    const said = new RegExp(`^/dev/vda3 cannot be read \\(${rule.code}\\); is the disk failing\\? --quick commits without reading$`);
+    assert.throws(() => readWhole(machine.kernel, machine.places, wanted, () => {}), saying(said));
+    assert.throws(() => bytesToRead(machine.kernel, wanted), saying(said));
+    assert.is(machine.slot("b").damaged, null);
+  }
+});
+
+test("a kernel that does not let its priority be lowered reads the slot all the same", () => {
+  const machine = sealedTrial();
+  machine.kernel.failOn({ call: "lowerPriority", match: /nice/, code: "EPERM" });
+  assert.match(
+    readWhole(machine.kernel, machine.places, toRead(machine), () => {}),
+    /every block is the image's/,
+  );
+});
+
+test("a damaged slot is told of where the record cannot say so, with why it cannot", () => {
+  const bytes = image.bytes.slice();
+  bytes[0] = (bytes[0] ?? 0) ^ 1;
+  const machine = sealedTrial({ bytes });
+  const wanted = toRead(machine);
+  machine.kernel.failOn({ call: "write", match: /vda1/, code: "EIO" });
+  assert.throws(
+    () => readWhole(machine.kernel, machine.places, wanted, () => {}),
+    (error: unknown) =>
+      error instanceof Refusal &&
+      /block 0 of the data .*\(the boot record does not say so: .*cannot be written: .*EIO/.test(error.message),
+  );
 });
 
 test("an image without a seal has nothing to be read against, and a committed slot is not read again", () => {
