@@ -27,6 +27,8 @@ export function bytesToRead(kernel: Kernel, { device, image }: ToRead): number {
   const fd = open(kernel, device);
   try {
     return checkSlot(kernel, fd, image).next().value?.total ?? 0;
+  } catch (error) {
+    throw error instanceof KernelError ? unreadable(device, error) : error;
   } finally {
     kernel.close(fd);
   }

@@ -71,7 +71,7 @@ export class VerityDevice {
       device.#readEnds();
       return device;
     } catch (error) {
-      device.remove();
+      device.#removeIfPossible();
       throw error;
     }
   }
@@ -108,6 +108,15 @@ export class VerityDevice {
   /** Takes the device away; where something still holds it, as soon as that lets go. */
   remove(): void {
     this.#do(removeStep(this.#setup.name));
+  }
+
+  /** Something failed already, which is what there is to tell. */
+  #removeIfPossible(): void {
+    try {
+      this.remove();
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+    }
   }
 
   #ask(ioctl: number, request: DmRequest = { name: this.#setup.name }): Uint8Array {

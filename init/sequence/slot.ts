@@ -98,27 +98,48 @@ export class SlotAttempt {
     this.#counters.fail(this.#slot, failure, this.#stage);
   }
 
+  /** Each step is done whatever becomes of the others: what stays would be in the next slot's way. Throws the first's error. */
   #undo(): void {
     const { kernel } = this.#boot;
-    if (this.#mounted) kernel.unmount(NEW_ROOT, MNT.DETACH);
+    const [mounted, device, verity, file, data, state] = [
+      this.#mounted,
+      this.#device,
+      this.#image?.verity,
+      this.#file,
+      this.#data,
+      this.#state,
+    ];
     this.#mounted = false;
-    if (this.#state !== null) detachState(this.#boot, this.#state);
-    this.#state = null;
-    if (this.#device !== null) setReadOnly(kernel, this.#device, false);
     this.#device = null;
-    this.#image?.verity?.remove();
     this.#image = null;
-    this.#file?.release();
     this.#file = null;
-    if (this.#data !== null) closeData(kernel, this.#data);
     this.#data = null;
+    this.#state = null;
+    allOf([
+      () => mounted && kernel.unmount(NEW_ROOT, MNT.DETACH),
+      () => state !== null && detachState(this.#boot, state),
+      () => device !== null && setReadOnly(kernel, device, false),
+      () => verity?.remove(),
+      () => file?.release(),
+      () => data !== null && closeData(kernel, data),
+    ]);
   }
 
   /** Whatever failed because dm-verity refused a block, failed in the image's proof. */
   #failure(error: unknown): Failure {
     const failure = failureOf(error);
-    if (failure.kind === "proof" || this.#image?.verity?.isCorrupted() !== true) return failure;
+    if (failure.kind === "proof" || !this.#isCorrupted()) return failure;
     return { kind: "proof", reason: `${CORRUPTED}; seen in: ${failure.reason}` };
+  }
+
+  /** A device that cannot be asked says nothing about the image: the slot is left for what it failed with. */
+  #isCorrupted(): boolean {
+    try {
+      return this.#image?.verity?.isCorrupted() === true;
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      return false;
+    }
   }
 
   async #prove(): Promise<{ device: string; image: ProvenImage }> {
@@ -187,6 +208,19 @@ export class SlotAttempt {
     this.#state = await layState(this.#boot, request);
     return this.#state;
   }
+}
+
+/** Does every step, then throws the first of their errors. */
+function allOf(steps: readonly (() => unknown)[]): void {
+  const errors = steps.flatMap((step) => {
+    try {
+      step();
+      return [];
+    } catch (error) {
+      return [error];
+    }
+  });
+  if (errors.length > 0) throw errors[0];
 }
 
 /** Only a failed proof makes a slot damaged; a device that is missing or fails says nothing about the image. */

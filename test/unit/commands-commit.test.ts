@@ -92,7 +92,7 @@ test("a block that is not the image's: the trial is not committed, and the recor
 test("a block that cannot be read: the same, with its error", () => {
   const machine = sealedTrial();
   const wanted = toRead(machine);
-  machine.kernel.failOn({ call: "readInto", match: /vda3", at 0x0\)/, code: "EIO" });
+  machine.kernel.failOn({ call: "read", match: /vda3", at 0x0\)/, code: "EIO" });
   assert.throws(
     () => readWhole(machine.kernel, machine.places, wanted, () => {}),
     /block 0 of the data \(byte 0\) cannot be read \(EIO\)/,
@@ -108,7 +108,9 @@ test("a device that is gone is no damage: named with its error and what to do, a
     const machine = sealedTrial();
     const wanted = toRead(machine);
     machine.kernel.failOn(rule);
-    const said = new RegExp(`^/dev/vda3 cannot be read \\(${rule.code}\\); is the disk failing\\? --quick commits without reading$`);
+    const said = new RegExp(
+      `^/dev/vda3 cannot be read \\(${rule.code}\\); is the disk failing\\? --quick commits without reading$`,
+    );
     assert.throws(() => readWhole(machine.kernel, machine.places, wanted, () => {}), saying(said));
     assert.throws(() => bytesToRead(machine.kernel, wanted), saying(said));
     assert.is(machine.slot("b").damaged, null);

@@ -26,6 +26,33 @@ test("a device that fails under dm-verity is no damage, and leaves no device beh
   assert.is(world.readRecord().record?.slots.b?.damaged, null);
 });
 
+test("a slot that cannot be undone whole is left all the same: every other step is done, for why it failed first", async () => {
+  const noInit = await sealed(2, { manifest: { rollbackIndex: 5 }, tree: { "usr/lib/slipway/control.json": "{}" } });
+  for (const [match, said] of [
+    [/BLKROSET, \[0\]/, /slot b is not left as it was: .*ENXIO/],
+    [/DM_TABLE_STATUS, "slipway-b"/, /DM_TABLE_STATUS, "slipway-b".* = ENXIO/],
+  ] as const) {
+    const world = await beforeTrial(noInit);
+    const kernel = world.kernel();
+    // The first times are before anything fails.
+    kernel.failOn({ call: "ioctl", match, code: "ENXIO", after: match.source.includes("STATUS") ? 1 : 0 });
+    const boot = await world.boot(kernel);
+    assert.match(leftFor(boot), /control/);
+    assert.match(boot.kernel.trace, /DM_DEV_REMOVE, "slipway-b"/);
+    assert.match(boot.kernel.trace, said);
+    assert.is(world.readRecord().record?.slots.b?.damaged, null);
+  }
+});
+
+test("what a slot failed with is told, also where its device cannot be taken away", async () => {
+  const world = await beforeTrial(await sealed(2, { manifest: { rollbackIndex: 5 }, spoil: (bytes) => flip(bytes, 3) }));
+  const kernel = world.kernel();
+  kernel.failOn({ call: "ioctl", match: /DM_DEV_REMOVE, "slipway-b"/, code: "ENOMEM" });
+  const boot = await world.boot(kernel);
+  assert.is(report(boot).slot, "a");
+  assert.match(report(boot).skipped[0]?.reason ?? "", /differs from its hash tree/);
+});
+
 test("a kernel that can restart where the device fails is asked to, and one that only says so is not", async () => {
   const world = new World({ a: v1, control: signedControl(), verity: [1, 11, 0] });
   assert.equal(report(await world.boot()).verity?.options, ["restart_on_corruption", "restart_on_error"]);
