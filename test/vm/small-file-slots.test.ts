@@ -116,7 +116,7 @@ test("an install makes the file of a slot that was declared and never made, with
   const told = await boot(machine, { disks: [{ file: disk }, { file: await fileOf("d"), readOnly: true }] });
   assert.equal([told.root, told.report.trial], ["root a", false]);
   const answer = JSON.parse(part(told, "install").split("\n").at(-1) ?? "");
-  assert.equal([answer.slot, answer.changed, answer.imageId], ["d", true, await idOf("d")], part(told, "install"));
+  assert.equal([answer.slot, answer.changed, answer.image.imageId], ["d", true, await idOf("d")], part(told, "install"));
   const status: Status = JSON.parse(part(told, "status"));
   assert.equal([status.next.slot, status.pendingTrial], ["d", "d"]);
   assert.equal(
