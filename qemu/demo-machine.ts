@@ -4,6 +4,7 @@ import { debianTar, debianTree } from "./debian.ts";
 import { makeImage } from "./images.ts";
 import { guestKernel } from "./kernel.ts";
 import { compileControl, initrdFor, madeOf, slipway } from "./product.ts";
+import { runProgram } from "./program.ts";
 import { type ImageSeal, sealWords } from "./seal.ts";
 import { addModules, addSlipway, type TreeFiles, takeFragments, writeFiles } from "./tree.ts";
 
@@ -58,21 +59,43 @@ function uuidOf(value: unknown): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
+/** What goes into a Debian's tree, without the control file. */
+export type DemoTreeOptions = Omit<DemoImageOptions, "system" | "fragments" | "seal">;
+
+/** Fills the empty directory `tree` with a Debian that has systemd and slipway. */
+async function demoTree(tree: string, modules: string, options: DemoTreeOptions): Promise<void> {
+  const { version, autologin = true, packages } = options;
+  await debianTree(tree, { version, autologin, ...(packages === undefined ? {} : { packages }) });
+  await addSlipway(tree);
+  takeFragments(tree, options.library ?? []);
+  await addModules(tree, modules);
+  if (options.files) writeFiles(tree, options.files);
+  for (const [path, text] of Object.entries(options.lines ?? {})) appendFileSync(`${tree}${path}`, text);
+  for (const directory of options.directories ?? []) mkdirSync(`${tree}${directory}`, { recursive: true });
+}
+
+/** An archive of such a tree, for `slipway image build --tar`. Takes some seconds, and none where it was made before. */
+export async function demoTar(options: DemoTreeOptions): Promise<string> {
+  const [{ modules }, tar] = await Promise.all([guestKernel(), debianTar(options.packages)]);
+  const directory = await madeOf("debian-tar", [options, modules, tar], async (aside) => {
+    const tree = `${aside}/tree`;
+    mkdirSync(tree);
+    await demoTree(tree, modules, options);
+    const owners = ["--numeric-owner", "--xattrs", "--xattrs-include=*"];
+    await runProgram("tar", ["--create", ...owners, "--directory", tree, "--file", `${aside}/tar`, "."]);
+    rmSync(tree, { recursive: true });
+  });
+  return `${directory}/tar`;
+}
+
 /** An image of a Debian with systemd and slipway in it. Takes about ten seconds, and none where it was made before. */
 export async function demoImage(options: DemoImageOptions): Promise<DemoImage> {
   const [{ modules }, tar] = await Promise.all([guestKernel(), debianTar(options.packages)]);
   const directory = await madeOf("debian", [options, modules, tar], async (aside) => {
     const tree = `${aside}/tree`;
     mkdirSync(tree);
-    const { version, autologin = true, packages } = options;
-    await debianTree(tree, { version, autologin, ...(packages === undefined ? {} : { packages }) });
-    await addSlipway(tree);
-    takeFragments(tree, options.library ?? []);
-    await addModules(tree, modules);
-    if (options.files) writeFiles(tree, options.files);
-    for (const [path, text] of Object.entries(options.lines ?? {})) appendFileSync(`${tree}${path}`, text);
-    for (const directory of options.directories ?? []) mkdirSync(`${tree}${directory}`, { recursive: true });
-    const system = options.system ?? demoSystem;
+    await demoTree(tree, modules, options);
+    const { version, system = demoSystem } = options;
     await compileControl(system, tree, `${aside}/control.json`, options.fragments);
     mkdirSync(`${tree}/usr/lib/slipway`, { recursive: true });
     cpSync(`${aside}/control.json`, `${tree}/usr/lib/slipway/control.json`);

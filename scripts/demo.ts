@@ -1,77 +1,11 @@
-/** `npm run demo`: two Debian slots live through an update, a bad update and the way back, in a virtual machine. */
-import { demoDisk, demoImage } from "../qemu/demo-machine.ts";
-import { throwAwayCopy } from "../qemu/disks.ts";
+/** `npm run demo`: two Debian slots live through an update, damage, a bad update and the way back, in a virtual machine. */
 import { GuestShell } from "../qemu/guest-shell.ts";
-import { guestKernel } from "../qemu/kernel.ts";
-import { type Machine, startMachine } from "../qemu/machine.ts";
-import { initrdFor } from "../qemu/product.ts";
-import type { TreeFiles } from "../qemu/tree.ts";
+import { DemoGround, type Version } from "./demo/ground.ts";
+import { check, Teller } from "./demo/teller.ts";
 
 const usage = `npm run demo [-- --json]
   --json   one JSON object a line on standard output: step, ok, seconds (npm run -s demo -- --json)
 Exit codes: 0 every step was seen to be true, 1 one was not, 2 wrong usage.`;
-
-const system = `system: slipway-demo
-slots:
-  a: { device: PARTLABEL=root-a }
-  b: { device: PARTLABEL=root-b }
-data: { device: PARTLABEL=sys-data, filesystem: ext4 }
-boot-record: { store: record, device: PARTLABEL=boot-record }
-tries: { trial: 2, committed: 10 }
-watchdog: { timeout: 20, after: systemd }
-trust: unsigned
-`;
-
-/** Drivers of this machine, the filesystems of slots and data, and a watchdog in software. */
-const modules = ["virtio_pci", "virtio_blk", "erofs", "ext4", "overlay", "softdog"];
-
-/** A health check that ruins the state it finds and then hangs the machine for good: a crashed systemd freezes. */
-const hangingVersion: TreeFiles = {
-  "/usr/lib/systemd/system/demo-health.service": `[Unit]
-Description=A health check that hangs the machine
-Before=boot-complete.target
-[Service]
-Type=oneshot
-ExecStart=/bin/sh -c 'echo ruined by v3 > /var/lib/demo/notes; sync; echo "demo: v3 hangs" > /dev/console; kill -SEGV 1; sleep infinity'
-`,
-  "/usr/lib/systemd/system/boot-complete.target.d/demo-health.conf": "[Unit]\nRequires=demo-health.service\n",
-};
-
-class Untrue extends Error {}
-
-function check(condition: boolean, what: string): void {
-  if (!condition) throw new Untrue(what);
-}
-
-interface Told {
-  step: string;
-  ok: boolean;
-  seconds: number;
-}
-
-/** Tells of each step with the time it took, for people or as JSON. */
-class Teller {
-  readonly told: Told[] = [];
-  constructor(readonly json: boolean) {}
-
-  async step<Result>(name: string, title: string, work: () => Promise<Result>): Promise<Result> {
-    const began = performance.now();
-    const tell = (ok: boolean, why = ""): void => {
-      const seconds = Math.round((performance.now() - began) / 100) / 10;
-      this.told.push({ step: name, ok, seconds });
-      if (this.json) console.log(JSON.stringify({ step: name, ok, seconds }));
-      else console.log(`${ok ? "ok  " : "FAIL"} ${seconds.toFixed(1).padStart(6)} s  ${title}${why === "" ? "" : `: ${why}`}`);
-    };
-    try {
-      const result = await work();
-      tell(true);
-      return result;
-    } catch (error) {
-      tell(false, error instanceof Error ? error.message : String(error));
-      throw error;
-    }
-  }
-}
 
 interface StatusFacts {
   running: { slot: string; uncommitted: boolean };
@@ -85,73 +19,127 @@ async function status(shell: GuestShell): Promise<StatusFacts> {
   return facts;
 }
 
+/** That `slot` runs, behind dm-verity under a root hash that the demo's key signed. */
+async function runsProven(shell: GuestShell, slot: string): Promise<void> {
+  const report: { slot: string; proof: string; verity: object | null } = JSON.parse(
+    await shell.must("cat /run/slipway/boot.json"),
+  );
+  check(report.slot === slot, `slot ${report.slot} runs, not ${slot}`);
+  check(report.proof === "signed" && report.verity !== null, `its image's proof is "${report.proof}"`);
+}
+
 /** Waits until the commit's unit has done its work. */
 async function committed(shell: GuestShell, slot: string): Promise<void> {
-  await shell.must("systemctl is-system-running --wait >/dev/null; systemctl is-active --quiet slipway-commit.service");
+  const wait = "systemctl is-system-running --wait >/dev/null; systemctl is-active --quiet slipway-commit.service";
+  await shell.must(wait, 300_000); // it reads the whole slot
   const facts = await status(shell);
   check(facts.running.slot === slot, `slot ${facts.running.slot} runs, not ${slot}`);
   check(!facts.running.uncommitted, `slot ${slot} is still on trial`);
 }
 
-async function makeMachine(): Promise<Machine> {
-  const v1 = await demoImage({ version: "v1", system });
-  const v2 = await demoImage({ version: "v2", system });
-  const v3 = await demoImage({ version: "v3", system, files: hangingVersion });
-  const initrd = await initrdFor(v1.control, { modules });
-  const disk = await demoDisk({ a: v1.image }, system);
-  const { kernel } = await guestKernel();
-  return startMachine({
-    name: "demo",
-    kernel,
-    initrd,
-    append: "console=ttyS0 quiet",
-    memoryMiB: 512,
-    disks: [{ file: throwAwayCopy(disk) }, { file: v2.image, readOnly: true }, { file: v3.image, readOnly: true }],
-    timeoutMs: 600_000,
-  });
+/** The parts of what `slipway install --json` and `slipway repair --json` say that the demo looks at, bytes. */
+interface ConvergeResult {
+  changed: boolean;
+  bytes: { sourceBytes: number; donorBytes: Record<string, number>; targetBytes: number; thereBytes: number } | null;
+  networkBytes: number;
+}
+
+/** What a verb says at last, without the lines on its progress. */
+async function resultOf(shell: GuestShell, command: string): Promise<ConvergeResult> {
+  const said = "/run/demo-result";
+  const last = await shell.must(`${command} --json >${said} && tail -n 1 ${said}`, 300_000);
+  const result: ConvergeResult = JSON.parse(last);
+  return result;
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
+/** Installs `version` from the server into the slot that does not run, and says what came over the network. */
+async function install(ground: DemoGround, shell: GuestShell, version: Version): Promise<string> {
+  const before = ground.sent();
+  const { changed, networkBytes } = await resultOf(shell, `slipway install ${ground.url(version)}`);
+  check(changed, "nothing was installed");
+  const [sent, size] = [ground.sent() - before, ground.size(version)];
+  check(sent === networkBytes, `it says that ${networkBytes} bytes were fetched, the server sent ${sent}`);
+  check(sent < size / 10, `${megabytes(sent)} of ${megabytes(size)} were fetched, though most is in the other slot`);
+  return `${megabytes(sent)} of ${megabytes(size)} fetched`;
+}
+
+/** A block in the middle of slot a's image, and its content on the medium. */
+const [device, block] = ["/dev/disk/by-partlabel/root-a", 20_000];
+const content = `dd if=${device} bs=4096 skip=${block} count=1 iflag=direct status=none | sha256sum`;
+
+/** Turns the bits of one byte of it around. */
+async function flip(shell: GuestShell): Promise<void> {
+  const offset = block * 4096 + 100;
+  const old = Number(await shell.must(`dd if=${device} bs=1 skip=${offset} count=1 status=none | od -An -tu1`));
+  const turned = (old ^ 0xff).toString(8).padStart(3, "0");
+  await shell.must(`printf '\\${turned}' | dd of=${device} bs=1 seek=${offset} conv=notrunc,fsync status=none`);
+}
+
+/** Flips a byte of v1 in slot a, and has it repaired: exactly one block is found, and gets its content back. */
+async function repairFlipped(ground: DemoGround, shell: GuestShell): Promise<string> {
+  const whole = await shell.must(content);
+  await flip(shell);
+  check((await shell.must(content)) !== whole, "the block is as it was");
+  const { changed, bytes } = await resultOf(shell, `slipway repair a ${ground.url("v1")}`);
+  check(changed, "nothing was found to repair");
+  const donated = Object.values(bytes?.donorBytes ?? {}).reduce((sum, count) => sum + count, 0);
+  const repaired = (bytes?.sourceBytes ?? 0) + donated + (bytes?.targetBytes ?? 0);
+  check(repaired === 4096, `${repaired} bytes were repaired, one block has 4096`);
+  check((await shell.must(content)) === whole, "the block is not what it was");
+  return donated > 0 ? "taken from slot b" : "fetched";
 }
 
 async function tell(teller: Teller): Promise<void> {
-  const machine = await teller.step("build", "Debian v1, v2 and v3, the initrd and a disk with v1 in slot a", makeMachine);
+  const ground = new DemoGround();
+  const what = "a key, Debian v1, v2 and v3 signed with it, an initrd that trusts it, a disk with v1 in slot a";
+  const machine = await teller.step("build", what, () => ground.start());
   const shell = new GuestShell(machine);
   try {
-    await teller.step("first-boot", "v1 boots from slot a, on trial", async () => {
+    await teller.step("first-boot", "v1's signature is right: it boots from slot a, on trial", async () => {
       await shell.ready();
-      check((await status(shell)).running.slot === "a", "another slot runs");
+      await runsProven(shell, "a");
+      check((await status(shell)).running.uncommitted, "it is not on trial");
     });
     await teller.step("commit-a", "v1 is committed, and writes some state", async () => {
       await committed(shell, "a");
       await shell.must("mkdir -p /var/lib/demo && echo written by v1 > /var/lib/demo/notes && sync");
     });
-    await teller.step("install-b", "v2 is copied into slot b and activated", async () => {
-      await shell.must("dd if=/dev/vdb of=/dev/disk/by-partlabel/root-b bs=1M conv=fsync status=none && slipway activate b");
+    await teller.step("install-b", "slipway install brings v2 from nginx into slot b", async () => {
+      const note = await install(ground, shell, "v2");
       shell.type("systemctl reboot");
+      return note;
     });
     await teller.step("trial-b", "v2 boots from slot b, on trial, with a clone of v1's state", async () => {
       await shell.ready();
-      check((await status(shell)).running.slot === "b", "slot b does not run");
+      await runsProven(shell, "b");
       check((await shell.must("cat /var/lib/demo/notes")) === "written by v1", "the state of v1 is not there");
     });
     await teller.step("commit-b", "v2 is committed, and writes more state", async () => {
       await committed(shell, "b");
       await shell.must("echo written by v2 >> /var/lib/demo/notes && sync");
     });
-    await teller.step("install-a", "v3, which hangs, is copied into slot a and activated", async () => {
-      await shell.must("dd if=/dev/vdc of=/dev/disk/by-partlabel/root-a bs=1M conv=fsync status=none && slipway activate a");
+    await teller.step("repair-a", "a byte of v1 in slot a is flipped: slipway repair finds the block and restores it", () =>
+      repairFlipped(ground, shell),
+    );
+    await teller.step("install-a", "v3, which hangs, is installed into slot a in the same way", async () => {
+      const note = await install(ground, shell, "v3");
       shell.type("systemctl reboot");
+      return note;
     });
     for (const attempt of [1, 2]) {
       await teller.step(
         `hang-${attempt}`,
         `v3 ruins the state and hangs (try ${attempt} of 2): the watchdog ends it`,
         async () => {
-          await machine.expect("demo: v3 hangs", 120_000);
+          await machine.expect("demo: v3 hangs", 180_000);
         },
       );
     }
     await teller.step("rollback", "the tries are used up: back on v2 in slot b, with its state", async () => {
       await shell.ready();
-      check((await status(shell)).running.slot === "b", "slot b does not run");
+      await runsProven(shell, "b");
       const notes = await shell.must("cat /var/lib/demo/notes");
       check(notes === "written by v1\nwritten by v2", `the state is "${notes}"`);
     });
@@ -164,6 +152,7 @@ async function tell(teller: Teller): Promise<void> {
     });
   } finally {
     await machine.cutPower();
+    await ground.stop();
   }
 }
 
@@ -187,4 +176,10 @@ async function main(words: string[]): Promise<number> {
   return done ? 0 : 1;
 }
 
+for (const [signal, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+  ["SIGHUP", 129],
+] as const)
+  process.on(signal, () => process.exit(code));
 process.exit(await main(process.argv.slice(2)));

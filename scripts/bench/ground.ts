@@ -43,8 +43,7 @@ export async function makeGround({ proven = false } = {}): Promise<Ground> {
   const plain = await benchImage(kernel, tar);
   const { image, controlFile, system } = proven ? await sealedImage(plain.image) : { ...plain, system: demoSystem };
   const control = readControl(readFileSync(controlFile, "utf8"));
-  const drivers = proven ? [...modules, "dm_verity"] : modules;
-  const ground = { kernel, controlFile, control, slot: "a" as const, rootType: "erofs" as const, modules: drivers };
+  const ground = { kernel, controlFile, control, slot: "a" as const, rootType: "erofs" as const, modules };
   const fresh = await demoDisk({ a: image }, system);
   const initrd = await slipwayInitrd(ground);
   const directory = await madeOf("bench-disk", [fresh, initrd, kernel.kernel], async (aside) => {
