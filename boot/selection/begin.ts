@@ -20,7 +20,23 @@ export function endOfLastTry(previous: PreviousAttempt | null, slot: SlotName, i
 }
 
 /** From this many unclean ends in a row on, PID 1 reads the slot against its tree before using it. */
-export const UNCLEAN_ENDS_BEFORE_CHECK = 5;
+const UNCLEAN_ENDS_BEFORE_CHECK = 5;
+
+/**
+ * Why PID 1 reads the slot under attempt whole before it uses it; null where it does not. A bad block that is read after the
+ * handover restarts the machine, so that nothing else tells of it: neither where the slot is committed and boots for ever so, nor
+ * before the last try of a trial, whose end would be held against the image.
+ */
+export function whyReadWhole(record: BootRecord, previous: PreviousAttempt | null): string | null {
+  if (record.uncleanEnds >= UNCLEAN_ENDS_BEFORE_CHECK) {
+    return `since the last ${UNCLEAN_ENDS_BEFORE_CHECK} boots or more ended uncleanly`;
+  }
+  const { attempt } = record;
+  if (attempt === null || attempt.imageId === null || !attempt.trial) return null;
+  const isLastTry = slotOf(record, attempt.slot).tries === 0;
+  const before = previous?.stage === "handover" ? endOfLastTry(previous, attempt.slot, attempt.imageId) : "none";
+  return isLastTry && before === "unclean" ? "since this is its last try, and the one before ended uncleanly" : null;
+}
 
 /** Whether the attempt still waits for the next boot to close it. */
 function isOpen(attempt: Attempt): boolean {

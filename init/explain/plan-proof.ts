@@ -51,9 +51,10 @@ export async function planProof(
   const tooOld = whyBelowFloor(record.record, manifest.rollbackIndex, control.trust);
   if (tooOld !== null) throw new SlotFailure("boot", `image ${manifest.version} is too old: ${tooOld}`);
   plan.checks.push(sealSentence(manifest, signers));
-  if (record.wantsWholeSlot) {
-    unknown.push(`what reading slot ${plan.slot} whole shows, as PID 1 would after so many unclean ends; taken to be sound`);
-    plan.checks.push("it is read whole against its hash tree, since the last boots ended uncleanly");
+  const wholeSince = record.whyReadWhole;
+  if (wholeSince !== null) {
+    unknown.push(`what reading slot ${plan.slot} whole shows, as PID 1 would ${wholeSince}; taken to be sound`);
+    plan.checks.push(`it is read whole against its hash tree, ${wholeSince}`);
     record.wholeSlotRead();
     plan.effects.image.push(...record.takeEffects());
   }

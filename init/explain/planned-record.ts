@@ -10,7 +10,7 @@ import {
   reachHandover,
   wholeSlotRead,
 } from "../../boot/selection/attempt.ts";
-import { beginBoot, type PreviousAttempt, UNCLEAN_ENDS_BEFORE_CHECK } from "../../boot/selection/begin.ts";
+import { beginBoot, type PreviousAttempt, whyReadWhole } from "../../boot/selection/begin.ts";
 import { chooseSlot, refuseUncounted } from "../../boot/selection/choose.ts";
 import { giveUp } from "../../boot/selection/give-up.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
@@ -103,8 +103,8 @@ export class PlannedRecord {
     return note;
   }
 
-  get wantsWholeSlot(): boolean {
-    return this.#record.uncleanEnds >= UNCLEAN_ENDS_BEFORE_CHECK;
+  get whyReadWhole(): string | null {
+    return whyReadWhole(this.#record, this.previous);
   }
 
   wholeSlotRead(): void {

@@ -11,7 +11,7 @@ import {
   reachHandover,
   wholeSlotRead,
 } from "../../boot/selection/attempt.ts";
-import { beginBoot, type PreviousAttempt, UNCLEAN_ENDS_BEFORE_CHECK } from "../../boot/selection/begin.ts";
+import { beginBoot, type PreviousAttempt, whyReadWhole } from "../../boot/selection/begin.ts";
 import { chooseSlot, refuseUncounted } from "../../boot/selection/choose.ts";
 import { giveUp } from "../../boot/selection/give-up.ts";
 import { type Policy, policyOf } from "../../boot/selection/policy.ts";
@@ -149,9 +149,9 @@ export class Counters {
     if (refused !== null) throw new Error(refused);
   }
 
-  /** Whether the slot is to be read whole before it is used: a bad block might be why the last boots ended as they did. */
-  get wantsWholeSlot(): boolean {
-    return this.#record.uncleanEnds >= UNCLEAN_ENDS_BEFORE_CHECK;
+  /** Why the slot is to be read whole before it is used; null where it is not. */
+  get whyReadWhole(): string | null {
+    return whyReadWhole(this.#record, this.previous);
   }
 
   /** The slot under attempt was read whole and is sound. */

@@ -3,7 +3,6 @@ import type { Manifest } from "../../boot/image/seal.ts";
 import { verityName } from "../../boot/image/verity-table.ts";
 import type { ImageId } from "../../boot/record/record.ts";
 import { SlotFailure } from "../../boot/selection/attempt.ts";
-import { UNCLEAN_ENDS_BEFORE_CHECK } from "../../boot/selection/begin.ts";
 import { whyBelowFloor } from "../../boot/selection/floors.ts";
 import { noImage } from "../../boot/slot-image.ts";
 import { checkSlot, damageText, openRaw } from "../image/check-slot.ts";
@@ -42,7 +41,11 @@ export async function proveImage(boot: Launch, counters: Counters, slot: string,
   const signers = await judgeSeal(seal, control);
   const tooOld = whyBelowFloor(counters.record, manifest.rollbackIndex, control.trust);
   if (tooOld !== null) throw new SlotFailure("boot", `image ${manifest.version} is too old: ${tooOld}`);
-  if (counters.wantsWholeSlot) await readWhole(boot, counters, slot, device, manifest);
+  const wholeSince = counters.whyReadWhole;
+  if (wholeSince !== null) {
+    boot.log.notice(`slot ${slot} is read whole, ${wholeSince}`);
+    await readWhole(boot, counters, slot, device, manifest);
+  }
   const verity = makeVerity(boot, slot, device, manifest);
   const proof = verity === null ? "none" : control.trust.mode;
   return { imageId, proof, signers, manifest, verity };
@@ -75,7 +78,6 @@ const EVERY = 4000;
  */
 async function readWhole(boot: Launch, counters: Counters, slot: string, path: string, manifest: Manifest): Promise<void> {
   const { kernel, log } = boot;
-  log.notice(`slot ${slot} is read whole, since the last ${UNCLEAN_ENDS_BEFORE_CHECK} boots or more ended uncleanly`);
   const beganMs = kernel.now().bootMs;
   let nextMs = beganMs + FIRST_AFTER;
   const fd = openRaw(kernel, path);

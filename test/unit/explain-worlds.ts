@@ -258,6 +258,12 @@ export const machines: Record<string, () => Promise<Prepared>> = {
     world.change((record) => ({ ...record, uncleanEnds: 5 }));
     return as(world);
   },
+  "sealed image whose trial has one try left": async () => {
+    const world = new World({ a: await sealed(1), b: await sealed(2), control: signedControl() });
+    await world.boot();
+    await world.boot();
+    return as(world);
+  },
   "sealed image that nobody had to sign": async () =>
     as(new World({ a: await sealed(1, { keys: [] }), control: { operators: [] } })),
   "locked command line": async () =>

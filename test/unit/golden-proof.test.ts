@@ -95,6 +95,34 @@ test("before five unclean ends nothing is read whole", async () => {
   assert.not.match(boot.kernel.trace, /open\("\/dev\/vda2", RDONLY\|DIRECT/);
 });
 
+test("a trial's last try: after an unclean end the slot is read whole first, and a bad block is not held against the image", async () => {
+  const made = await sealed(2, { manifest: { rollbackIndex: 5 } });
+  const spoiled = await sealed(2, { manifest: { rollbackIndex: 5 }, spoil: (bytes) => flip(bytes, 7 * 4096 + 9) });
+  const world = await beforeTrial(made);
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const boot = await world.boot();
+    assert.is(report(boot).slot, "b");
+    assert.not.match(boot.kernel.trace, /read whole/);
+  }
+  const { record: before } = world.readRecord();
+  world.installInB(spoiled);
+  world.change((record) => before ?? record);
+  const boot = await world.boot();
+  assert.match(boot.kernel.trace, /slot b is read whole, since this is its last try, and the one before ended uncleanly/);
+  assert.match(leftFor(boot), /^block 7 of the data/);
+  await world.boot();
+  const { record } = world.readRecord();
+  assert.match(record?.slots.b?.damaged ?? "", /block 7/);
+  assert.equal(record?.quarantined, []);
+});
+
+test("a sound image whose last try ends as those before is quarantined, though its slot was read", async () => {
+  const world = await beforeTrial(await sealed(2, { manifest: { rollbackIndex: 5 } }));
+  for (let attempt = 0; attempt < 3; attempt++) assert.is(report(await world.boot()).slot, "b");
+  assert.is(report(await world.boot()).slot, "a");
+  assert.is(world.readRecord().record?.quarantined.length, 1);
+});
+
 const signedUp: SealChange["manifest"] = { rollbackIndex: 5 };
 
 /** What is in slot b, why it is left, and whether the slot is damaged by that. */
