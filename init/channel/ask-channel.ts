@@ -17,16 +17,18 @@ export interface Question {
   channel: string | null;
   /** Whether an image that failed here before is taken too. */
   retry: boolean;
+  /** Whether nothing is to be changed: the channel's serial is judged then, and not remembered. */
+  dryRun: boolean;
 }
 
 export interface Reply extends BelievedChannel, Choice {
   facts: MachineFacts;
-  /** As it is once the channel's serial is remembered. */
+  /** As it is once the channel's serial is remembered, or would be. */
   record: BootRecord;
 }
 
 /**
- * What the channel in a file's bytes has for this machine; `name` is its source's. Remembers the channel's serial.
+ * What the channel in a file's bytes has for this machine; `name` is its source's. Remembers the channel's serial, but in a dry run.
  *
  * @throws SourceError for what is no channel; Refusal where it is not believed, older than one that was seen before, or another
  *   one than is meant, and on a machine that slipway did not boot
@@ -42,7 +44,7 @@ export async function askChannel(
   const { system, trust: declared } = machine.control;
   const trust = trustOf(declared);
   const believed = await believeChannel(name, bytes, { trust, system, channel: asked.channel });
-  const record = noteSerial(kernel, places, asked.who, believed.channel, trust);
+  const record = noteSerial(kernel, places, asked, believed.channel, trust);
   const facts = machineFacts(kernel, places, machine, record);
   return { ...believed, ...chooseRelease(believed.channel, facts, { retry: asked.retry }), facts, record };
 }

@@ -45,7 +45,7 @@ export async function checkChannel(kernel: Kernel, places: Places, asked: Asked,
   const machine = readMachine(kernel, places);
   const place = channelPlace(asked.source);
   const bytes = await requireChannelFile(kernel, place, asked.options, context);
-  const question = { who: "slipway check", channel: asked.channel, retry: false };
+  const question = { who: "slipway check", channel: asked.channel, retry: false, dryRun: false };
   const {
     channel,
     signers,

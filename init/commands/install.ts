@@ -97,7 +97,7 @@ export async function installFrom(
   const { slot } = readMachine(kernel, places).report;
   refuseOutside(kernel, window);
   const choose = (from: string, file: Uint8Array) =>
-    offeredRelease(kernel, places, from, file, { who: WHO, channel, retry: order.retry });
+    offeredRelease(kernel, places, from, file, { who: WHO, channel, retry: order.retry, dryRun: order.dryRun });
   let source: ImageSource;
   try {
     source = await openSource(name, { kernel, network: options, told: tellTrouble, choose, mustBeChannel: channel !== null });

@@ -44,7 +44,7 @@ export interface RepairOrder {
 export async function repair(kernel: Kernel, places: Places, order: RepairOrder): Promise<ConvergeAnswer> {
   const machine = readMachine(kernel, places);
   const slot = requireSlot(machine, order.slot);
-  return withInstallLock(kernel, places.installLock, WHO, async () => {
+  const run = async () => {
     refuseRunning(kernel, places, machine, slot);
     // A file that is not there must not be made: it would hold nothing to repair.
     if (!order.dryRun) openSlotPlace(kernel, machine, slot).close();
@@ -54,7 +54,8 @@ export async function repair(kernel: Kernel, places: Places, order: RepairOrder)
     } finally {
       target.close();
     }
-  });
+  };
+  return order.dryRun ? run() : withInstallLock(kernel, places.installLock, WHO, run);
 }
 
 /** Promise P2: not the running slot, whose device the kernel keeps read-only, and none while the running one is on trial. */

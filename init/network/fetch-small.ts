@@ -1,4 +1,4 @@
-import { joined } from "../../boot/network/joined.ts";
+import { Gathered } from "../../boot/network/gathered.ts";
 import { sourceUrl } from "../../boot/network/source-url.ts";
 import { SourceError } from "../converge/source.ts";
 import { linuxKernel } from "../kernel/linux.ts";
@@ -29,18 +29,18 @@ export async function fetchSmall(
   try {
     return await new Attempts(client, limits, told).run(place.name, signal, async () => {
       const answer = client.answerIn(await client.ask("", null, null));
-      const pieces: Uint8Array[] = [];
+      const gathered = new Gathered();
       let length = 0;
       try {
         for (let bytes = await answer.read(); bytes !== null; bytes = await answer.read()) {
           length += bytes.length;
           if (length > limitBytes) throw new SourceError(`${place.name} has more than ${limitBytes} bytes; is the URL right?`);
-          pieces.push(bytes);
+          gathered.add(bytes);
         }
       } finally {
         client.release(answer);
       }
-      return joined(pieces);
+      return gathered.bytes;
     });
   } finally {
     signal.removeEventListener("abort", stop);

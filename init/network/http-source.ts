@@ -122,7 +122,7 @@ class HttpSource implements ImageSource {
     });
     const known = seen?.version ?? { size: null, etag: null, modified: null };
     if (seen?.ranges && known.size !== null) return { by: "ranges", size: known.size, known };
-    const index = await fetchIndex(this.#attempts, signal);
+    const index = await fetchIndex(this.#attempts, signal, known.size);
     if (known.size !== null && known.size !== index.imageSize) {
       const seal = `${index.name} belongs to an image of ${index.imageSize} bytes`;
       throw new SourceError(`${this.name} has ${known.size} bytes, and ${seal}; publish both anew, or run it again`);

@@ -31,9 +31,14 @@ async function machineWith(releases: ReturnType<typeof named>[], change: Change 
   return sealedMachine(v1, { control: trusting([key]), slotB: null, root }, change);
 }
 
-function install({ kernel, places }: TestMachine, asked: Partial<Asked> = {}, retry = false): Promise<ConvergeAnswer> {
+function install(
+  { kernel, places }: TestMachine,
+  asked: Partial<Asked> = {},
+  retry = false,
+  dryRun = false,
+): Promise<ConvergeAnswer> {
   const plain = { source: "/srv/stable", channel: "stable", window: null, options: PLAIN };
-  const order = { slot: null, dryRun: false, retry, telling: "lines" as const };
+  const order = { slot: null, dryRun, retry, telling: "lines" as const };
   return installFrom(kernel, places, { ...plain, ...asked }, order);
 }
 
@@ -66,6 +71,15 @@ test("nothing for this machine: no fault, and it says why", async () => {
   assert.is(machine.slot("b").state, "committed", "as it was");
   const retried = await install(machine, {}, true);
   assert.is(retried.image?.version, "2.0");
+});
+
+test("--dry-run remembers no serial, and refuses an old list all the same", async () => {
+  const machine = await machineWith([named(v2)]);
+  const answer = await install(machine, {}, false, true);
+  assert.equal([answer.slot, answer.changed, answer.image?.version], ["b", false, "2.0"]);
+  assert.is(machine.record().channelSerials, undefined);
+  const old = await machineWith([named(v2)], { channelSerials: { stable: 6 } });
+  assert.match((await failure(install(old, {}, false, true))).message, /serial 5, and 6 was seen before/);
 });
 
 test("a file that was put in a release's place, an old list, another channel: nothing is written", async () => {

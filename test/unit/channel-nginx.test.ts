@@ -82,7 +82,7 @@ test("a product's life: published, rolled out, stepped through, withdrawn", asyn
     assert.is((await check(machineAt("2.0"), nginx.url)).offered?.version, "3.0");
 
     const { kernel, places } = machine;
-    const question = { who: "a test", channel: "stable", retry: false };
+    const question = { who: "a test", channel: "stable", retry: false, dryRun: false };
     const source = await openSource(`${nginx.url}/gateway/stable`, {
       kernel,
       network: PLAIN,
@@ -122,7 +122,7 @@ test("a server that denies its channel cannot hand out an image in its place", a
   writeFileSync(join(root, "gateway", "old"), imageOf("1.0").bytes);
   await withNginx({}, async ({ url, requests }) => {
     const { kernel, places } = machineAt("2.0");
-    const question = { who: "a test", channel: null, retry: false };
+    const question = { who: "a test", channel: null, retry: false, dryRun: false };
     const choose = (name: string, file: Uint8Array) => offeredRelease(kernel, places, name, file, question);
     const said = await failure(openSource(`${url}/gateway/old`, { kernel, network: PLAIN, choose }));
     assert.match(said.message, /\/gateway\/old has no channel\.json; .*The URL of an image has a dot in its last part/);

@@ -36,7 +36,8 @@ function open(machine: TestMachine, text = "/srv/stable", mustBeChannel = false)
     kernel,
     network: PLAIN,
     mustBeChannel,
-    choose: (name, file) => offeredRelease(kernel, places, name, file, { who: "a test", channel: "stable", retry: false }),
+    choose: (name, file) =>
+      offeredRelease(kernel, places, name, file, { who: "a test", channel: "stable", retry: false, dryRun: false }),
   });
 }
 

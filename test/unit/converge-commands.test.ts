@@ -198,6 +198,11 @@ test("one install at a time; a dry run may look meanwhile", async () => {
   machine.kernel.write(held, new TextEncoder().encode("slipway repair (process 77)\n"), 0n);
   assert.match(await refusal(run(machine, sourceOf(v2))), /slipway repair \(process 77\) is under way/);
   await run(machine, sourceOf(v2), { dryRun: true });
+  const broken = damaged([5]);
+  const busy = broken.kernel.open(broken.places.installLock, O.RDWR | O.CREAT);
+  broken.kernel.lock(busy);
+  assert.match(await refusal(mend(broken)), /another slipway is under way/);
+  assert.is((await mend(broken, null, "b", true)).changed, false);
   machine.kernel.close(held);
   await run(machine, sourceOf(v2));
 });

@@ -2,6 +2,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { encodeFooter, footerOf } from "../../boot/image/footer.ts";
+import { Gathered } from "../../boot/network/gathered.ts";
 import { openHttpSource } from "../../init/network/http-source.ts";
 import { PLAIN } from "../../init/network/options.ts";
 import { blocks, fetchChecked, quickLimits, sampleBytes } from "../samples/fetched.ts";
@@ -60,6 +61,34 @@ for (const [name, handler] of withoutRanges) {
     assert.is(pathsOf(requests), "image .idx image");
   });
 }
+
+test("an index that is longer than its image is not read to its end, which may never come", async () => {
+  const { error } = await fetchFrom(async (request, reply) => {
+    if (request.path === "/x.img") return whole(request, reply);
+    reply.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    const piece = Buffer.alloc(65_536);
+    for (let sent = 0; sent < 4 * image.length; sent += piece.length) {
+      reply.send(Buffer.concat([Buffer.from("10000\r\n"), piece, Buffer.from("\r\n")]));
+      await Bun.sleep(1);
+    }
+    reply.send("0\r\n\r\n");
+  });
+  assert.match(error, new RegExp(`\\.idx has more than ${image.length} bytes, and no index of its image has`));
+});
+
+test("bytes that come one by one are held together, and the end of many of them", () => {
+  const gathered = new Gathered();
+  const size = 600 * 1024;
+  const sent = new Uint8Array(size).map((_, index) => (index * 7 + (index >> 9)) & 255);
+  for (let at = 0; at < size; at++) gathered.add(sent.subarray(at, at + 1));
+  assert.is(Buffer.compare(gathered.bytes, sent), 0);
+  gathered.keepLast(80 * 1024);
+  const { bytes } = gathered;
+  assert.ok(bytes.length >= 80 * 1024 && bytes.length <= 80 * 1024 + 256 * 1024, `${bytes.length} bytes are left`);
+  assert.is(Buffer.compare(bytes, sent.subarray(-bytes.length)), 0);
+  gathered.add(sent);
+  assert.is(Buffer.compare(gathered.bytes.subarray(-size), sent), 0);
+});
 
 test("the pass ends with the last wanted byte, and reading seal or tree needs none", async () => {
   const server = await startRawServer(async (request, reply) => {
