@@ -12,6 +12,7 @@ import { type PublicKey, publicKey, publicKeyPem } from "../../boot/image/keys.t
 import { decodeSeal } from "../../boot/image/seal.ts";
 import { judgeEnvelope } from "../../boot/image/trust.ts";
 import { publish } from "../../init/builder/channel/publish.ts";
+import { withImage } from "../../init/builder/image/open-image.ts";
 import { rawPublicKey } from "../../init/builder/keys/signing-key.ts";
 import { commandLine } from "../../init/command-line.ts";
 import type { OptionValues } from "../../init/commands/verb.ts";
@@ -44,11 +45,15 @@ function keyFiles(name: string): KeyFiles {
 const [own, other, third] = [keyFiles("own"), keyFiles("other"), keyFiles("third")];
 
 /** An image file whose content follows from its version. */
-async function imageFile(version: string, change: { system?: string; rollbackIndex?: number; content?: number } = {}, key = own) {
+async function imageFile(
+  version: string,
+  change: { system?: string; rollbackIndex?: number; content?: number } = {},
+  keys = [own],
+) {
   const { content, ...manifest } = change;
   const filesystem = new Uint8Array(20 * 4096).fill(content ?? version.charCodeAt(0) + version.length);
   filesystem.set(new TextEncoder().encode(`${version} ${manifest.system}`), 4096);
-  const { bytes } = await sealedImage(filesystem, [key], { ...manifest, version });
+  const { bytes } = await sealedImage(filesystem, keys, { ...manifest, version });
   const file = join(scratch, `image-${version}-${Math.random().toString(36).slice(2)}`);
   writeFileSync(file, bytes);
   return file;
@@ -155,7 +160,7 @@ test("several keys sign; another key's channel and images are taken only where i
   const both = { mode: "signed" as const, keys: [own.key, other.key], threshold: 2 };
   assert.is((await judgeEnvelope("the channel", envelope, both)).trusted, true);
   await refuses(/is signed by 0 trusted keys.*--trust/, [], { key: [third.file] });
-  const foreign = await imageFile("3.0", {}, third);
+  const foreign = await imageFile("3.0", {}, [third]);
   await refuses(/the seal of .*image-3\.0.* is signed by 0 trusted keys.*--trust/, [foreign]);
   const taken = await run([foreign], { key: [third.file], trust: [own.publicFile] });
   assert.equal(taken.signers, [third.key.id]);
@@ -270,6 +275,31 @@ test("an interrupted publication is made up for by the next; files of others are
   rmSync(join(directory, "acme-1.0.img.idx"));
   await refuses(/lacks acme-1\.0\.img or its index; give the image again/, []);
   assert.equal((await run([v1])).published, ["1.0"]);
+});
+
+test("an image that is given once more is mended where it lies, and gets the signatures that it has now", async () => {
+  await run([v1, v2]);
+  const path = join(directory, "acme-1.0.img");
+  const sound = readFileSync(v1);
+  assert.equal((await run([v1, v2])).published, [], "it is as it should be");
+  const hit = Buffer.from(sound);
+  hit[9000] = (hit[9000] ?? 0) ^ 1;
+  writeFileSync(path, hit);
+  assert.equal((await run([v1], { quick: true })).published, [], "nobody looked");
+  assert.equal((await run([v1])).published, ["1.0"]);
+  assert.is(Buffer.compare(readFileSync(path), sound), 0);
+  writeFileSync(`${path}.idx`, "cut off");
+  assert.equal((await run([v1], { quick: true })).published, ["1.0"]);
+
+  const signedAnew = await imageFile("1.0", {}, [own, other]);
+  const { publicFile } = other;
+  assert.equal((await run([signedAnew], { trust: [publicFile] })).published, ["1.0"]);
+  for (const name of ["acme-1.0.img", "acme-1.0.img.idx"]) {
+    const { keyIds } = await withImage(linuxKernel(), join(directory, name), ({ seal }) => ({
+      keyIds: seal.envelope.signatures.map(({ keyId }) => keyId).sort(),
+    }));
+    assert.equal(keyIds, [own.key.id, other.key.id].sort(), name);
+  }
 });
 
 test("one publisher at a time", async () => {

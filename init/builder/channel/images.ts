@@ -20,6 +20,8 @@ export interface OfferedImage {
   /** As the command line named it. */
   file: string;
   manifest: Manifest;
+  /** The seal's bytes: the same image may get other signatures later. */
+  seal: Uint8Array;
   release: Publication["images"][number];
 }
 
@@ -32,7 +34,12 @@ export async function readOffered(kernel: Kernel, file: string, trust: Trust): P
     const verdict = await judgeEnvelope(`the seal of ${file}`, envelope, trust);
     if (!verdict.trusted) throw new BadInput(`${verdict.reason}; give the key that signed it with --trust`);
     const { system, version, rootHash, rollbackIndex } = manifest;
-    return { file, manifest, release: { version, image: `${system}-${version}.img`, imageSize: size, rootHash, rollbackIndex } };
+    return {
+      file,
+      manifest,
+      seal: seal.bytes,
+      release: { version, image: `${system}-${version}.img`, imageSize: size, rootHash, rollbackIndex },
+    };
   });
 }
 
@@ -41,6 +48,28 @@ export interface Care {
   trust: Trust;
   /** Whether the copy is read whole, against its tree. */
   prove: boolean;
+}
+
+/**
+ * Whether the directory has image and index as they are offered, with the same signatures, and undamaged where that is to be seen:
+ * else who gives an image once more, to mend it or to have it signed by another key too, would be told nothing and get nothing.
+ */
+export async function holdsImage(
+  kernel: Kernel,
+  { seal, release }: OfferedImage,
+  directory: string,
+  { trust, prove }: Care,
+): Promise<boolean> {
+  const isWhole = (file: string): Promise<boolean> =>
+    withImage(kernel, join(directory, file), async (there) => {
+      const same = Buffer.compare(there.seal.bytes, seal) === 0 && there.size === release.imageSize;
+      return same && (!prove || (await proveImage(kernel, there, trust)).damages.length === 0);
+    });
+  try {
+    return (await isWhole(release.image)) && (await isWhole(`${release.image}${INDEX_SUFFIX}`));
+  } catch {
+    return false; // not there, or not to be read: it is copied again
+  }
 }
 
 /** Copies an image and its index into the directory, each whole or not at all. @throws BadInput where it is damaged */

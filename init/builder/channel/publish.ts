@@ -16,7 +16,7 @@ import {
   strangers,
   withChannelLock,
 } from "./directory.ts";
-import { type OfferedImage, putImage, readOffered } from "./images.ts";
+import { holdsImage, type OfferedImage, putImage, readOffered } from "./images.ts";
 import { readOrders } from "./orders.ts";
 import { readSigning } from "./signing.ts";
 
@@ -27,7 +27,8 @@ Usage: slipway publish DIR [IMAGE…] --channel NAME --key KEY… [OPTION]…
 Makes DIR a channel, or renews the one that it is: a directory for any web server that knows range requests, with the images,
 an index (.idx) of each, and channel.json, the signed list of what is offered. Every renewal counts the channel's serial up;
 machines refuse a lower one than they saw. Images are copied as SYSTEM-VERSION.img and read against their hash trees; what is
-offered already stays until it is withdrawn. channel.json is written last, so that machines see the old list or the new one.
+offered already stays until it is withdrawn, and is copied again where it is given and its copy is damaged, or has other
+signatures. channel.json is written last, so that machines see the old list or the new one.
 
 Options:
   --channel NAME                 name of the channel, "stable"; needed for a new one
@@ -107,8 +108,10 @@ export async function publish(kernel: Kernel, named: string, files: readonly str
     const published: string[] = [];
     for (const image of images) {
       const release = releaseIn(channel, image);
-      if (current?.releases.some(({ version }) => version === release.version) && isThere(directory, release)) continue;
-      await putImage(kernel, image, directory, { trust, prove: !flag(values, "quick") });
+      const care = { trust, prove: !flag(values, "quick") };
+      const isOffered = current?.releases.some(({ version }) => version === release.version) === true;
+      if (isOffered && (await holdsImage(kernel, image, directory, care))) continue;
+      await putImage(kernel, image, directory, care);
       published.push(release.version);
     }
     const missing = channel.releases.find((release) => !isThere(directory, release));
