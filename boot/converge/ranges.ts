@@ -53,3 +53,30 @@ function narrowEnough(runs: readonly Run[], budget: number): { below: number; ex
 export function blocksOf(runs: readonly Run[]): number {
   return runs.reduce((sum, { count }) => sum + count, 0);
 }
+
+/**
+ * Runs of the numbers from 0 up to `count` that are wanted, none longer than `longest`, from the first or from the last on; where
+ * `follows` is given, the numbers of a run follow its first one. What is changed while the generator waits does not change the run
+ * that it gave.
+ */
+export function* runsIn(
+  count: number,
+  longest: number,
+  descending: boolean,
+  isWanted: (index: number) => boolean,
+  follows: (begin: number, index: number) => boolean = () => true,
+): Generator<Run> {
+  const step = descending ? -1 : 1;
+  const end = descending ? -1 : count;
+  for (let index = descending ? count - 1 : 0; index !== end; ) {
+    if (!isWanted(index)) {
+      index += step;
+      continue;
+    }
+    // No closure over the loop's own variable: one for each block would be memory that is not collected soon.
+    const begin = index;
+    index += step;
+    while (index !== end && Math.abs(index - begin) < longest && isWanted(index) && follows(begin, index)) index += step;
+    yield { first: descending ? index + 1 : begin, count: Math.abs(index - begin) };
+  }
+}

@@ -5,7 +5,7 @@
 import { isSameDigest } from "../image/verity.ts";
 import { HEAD_BLOCKS } from "./head.ts";
 import { LeafIndex } from "./leaf-index.ts";
-import type { Run } from "./ranges.ts";
+import { type Run, runsIn } from "./ranges.ts";
 
 /** Blocks of a window: 4 GiB. */
 export const WINDOW_BLOCKS = 2 ** 20;
@@ -19,9 +19,6 @@ const TWIN = 4;
 const DONOR = 5;
 /** Only while hazards are looked for: the block that this one would be copied from is gone by then. */
 const LOST = 255;
-
-/** Donors that a plan can tell apart. */
-export const MOST_DONORS = 64;
 
 /** Blocks by where they come from. */
 export interface Amounts {
@@ -193,7 +190,9 @@ export class WindowPlan {
   }
 
   *#copies(wanted: (origin: number) => boolean, descending: boolean): Generator<Copy> {
-    for (const { first, count } of this.#runs(wanted, descending, true)) {
+    const isWanted = (index: number) => wanted(this.#origin[index] ?? SOURCE);
+    const follows = (begin: number, index: number) => (this.#from[index] ?? 0) - (this.#from[begin] ?? 0) === index - begin;
+    for (const { first, count } of runsIn(this.#count, LONGEST_COPY, descending, isWanted, follows)) {
       const origin = this.#origin[first] ?? SOURCE;
       const from = this.#from[first] ?? 0;
       const donor = origin >= DONOR ? origin - DONOR : null;
@@ -203,8 +202,8 @@ export class WindowPlan {
 
   /** Runs of zeros that have to be written. */
   *zeros(): Generator<Run> {
-    for (const { first, count } of this.#runs((origin) => origin === ZERO, false, false))
-      yield { first: first + this.#first, count };
+    const isZero = (index: number) => this.#origin[index] === ZERO;
+    for (const { first, count } of runsIn(this.#count, LONGEST_COPY, false, isZero)) yield { first: first + this.#first, count };
   }
 
   /** Runs of missing blocks, at most `most`, none before the block `from`. */
@@ -219,35 +218,13 @@ export class WindowPlan {
     return found;
   }
 
-  /**
-   * Runs of blocks, in which also the blocks that they are copied from follow each other where `together` is set. What is
-   * changed while the generator waits does not change the run that it gave.
-   */
-  *#runs(wanted: (origin: number) => boolean, descending: boolean, together: boolean): Generator<Run> {
-    const step = descending ? -1 : 1;
-    const end = descending ? -1 : this.#count;
-    for (let index = descending ? this.#count - 1 : 0; index !== end; ) {
-      if (!wanted(this.#origin[index] ?? SOURCE)) {
-        index += step;
-        continue;
-      }
-      const count = this.#runLength(index, wanted, step, together);
-      yield { first: descending ? index - count + 1 : index, count };
-      index += count * step;
+  /** Whether donors can give anything. */
+  get isWanting(): boolean {
+    for (let index = 0; index < this.#count; index++) {
+      const origin = this.#origin[index];
+      if (origin === SOURCE || origin === MOVED) return true;
     }
-  }
-
-  /** A function of its own, so that the loop over all blocks makes no closure for each: that is memory. */
-  #runLength(begin: number, wanted: (origin: number) => boolean, step: number, together: boolean): number {
-    const from = this.#from[begin] ?? 0;
-    let count = 1;
-    while (count < LONGEST_COPY) {
-      const index = begin + count * step;
-      const isIn = index >= 0 && index < this.#count && wanted(this.#origin[index] ?? SOURCE);
-      if (!isIn || (together && (this.#from[index] ?? 0) - from !== index - begin)) break;
-      count++;
-    }
-    return count;
+    return false;
   }
 
   /** Blocks by where they come from, as planned so far; `donors` is how many there are. */

@@ -60,7 +60,7 @@ export class Comparison {
   async plan(plan: WindowPlan, told: (blocks: number) => void): Promise<void> {
     await this.#setLeaves(plan);
     await this.#readTarget(plan, told);
-    for (const donor of this.#donors) this.#searchDonor(plan, donor);
+    if (plan.isWanting) for (const donor of this.#donors) this.#searchDonor(plan, donor);
     plan.settle();
   }
 

@@ -13,7 +13,7 @@ import { checkSlot, damageText } from "../image/check-slot.ts";
 import { BlockWriter } from "./block-writer.ts";
 import { carryOut, missingRuns } from "./carry-out.ts";
 import { Comparison, type Donor } from "./compare.ts";
-import { ImageTree } from "./image-tree.ts";
+import { ImageTree, MOST_KEPT } from "./image-tree.ts";
 import type { OpenSlot } from "./open-slot.ts";
 import type { ImageSource } from "./source.ts";
 import { completeImage, isComplete, isSameImage, withdrawImage } from "./withdraw.ts";
@@ -31,6 +31,8 @@ export interface Wanted {
   told: (step: Step) => void;
   /** Blocks that are planned at once; {@link WINDOW_BLOCKS} if absent. */
   windowBlocks?: number;
+  /** Blocks of the tree's leaves that are kept in memory; {@link MOST_KEPT} if absent. */
+  mostKept?: number;
 }
 
 export interface Converged extends Planned {
@@ -77,10 +79,10 @@ class Run {
   readonly planned: Planned;
 
   constructor(wanted: Wanted) {
-    const { seal, target, donors, source, windowBlocks = WINDOW_BLOCKS } = wanted;
+    const { seal, target, donors, source, windowBlocks = WINDOW_BLOCKS, mostKept = MOST_KEPT } = wanted;
     const same = donors.filter(({ manifest }) => manifest.rootHash === seal.manifest.rootHash);
     this.#wanted = wanted;
-    this.#tree = new ImageTree(seal.manifest, [target, ...same.map(({ slot }) => slot)], source);
+    this.#tree = new ImageTree(seal.manifest, [target, ...same.map(({ slot }) => slot)], source, mostKept);
     this.#window = Math.min(windowBlocks, wanted.layout.dataBlocks);
     this.planned = { there: 0, zero: 0, target: 0, donors: donors.map(() => 0), source: 0, between: 0, tree: 0 };
   }

@@ -13,8 +13,8 @@ import { fetchBlocks } from "./fetch-blocks.ts";
 import { type OpenSlot, PIECE } from "./open-slot.ts";
 import { type ImageSource, SourceError } from "./source.ts";
 
-/** Leaves of up to this many bytes are kept in memory: those of an image of 2 GiB. */
-const MOST_KEPT = 16 * 1024 * 1024;
+/** Blocks of leaves that are kept in memory where there are no more: 16 MiB, those of an image of 2 GiB. */
+export const MOST_KEPT = 4096;
 /** Blocks of leaves that are remembered where not all are. */
 const MOST_RECENT = 64;
 
@@ -40,6 +40,7 @@ export class ImageTree {
   readonly #proof: TreeProof;
   readonly #slots: readonly OpenSlot[];
   readonly #source: ImageSource | null;
+  readonly #mostKept: number;
   /** What a piece is put together in: the same for every one, since garbage of this size is not collected soon. */
   readonly #buffer = new Uint8Array(PIECE * BLOCK);
   #kept: Uint8Array | null = null;
@@ -47,13 +48,15 @@ export class ImageTree {
   /** Blocks of the tree that the source was asked for, a bit each. */
   readonly #asked: Uint8Array;
 
-  constructor(manifest: Manifest, slots: readonly OpenSlot[], source: ImageSource | null) {
+  /** `mostKept`: how many blocks of leaves are kept in memory. */
+  constructor(manifest: Manifest, slots: readonly OpenSlot[], source: ImageSource | null, mostKept = MOST_KEPT) {
     this.layout = layoutOf(manifest);
     this.#digest = blockDigestInto(Uint8Array.fromHex(manifest.salt));
     this.zeroLeaf = this.#digest(zeroBlock).slice(0, DIGEST);
     this.#proof = new TreeProof(manifest, this.layout.dataBlocks);
     this.#slots = slots;
     this.#source = source;
+    this.#mostKept = mostKept;
     this.#asked = new Uint8Array(Math.ceil(this.layout.treeBlocks / 8));
   }
 
@@ -69,7 +72,7 @@ export class ImageTree {
 
   /** Whether {@link proveLeaves} keeps the leaves in memory. */
   get fitsMemory(): boolean {
-    return this.leafBlocks * BLOCK <= MOST_KEPT;
+    return this.leafBlocks <= this.#mostKept;
   }
 
   /** Gets and proves the levels above the leaves, which the other methods need. Throws SourceError, TreeMissing. */
