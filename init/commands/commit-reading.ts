@@ -13,12 +13,17 @@ export interface ToRead {
   device: string;
   /** Null where the image has no seal, so that there is nothing to compare it with. */
   image: Checked | null;
+  /** From when on the reading takes its turn like everybody, milliseconds since kernel start. */
+  hurryAtMs: number;
 }
 
 /** The running slot, where committing it ends a trial; null where it was committed before: that re-arms it and reads nothing. */
 export function readingFor({ machine, record }: Change): ToRead | null {
   const { slot, slotDevice, image } = machine.report;
-  return slotOf(record, slot).state === "committed" ? null : { slot, device: slotDevice, image };
+  if (slotOf(record, slot).state === "committed") return null;
+  // A disk that is never idle would keep a good image from its commit, and be held against it. The deadline began later than the kernel.
+  const hurryAtMs = (machine.control.trialDeadline * 1000) / 2;
+  return { slot, device: slotDevice, image, hurryAtMs };
 }
 
 /** Bytes of the image and its tree. */
@@ -36,21 +41,26 @@ export function bytesToRead(kernel: Kernel, { device, image }: ToRead): number {
 
 /**
  * Reads the running slot whole, past the page cache and past dm-verity, which would restart the machine at a bad block. Nobody
- * waits for the boot record meanwhile. Returns what there is to say. Throws Refusal where a block is not the image's, or cannot
+ * waits for the boot record meanwhile. Half of the trial's deadline it leaves the disk to others. Returns what there is to say. Throws Refusal where a block is not the image's, or cannot
  * be read; the record then says that the slot is damaged, so that the next boot leaves it.
  */
-export function readWhole(kernel: Kernel, places: Places, { slot, device, image }: ToRead, onBytes: OnBytes): string {
+export function readWhole(kernel: Kernel, places: Places, toRead: ToRead, onBytes: OnBytes): string {
+  const { slot, device, image, hurryAtMs } = toRead;
   if (image === null) return `The image in slot ${slot} has no seal: there is nothing to read it against.`;
   const beganMs = kernel.now().bootMs;
+  let hurries = beganMs >= hurryAtMs;
   let read = 0;
   const fd = open(kernel, device);
   try {
-    lowerPriority(kernel);
+    setPriority(kernel, hurries);
     for (const { done, damaged } of checkSlot(kernel, fd, image)) {
       const [bad] = damaged;
       if (bad !== undefined) refuseDamaged(kernel, places, slot, bad);
       read = done;
       onBytes(done);
+      if (hurries || kernel.now().bootMs < hurryAtMs) continue;
+      hurries = true;
+      setPriority(kernel, hurries);
     }
   } catch (error) {
     throw error instanceof KernelError ? unreadable(device, error) : error;
@@ -75,9 +85,10 @@ function unreadable(device: string, { code }: KernelError): Error {
 }
 
 /** A kernel or a sandbox that does not let us is no reason to give up a trial. */
-function lowerPriority(kernel: Kernel): void {
+function setPriority(kernel: Kernel, hurries: boolean): void {
   try {
-    kernel.lowerPriority();
+    if (hurries) kernel.restorePriority();
+    else kernel.lowerPriority();
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
   }

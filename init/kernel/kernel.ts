@@ -208,6 +208,8 @@ export interface Kernel {
   addKey(description: string, payload: Uint8Array): void;
   /** [setpriority, ioprio_set] Only what nobody else wants: nice 19, and the disk when it is idle. */
   lowerPriority(): void;
+  /** [setpriority, ioprio_set] As everybody again: nice 0, and the disk in turn. */
+  restorePriority(): void;
 
   // The machine
   /** [clock_gettime] */

@@ -135,9 +135,17 @@ class LinuxKernel extends LinuxFiles implements Kernel {
     call("add_key", description, cString("user"), cString(description), bytes, bytes.length, KEY_SPEC_PROCESS_KEYRING);
   }
   lowerPriority(): void {
-    const [PRIO_PROCESS, IOPRIO_WHO_PROCESS, IOPRIO_CLASS_IDLE] = [0, 1, 3];
-    call("setpriority", "process", PRIO_PROCESS, 0, 19);
-    call("ioprio_set", "process", IOPRIO_WHO_PROCESS, 0, IOPRIO_CLASS_IDLE << 13);
+    const IOPRIO_CLASS_IDLE = 3;
+    this.#setPriority(19, IOPRIO_CLASS_IDLE);
+  }
+  restorePriority(): void {
+    const IOPRIO_CLASS_NONE = 0;
+    this.#setPriority(0, IOPRIO_CLASS_NONE);
+  }
+  #setPriority(nice: number, ioClass: number): void {
+    const [PRIO_PROCESS, IOPRIO_WHO_PROCESS] = [0, 1];
+    call("setpriority", "process", PRIO_PROCESS, 0, nice);
+    call("ioprio_set", "process", IOPRIO_WHO_PROCESS, 0, ioClass << 13);
   }
 
   now() {

@@ -52,6 +52,24 @@ test("a trial's slot is read whole at the lowest priority, in steps, while other
   assert.is(machine.recordWrites, 0);
 });
 
+test("the reading takes its turn like everybody once half of the trial's deadline has passed", () => {
+  const machine = sealedTrial();
+  const wanted = toRead(machine);
+  const priorities = () => machine.kernel.trace.match(/nice\(\d+\), ionice\(\w+\)/g);
+  readWhole(machine.kernel, machine.places, wanted, () => {
+    assert.equal(priorities(), ["nice(19), ionice(idle)"]);
+  });
+  assert.equal(priorities(), ["nice(19), ionice(idle)"]);
+  let steps = 0;
+  readWhole(machine.kernel, machine.places, wanted, () => {
+    if (steps++ === 0) machine.kernel.poll([], wanted.hurryAtMs);
+  });
+  const idleThenNot = ["nice(19), ionice(idle)", "nice(0), ionice(none)"];
+  assert.equal(priorities(), ["nice(19), ionice(idle)", ...idleThenNot], "once, however many steps follow");
+  readWhole(machine.kernel, machine.places, wanted, () => {});
+  assert.equal(priorities()?.slice(3), ["nice(0), ionice(none)"], "a commit that comes late does not begin idle");
+});
+
 test("the commit keeps the seal's rollback index, raises the floors, and says what is revoked", () => {
   const machine = sealedTrial();
   const answer = commit(machine.kernel, machine.places);

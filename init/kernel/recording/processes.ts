@@ -66,7 +66,10 @@ export abstract class RecordingProcesses extends RecordingDevices {
   }
 
   /** An effect that this kernel only writes down. */
-  protected note(name: "defaultSignal" | "privateMounts" | "setCtrlAltDel" | "addKey" | "lowerPriority", line: string): void {
+  protected note(
+    name: "defaultSignal" | "privateMounts" | "setCtrlAltDel" | "addKey" | "lowerPriority" | "restorePriority",
+    line: string,
+  ): void {
     this.script.call({ name, subject: line, line, effect: true, body: () => {} });
   }
 
@@ -149,6 +152,9 @@ export abstract class RecordingProcesses extends RecordingDevices {
 
   lowerPriority(): void {
     this.note("lowerPriority", "nice(19), ionice(idle)");
+  }
+  restorePriority(): void {
+    this.note("restorePriority", "nice(0), ionice(none)");
   }
 }
 

@@ -50,6 +50,7 @@ const SYSTEM_CALLS: Partial<Record<CallName, string>> = {
   processId: "getpid",
   addKey: "add_key",
   lowerPriority: "ioprio_set",
+  restorePriority: "ioprio_set",
   now: "clock_gettime",
   setClock: "clock_settime",
   setCtrlAltDel: "reboot",
