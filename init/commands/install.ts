@@ -13,7 +13,7 @@ import { converge, planConvergence, type Wanted } from "../converge/converge.ts"
 import { withInstallLock } from "../converge/install-lock.ts";
 import type { OpenSlot } from "../converge/open-slot.ts";
 import { openSource } from "../converge/open-source.ts";
-import { openDonors, openTarget, openToPlan } from "../converge/slots.ts";
+import { openDonors, openTarget, openToPlan, slotSize } from "../converge/slots.ts";
 import type { ImageSource } from "../converge/source.ts";
 import { outputOf, ProgressTeller, type Telling, tellTrouble } from "../converge/tell-progress.ts";
 import type { Kernel } from "../kernel/kernel.ts";
@@ -70,10 +70,10 @@ async function installInto(kernel: Kernel, places: Places, machine: Machine, ord
     const holders = others.filter(({ manifest }) => manifest.rootHash === image.imageId).map(({ name }) => name);
     const slot = named ?? chooseTarget(record, report.slot, policy, holders);
     refuseNewImage(record, slot, report.slot);
+    refuseLarge(image, slot, slotSize(kernel, machine, slot));
     const target = (order.dryRun ? openToPlan : openTarget)(kernel, machine, slot);
     try {
       const donors = others.filter(({ name }) => name !== slot);
-      refuseLarge(image, slot, target.size);
       const before = holders.includes(slot) ? record : withdraw(record, slot, report.slot);
       const armed = activate(before, slot, image.imageId, report.slot, policy);
       const warnings = [...image.warnings, ...refuseWithoutSpace(kernel, places, machine, armed, slot)];

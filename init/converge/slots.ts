@@ -1,7 +1,8 @@
+import { BLOCK } from "../../boot/image/verity.ts";
 import type { SlotName } from "../../boot/record/record.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import type { Machine } from "../commands/machine.ts";
-import { openSlotPlace, openSlotTarget, openSlotToPlan, type SlotPlace } from "../commands/slot-place.ts";
+import { openSlotPlace, openSlotTarget, openSlotToPlan, type SlotPlace, slotDefinition } from "../commands/slot-place.ts";
 import { readSeal } from "../image/read-seal.ts";
 import { IOCTL } from "../kernel/constants.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
@@ -47,6 +48,15 @@ function isReadOnly(kernel: Kernel, { raw }: OpenSlot): boolean {
 /** The same to see what would be done: nothing is made, and nothing can be written. */
 export function openToPlan(kernel: Kernel, machine: Machine, name: SlotName): OpenSlot {
   return openOrRefuse(kernel, name, openSlotToPlan(kernel, machine, name), "read");
+}
+
+/** Bytes that the slot has for an image. A file that is smaller than declared, or not there, is made as large when it is written to. */
+export function slotSize(kernel: Kernel, machine: Machine, name: SlotName): number {
+  const slot = slotDefinition(machine, name);
+  const opened = openToPlan(kernel, machine, name);
+  opened.close();
+  const { size } = opened;
+  return "file" in slot ? Math.max(size, slot.size - (slot.size % BLOCK)) : size;
 }
 
 function openOrRefuse(kernel: Kernel, name: SlotName, place: SlotPlace, purpose: "read" | "write"): OpenSlot {

@@ -14,6 +14,7 @@ import { type SealedImage, sealedImage, testKey } from "../samples/sealed-image.
 import { putImage, sealedMachine, trusting } from "./channel-machine.ts";
 import { slot, TestMachine, trialOfB } from "./commands-machine.ts";
 import { filesystemOf, MemorySource } from "./converge-world.ts";
+import { controlFile } from "./golden-machine.ts";
 
 const [key, stranger] = [await testKey(), await testKey()];
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index);
@@ -189,6 +190,26 @@ test("a slot that is in use, write-protected or gone", async () => {
     assert.match(await refusal(run(machine, sourceOf(v2))), expected);
     assert.is(machine.recordWrites, 0);
   }
+});
+
+test("a slot's file that is smaller than declared: not grown for an image that is refused, and large enough for others", async () => {
+  const { slots } = controlFile().control;
+  const file = { name: "c", file: "images/c.img", size: 384 * BLOCK };
+  const control = { ...trusting([key]), slots: [...slots, file] };
+  const c = slot({ state: "empty", tries: 0, imageId: null, priority: 1 });
+  const known = { a: slot({ priority: 3, imageId: v1.manifest.rootHash }), b: slot({ priority: 2 }), c };
+  const data = { images: { "c.img": new Uint8Array(256 * BLOCK) } };
+  const machine = machineOf({ slots: known }, { control, data });
+  machine.kernel.beginTrace();
+  for (const dryRun of [true, false]) {
+    const large = sourceOf(await make(3, range(1, 500)));
+    assert.match(await refusal(run(machine, large, { slot: "c", dryRun })), /slot c has 1\.5 MiB \(1572864\)/);
+  }
+  assert.not.match(machine.kernel.trace, /^allocate/m);
+  const fits = await make(3, range(1, 300));
+  assert.is((await run(machine, sourceOf(fits), { slot: "c", dryRun: true })).slot, "c");
+  assert.is((await run(machine, sourceOf(fits), { slot: "c" })).changed, true);
+  assert.match(machine.kernel.trace, /^allocate/m);
 });
 
 test("one install at a time; a dry run may look meanwhile", async () => {
