@@ -66,10 +66,17 @@ function bySearch(kernel: Reader, fd: Descriptor, size: bigint): SealReading {
   const offset = filesystemSize + BigInt(BLOCK) * BigInt(1 + treeBlocks(dataBlocks));
   if (offset + BigInt(BLOCK) > size) return unsealed("no footer, and no room for a seal behind the hash tree");
   const area = kernel.read(fd, LONGEST_SEAL, offset);
-  const end = area.indexOf(0);
-  const bytes = area.subarray(0, end < 0 ? area.length : end);
+  const bytes = area.subarray(0, endOfSeal(area));
   if (bytes.length === 0) return unsealed("no footer, and no seal behind the hash tree");
   return sealed(bytes, Number(offset), "search");
+}
+
+/** How long a seal is that begins where `area` does: up to the zeros behind it, or to its newline where it fills its last block. */
+function endOfSeal(area: Uint8Array): number {
+  const behindNewline = area.indexOf(0x0a) + 1;
+  if (behindNewline > 0 && behindNewline % BLOCK === 0) return behindNewline;
+  const zero = area.indexOf(0);
+  return zero < 0 ? area.length : zero;
 }
 
 function sealed(bytes: Uint8Array, offset: number, by: "footer" | "search"): SealReading {

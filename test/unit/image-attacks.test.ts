@@ -134,6 +134,19 @@ test("a slot larger than the image, a slot of just its size, and one that is a s
   assert.match(smaller.refused ?? "", /no room for a seal/);
 });
 
+test("a seal that fills its last block is found by search too, where the image's footer follows it", async () => {
+  const sealed = (length: number) => withManifest(world, { kernelSignature: new Uint8Array(length).toBase64() });
+  const lengthOf = (bytes: Uint8Array) => new DataView(bytes.buffer).getUint32(bytes.length - BLOCK + 12, true);
+  let length = 1;
+  while (lengthOf(sealed(length)) % BLOCK !== 0 && length < 3 * BLOCK) length += 3;
+  const full = sealed(length);
+  assert.is(lengthOf(full) % BLOCK, 0);
+  const larger = new Uint8Array(full.length + 10 * BLOCK);
+  larger.set(full);
+  const { reading, refused } = await judged(deviceOf(larger));
+  assert.equal([reading.is === "sealed" && reading.by, refused], ["search", null]);
+});
+
 test("the longest seal is read, by footer and by search; one that is longer is refused", async () => {
   const sealed = (length: number) => {
     const kernelSignature = new Uint8Array(length).toBase64();
