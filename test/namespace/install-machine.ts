@@ -9,6 +9,7 @@ import { O } from "../../init/kernel/constants.ts";
 import { linuxKernel } from "../../init/kernel/linux.ts";
 import { openBootRecord } from "../../init/store/boot-record.ts";
 import type { ControlTrust } from "../../state-ops/control.ts";
+import type { KeyPair, SampleImage } from "../samples/image-parts.ts";
 import { entry, record, report, slot } from "../unit/commands-machine.ts";
 import { controlFile } from "../unit/golden-machine.ts";
 
@@ -134,4 +135,20 @@ export class InstallMachine {
   close(): void {
     for (const path of [this.#directory, this.#slots]) rmSync(path, { recursive: true, force: true });
   }
+}
+
+/** A machine that believes what these keys sign and runs one image; slot b is empty, and has room for the other. */
+export function smallMachine(keys: readonly KeyPair[], running: SampleImage, image: SampleImage): InstallMachine {
+  return new InstallMachine({
+    system: "small",
+    trust: {
+      mode: "signed",
+      keys: keys.map(({ publicKey }) => publicKey.raw.toHex()),
+      threshold: 1,
+      rollbackFloor: 0,
+      kernelSignature: "ignored",
+    },
+    slots: { a: { bytes: running.bytes, imageId: running.manifest.rootHash }, b: null },
+    slotSize: image.bytes.length + 64 * BLOCK,
+  });
 }

@@ -9,7 +9,7 @@ import { LARGEST_PIECE } from "../../boot/network/split-ranges.ts";
 import { LIMITS } from "../../init/network/limits.ts";
 import { imageOf, keyPair, sampleFilesystem } from "../samples/image-parts.ts";
 import { randomNumbers } from "../samples/random.ts";
-import { InstallMachine } from "./install-machine.ts";
+import { smallMachine } from "./install-machine.ts";
 
 const MiB = 1024 * 1024;
 const seed = Number(process.env.SLIPWAY_SEED ?? Date.now() % 1_000_000);
@@ -20,18 +20,7 @@ const keys = [keyPair("release")];
 /** 96 MiB, of which the running image and the fallback have none. */
 const image = imageOf(sampleFilesystem(24576, "new"), keys, { version: "2", rollbackIndex: 2 });
 const running = imageOf(sampleFilesystem(300, "running"), keys);
-const machine = new InstallMachine({
-  system: "small",
-  trust: {
-    mode: "signed",
-    keys: keys.map(({ publicKey }) => publicKey.raw.toHex()),
-    threshold: 1,
-    rollbackFloor: 0,
-    kernelSignature: "ignored",
-  },
-  slots: { a: { bytes: running.bytes, imageId: running.manifest.rootHash }, b: null },
-  slotSize: image.bytes.length + 64 * BLOCK,
-});
+const machine = smallMachine(keys, running, image);
 const whole = image.bytes.length;
 
 /**

@@ -4,30 +4,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { BLOCK } from "../../boot/image/verity.ts";
 import { writeIndex } from "../../init/builder/image/index-file.ts";
 import { serveDirectory } from "../../init/builder/serve.ts";
 import { makeAuthority, makeCertificate } from "../../qemu/certificates.ts";
 import { type Nginx, type NginxOptions, startNginx } from "../../qemu/nginx.ts";
 import { imageOf, keyPair, sampleFilesystem } from "../samples/image-parts.ts";
-import { InstallMachine } from "./install-machine.ts";
+import { smallMachine } from "./install-machine.ts";
 
 const MiB = 1024 * 1024;
 const keys = [keyPair("release")];
 const image = imageOf(sampleFilesystem(16_384, "new"), keys, { version: "2", rollbackIndex: 2 });
 const running = imageOf(sampleFilesystem(300, "running"), keys);
-const machine = new InstallMachine({
-  system: "small",
-  trust: {
-    mode: "signed",
-    keys: keys.map(({ publicKey }) => publicKey.raw.toHex()),
-    threshold: 1,
-    rollbackFloor: 0,
-    kernelSignature: "ignored",
-  },
-  slots: { a: { bytes: running.bytes, imageId: running.manifest.rootHash }, b: null },
-  slotSize: image.bytes.length + 64 * BLOCK,
-});
+const machine = smallMachine(keys, running, image);
 const root = mkdtempSync(join(tmpdir(), "slipway-servers-"));
 writeFileSync(join(root, "new.img"), image.bytes);
 writeFileSync(join(root, "alone.img"), image.bytes);

@@ -10,7 +10,7 @@ import { PLAIN } from "../../init/network/options.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { channel, release, signedChannel } from "../samples/channel.ts";
 import { type SealedImage, sealedImage, testKey } from "../samples/sealed-image.ts";
-import { sealedMachine, trusting } from "./channel-machine.ts";
+import { failure, sealedMachine, trusting } from "./channel-machine.ts";
 import { NOW, slot, type TestMachine } from "./commands-machine.ts";
 
 const key = await testKey();
@@ -40,15 +40,6 @@ function install(
   const plain = { source: "/srv/stable", channel: "stable", window: null, options: PLAIN };
   const order = { slot: null, dryRun, retry, telling: "lines" as const };
   return installFrom(kernel, places, { ...plain, ...asked }, order);
-}
-
-async function failure(work: Promise<unknown>): Promise<Error> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof Error) return error;
-  }
-  throw new Error("it was taken");
 }
 
 test("the release that the channel has for this machine is tried next", async () => {

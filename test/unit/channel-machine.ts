@@ -46,3 +46,13 @@ export function putImage({ kernel }: TestMachine, device: string, bytes: Uint8Ar
     kernel.write(fd, bytes.subarray(bytes.length - BLOCK), sizeOf(kernel, fd) - BigInt(BLOCK));
   });
 }
+
+/** What the work fails with. Throws where it does not. */
+export async function failure(work: Promise<unknown>): Promise<Error> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof Error) return error;
+  }
+  throw new Error("it was taken");
+}

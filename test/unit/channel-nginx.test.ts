@@ -20,7 +20,7 @@ import { PLAIN, type SourceOptions } from "../../init/network/options.ts";
 import { makeAuthority, makeCertificate } from "../../qemu/certificates.ts";
 import { type Nginx, type NginxOptions, startNginx } from "../../qemu/nginx.ts";
 import { type SealedImage, sealedImage, type TestKey } from "../samples/sealed-image.ts";
-import { MACHINE_ID, sealedMachine, trusting } from "./channel-machine.ts";
+import { failure, MACHINE_ID, sealedMachine, trusting } from "./channel-machine.ts";
 import type { TestMachine } from "./commands-machine.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "slipway-channel-"));
@@ -147,14 +147,5 @@ test("what the server does not have", async () => {
     assert.is(machine.record().channelSerials, undefined);
   });
 });
-
-async function failure(work: Promise<unknown>): Promise<Error> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof Error) return error;
-  }
-  throw new Error("it was taken");
-}
 
 test.run();

@@ -13,7 +13,7 @@ import { PLAIN } from "../../init/network/options.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { channel, release, signedChannel } from "../samples/channel.ts";
 import { type SealedImage, sealedImage, testKey } from "../samples/sealed-image.ts";
-import { sealedMachine, trusting } from "./channel-machine.ts";
+import { failure, sealedMachine, trusting } from "./channel-machine.ts";
 import type { TestMachine } from "./commands-machine.ts";
 
 const key = await testKey();
@@ -39,15 +39,6 @@ function open(machine: TestMachine, text = "/srv/stable", mustBeChannel = false)
     choose: (name, file) =>
       offeredRelease(kernel, places, name, file, { who: "a test", channel: "stable", retry: false, dryRun: false }),
   });
-}
-
-async function failure(work: Promise<unknown>): Promise<Error> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof Error) return error;
-  }
-  throw new Error("it was taken");
 }
 
 test("the release that the machine may take", async () => {
