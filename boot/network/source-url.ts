@@ -74,7 +74,7 @@ function nameOf(url: URL): string {
   return name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}…` : name;
 }
 
-/** What is no URL may still hold a password: nothing before an @ is shown. */
-function shown(text: string): string {
+/** What is no URL of ours may still hold a password: nothing before an @ is shown. */
+export function shown(text: string): string {
   return quoted(text.replace(/^.*@/s, "…@"));
 }

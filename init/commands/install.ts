@@ -2,7 +2,7 @@ import { chooseTarget } from "../../boot/converge/choose-target.ts";
 import { refuseImage, refuseLarge, withoutQuarantine } from "../../boot/converge/preflight.ts";
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import { activate, refuseNewImage, withdraw } from "../../boot/selection/running.ts";
-import { slotOf } from "../../boot/selection/slots.ts";
+import { byPriority, slotOf } from "../../boot/selection/slots.ts";
 import { canonicalJson } from "../../state-ops/canonical-json.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { NothingOffered, offeredRelease } from "../channel/ask-channel.ts";
@@ -188,6 +188,13 @@ function isSame(left: BootRecord, right: BootRecord): boolean {
 /** An install may take hours, in which the record is everybody's: what it began from must still be so. Throws Refusal. */
 function refuseChanged({ machine: now, record }: Change, { report }: Machine, slot: SlotName, expected: BootRecord): void {
   if (now.report.attempt !== report.attempt) throw new Refusal("another boot is under way than the one that began this install");
+  const [order, newOrder] = [byPriority(expected).join(", "), byPriority(record).join(", ")];
+  // Whoever rolls back meanwhile wants to boot what he chose, and not to lose it.
+  if (order !== newOrder) {
+    throw new Refusal(
+      `slots booted in the order ${order} and do in the order ${newOrder} now: somebody else chose one meanwhile; look at slipway status, and run this again if it is still wanted`,
+    );
+  }
   const [was, is] = [slotOf(expected, slot), slotOf(record, slot)];
   if (was.state === is.state && was.imageId === is.imageId) return;
   throw new Refusal(

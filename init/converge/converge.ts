@@ -10,6 +10,7 @@ import { WINDOW_BLOCKS, WindowPlan } from "../../boot/converge/window-plan.ts";
 import type { ImageLayout, Seal } from "../../boot/image/seal.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
 import { checkSlot, damageText } from "../image/check-slot.ts";
+import { KernelError } from "../kernel/kernel.ts";
 import { BlockWriter } from "./block-writer.ts";
 import { carryOut, missingRuns } from "./carry-out.ts";
 import { Comparison, type Donor } from "./compare.ts";
@@ -40,7 +41,7 @@ export interface Converged extends Planned {
   changed: boolean;
 }
 
-/** Reading back differs from what was written, twice. */
+/** Reading back differs from what was written, twice, or the medium is gone by then. */
 export class BadMedium extends Error {
   override readonly name = "BadMedium";
 }
@@ -175,10 +176,15 @@ class Run {
 /** What is not as it should be on the medium; null where all is. `last` is how far the run before came. */
 function readBack({ target, seal, layout, told }: Wanted, last: Pick<Step, "there" | "arrived">): string | null {
   let fault: string | null = null;
-  for (const { done, total, damaged } of checkSlot(target.kernel, target.raw, seal.manifest)) {
-    const [first] = damaged;
-    if (first !== undefined) fault ??= damageText(first);
-    told({ ...last, phase: "verify", done: done / BLOCK, total: total / BLOCK });
+  try {
+    for (const { done, total, damaged } of checkSlot(target.kernel, target.raw, seal.manifest)) {
+      const [first] = damaged;
+      if (first !== undefined) fault ??= damageText(first);
+      told({ ...last, phase: "verify", done: done / BLOCK, total: total / BLOCK });
+    }
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    throw new BadMedium(`${target.path}: what was written cannot be read back (${error.code}); is the disk still there?`);
   }
   if (fault !== null) return fault;
   return isComplete(target, seal, layout) ? null : "footer and seal are not what was written";

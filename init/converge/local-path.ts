@@ -1,3 +1,4 @@
+import { shown } from "../../boot/network/source-url.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 
 /** The path that a source on this machine has: a path as it is, or that of a `file:` URL. Throws BadInput. */
@@ -5,7 +6,7 @@ export function localPath(text: string): string {
   if (!/^file:/i.test(text)) return text;
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || (url.host !== "" && url.host !== "localhost") || url.search !== "" || url.hash !== "") {
-    throw new BadInput(`${text} is no file: URL of this machine; write file:///path, or the path alone`);
+    throw new BadInput(`${shown(text)} is no file: URL of this machine; write file:///path, or the path alone`);
   }
   try {
     return decodeURIComponent(url.pathname);

@@ -1,4 +1,5 @@
 import type { NamedRelease } from "../../boot/channel/channel.ts";
+import { shown } from "../../boot/network/source-url.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 import { besideChannel, channelPlace, isChannelUrl } from "../channel/place.ts";
 import { readChannelFile, requireChannelFile } from "../channel/read-channel.ts";
@@ -38,7 +39,9 @@ export async function openSource(text: string, options: OpenSourceOptions): Prom
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(text)?.[1]?.toLowerCase() ?? null;
   const url = scheme === "http" || scheme === "https";
   if (!url && scheme !== null && scheme !== "file") {
-    throw new BadInput(`${text}: a source is an https:, http: or file: URL, or a path; write ./${text} for a file of that name`);
+    throw new BadInput(
+      `${shown(text)}: a source is an https:, http: or file: URL, or a path; write ./ before a file of that name`,
+    );
   }
   const named = await openNamed(text, options);
   if (named !== null) return named;

@@ -258,6 +258,7 @@ test("places: a directory, its file, URLs with and without a slash", () => {
   }
   assert.is(channelPlace("https://updates.example/a?token=1").name, "https://updates.example/a?…");
   assert.throws(() => localPath("file://server/share"), /is no file: URL of this machine/);
+  assert.throws(() => localPath("file://me:secret@server/share"), /^"\?@server\/share" is no file: URL of this machine/);
   assert.throws(() => localPath("file:///a%ff"), /has a percent sign that encodes nothing/);
   assert.throws(() => channelPlace("https://user:secret@updates.example/"), /may hold no user or password/);
 });

@@ -60,6 +60,11 @@ test("the release that the machine may take", async () => {
   assert.equal(machine.record().channelSerials, { stable: 5 });
 });
 
+test("what is no source is not told with the password in it", async () => {
+  const { message } = await failure(open(await machineWith([], {}), "ftp://me:secret@updates.example/v2.img"));
+  assert.match(message, /^"\?@updates\.example\/v2\.img": a source is an https:, http: or file: URL/);
+});
+
 test("an image that is named by itself needs no channel", async () => {
   const machine = await machineWith([], { "acme-2.0.img": v2.bytes });
   const source = await open(machine, "/srv/stable/acme-2.0.img");

@@ -5,10 +5,12 @@ import { BLOCK } from "../../boot/image/verity.ts";
 import type { BootRecord } from "../../boot/record/record.ts";
 import { type InstallOrder, install } from "../../init/commands/install.ts";
 import { repair } from "../../init/commands/repair.ts";
+import { rollback } from "../../init/commands/rollback.ts";
 import { FileSource, openToRead } from "../../init/converge/file-source.ts";
 import type { ImageSource } from "../../init/converge/source.ts";
 import { IOCTL, O } from "../../init/kernel/constants.ts";
 import { withOpen } from "../../init/kernel/files.ts";
+import { KernelError } from "../../init/kernel/kernel.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { type SealedImage, sealedImage, testKey } from "../samples/sealed-image.ts";
 import { putImage, sealedMachine, trusting } from "./channel-machine.ts";
@@ -265,6 +267,46 @@ test("what others change meanwhile: the slot, or the running one's state", async
   });
   assert.match(await refusal(run(demoted, trial)), /the running slot a is on trial/);
   assert.is(demoted.slot("b").tries === 3 && demoted.slot("b").state === "trial", false, "it was not armed");
+});
+
+test("a disk that is gone when all is to be read back is told of by its name, and the slot is not armed", async () => {
+  const machine = machineOf();
+  const { kernel } = machine;
+  const readInto = kernel.readInto.bind(kernel);
+  const source = new Meanwhile(v2.bytes, () => {
+    kernel.readInto = () => {
+      throw new KernelError("read", "/dev/vda3", "ENXIO");
+    };
+  });
+  const error = await run(machine, source).catch((thrown: unknown) => thrown);
+  assert.match(
+    String(error),
+    /^BadMedium: \/dev\/vda3: what was written cannot be read back \(ENXIO\); is the disk still there\?/,
+  );
+  kernel.readInto = readInto;
+  assert.is(machine.slot("b").state, "empty");
+});
+
+test("a rollback meanwhile is not undone: what it goes to is neither taken nor put behind the new image", async () => {
+  const early = machineOf();
+  const before = slotB(early);
+  const readSeal = new MemorySource(v2.bytes);
+  const read = readSeal.read.bind(readSeal);
+  let reads = 0;
+  readSeal.read = async (wanted) => {
+    if (++reads === 2) rollback(early.kernel, early.places);
+    return read(wanted);
+  };
+  assert.match(await refusal(run(early, readSeal)), /in the order a, b and do in the order b, a now: somebody else chose one/);
+  assert.equal(slotB(early), before);
+  assert.is(early.slot("b").state, "committed");
+
+  const { slots } = controlFile().control;
+  const control = { ...trusting([key]), slots: [...slots, { name: "c", device: "/dev/vda4" }] };
+  const known = { a: slot({ priority: 3, imageId: v1.manifest.rootHash }), b: slot({ priority: 1 }), c: slot({ priority: 2 }) };
+  const late = machineOf({ slots: known }, { control });
+  const during = new Meanwhile(v2.bytes, () => void rollback(late.kernel, late.places));
+  assert.match(await refusal(run(late, during, { slot: "b" })), /in the order a, c, b and do in the order c, a, b now/);
 });
 
 test("a source that is no image, and one that breaks off: what has come is used by the next run", async () => {
