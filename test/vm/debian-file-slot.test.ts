@@ -40,7 +40,7 @@ test("root, state and image on one filesystem, which a shutdown makes read-only 
   await powerOff(debian);
   assert.not.ok((await dataFeatures(debian.disk)).includes("needs_recovery"));
   await checkData(debian.disk);
-  assert.is((await inspectData(debian.disk, "cat /gens/000001/tree/var/lib/late")).trim(), "late");
+  assert.is((await inspectData(debian.disk, "cat /gens/000001/ovl/var/upper/lib/late")).trim(), "late");
   const { record } = recordOn(debian.disk).reading;
   assert.equal([record?.attempt?.slot, record?.attempt?.cleanEnd, record?.lastCommitted?.slot], ["c", true, "c"]);
 });
