@@ -26,7 +26,7 @@ export function markSlotBad(kernel: Kernel, places: Places, name: string, reason
       warnings: noted === null || noted.written ? [] : [`the boot journal does not say so: ${noted.reason}`],
       next: running
         ? `reboot (systemctl reboot) to go to slot ${next}.`
-        : `put a good image into slot ${slot}, then run "slipway activate ${slot}".`,
+        : `run "slipway install --slot ${slot}" with a good image.`,
     };
   });
 }

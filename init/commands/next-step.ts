@@ -22,14 +22,14 @@ export function nextStep(status: Omit<Status, "nextStep">): string {
     return 'reboot (systemctl reboot) to begin the state anew, or take that back with "slipway state reset --cancel".';
   }
   if (rollback !== null && !rollback.reason.startsWith(OPERATOR_ROLLBACK)) {
-    return `find out why slot ${rollback.from} failed (see the last boots), put a better image there, then run "slipway activate ${rollback.from}".`;
+    return `find out why slot ${rollback.from} failed (see the last boots), then run "slipway install --slot ${rollback.from}" with a better image.`;
   }
   const broken = slots.find((slot) => !slot.running && slot.reason !== null);
   if (broken?.state === "damaged") {
     return `slot ${broken.name} is damaged and no fallback: run "slipway repair ${broken.name}", or install an image there.`;
   }
   if (broken) {
-    return `slot ${broken.name} is no fallback: put an image there, then run "slipway activate ${broken.name}".`;
+    return `slot ${broken.name} is no fallback; run "slipway install --slot ${broken.name}" with an image.`;
   }
   return degraded.length > 0 ? "repair what is degraded, then reboot." : "nothing to do.";
 }
