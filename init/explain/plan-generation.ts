@@ -10,7 +10,7 @@ import { sameImage } from "../state/merge/adapt.ts";
 import { droppedRequests, parseRequestsText } from "../state/requests.ts";
 import type { DataContent } from "./facts.ts";
 import type { Effect } from "./plan-shape.ts";
-import type { PlannedState } from "./plan-state.ts";
+import type { PlannedState } from "./planned-data.ts";
 
 export interface PlannedGeneration {
   plan: GenerationPlan | null;

@@ -9,8 +9,9 @@ import { DATA_PLACE } from "../sequence/data.ts";
 import { outOfReach, SLOT_FILES_PLACE } from "../sequence/file-slot.ts";
 import { fileKey } from "./facts.ts";
 import type { Effect, SlotPlan } from "./plan-shape.ts";
-import type { Planning } from "./plan-slot.ts";
-import { type FoundData, openData, type PlannedData } from "./plan-state.ts";
+import { openData } from "./plan-state.ts";
+import type { FoundData, PlannedData } from "./planned-data.ts";
+import type { Planning } from "./planning.ts";
 import type { Search } from "./search.ts";
 
 export interface OpenPlace {

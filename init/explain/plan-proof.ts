@@ -1,5 +1,5 @@
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
-import { judgeSeal, needsKernelSignature, type Proof, refuseUnsealed } from "../../boot/image/judge-seal.ts";
+import { judgeSeal, needsKernelSignature, refuseUnsealed } from "../../boot/image/judge-seal.ts";
 import { decodeSeal, type Manifest } from "../../boot/image/seal.ts";
 import {
   canRestartOnError,
@@ -16,20 +16,11 @@ import { SlotFailure } from "../../boot/selection/attempt.ts";
 import { whyBelowFloor } from "../../boot/selection/floors.ts";
 import { noImage } from "../../boot/slot-image.ts";
 import type { ImageFacts } from "./facts.ts";
-import type { Effect, SlotPlan } from "./plan-shape.ts";
-import type { Planning } from "./plan-slot.ts";
+import type { Effect, PlannedProof, SlotPlan } from "./plan-shape.ts";
+import type { Planning } from "./planning.ts";
 
 /** Of the first device of device-mapper, which the slot's is: the initrd has no other. */
 const VERITY_DEVICE = "/dev/dm-0";
-
-/** As the sequence's ProvenImage. */
-export interface PlannedProof {
-  proof: Proof;
-  signers: string[];
-  manifest: Manifest | null;
-  /** Null where nothing is checked block by block. */
-  verity: { device: string; options: string[]; arm: Effect[] } | null;
-}
 
 /** Plans the proof of the image in a slot, and puts its effects into the plan. Throws SlotFailure where the slot has to be left. */
 export async function planProof(

@@ -1,3 +1,5 @@
+import type { Proof } from "../../boot/image/judge-seal.ts";
+import type { Manifest } from "../../boot/image/seal.ts";
 import type { DmStep } from "../../boot/image/verity-table.ts";
 import type { BootRecord, ImageId, SlotName, Stage } from "../../boot/record/record.ts";
 import type { RecordReading } from "../../boot/record/store.ts";
@@ -6,7 +8,6 @@ import type { PreviousAttempt } from "../../boot/selection/begin.ts";
 import type { Skipped } from "../../boot/selection/skipped.ts";
 import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
 import type { StateStep } from "../../state-ops/state-plan.ts";
-import type { PlannedProof } from "./plan-proof.ts";
 
 /** Something that PID 1 would change. What only reads, and what is written to the log and the journal, is left out. */
 export type Effect =
@@ -130,4 +131,13 @@ export interface HoldPlan {
   rearmed: SlotName | null;
   pauseSeconds: number;
   effects: Effect[];
+}
+
+/** As the sequence's ProvenImage. */
+export interface PlannedProof {
+  proof: Proof;
+  signers: string[];
+  manifest: Manifest | null;
+  /** Null where nothing is checked block by block. */
+  verity: { device: string; options: string[]; arm: Effect[] } | null;
 }

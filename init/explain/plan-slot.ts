@@ -1,5 +1,4 @@
 import { removeStep } from "../../boot/image/verity-table.ts";
-import type { CommandLine } from "../../boot/kernel-command-line.ts";
 import type { Stage } from "../../boot/record/record.ts";
 import { SlotFailure } from "../../boot/selection/attempt.ts";
 import { endOfLastTry } from "../../boot/selection/begin.ts";
@@ -7,30 +6,16 @@ import { whyLeft } from "../../boot/selection/left.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import { checkRoot, imageMount } from "../../boot/slot-image.ts";
-import type { ControlFile } from "../../state-ops/control.ts";
 import { MNT, MS } from "../kernel/constants.ts";
 import { checkImageControl, NEW_ROOT } from "../sequence/image.ts";
 import { chooseInit, foreignAmong } from "../sequence/next-init.ts";
-import type { BootFacts, ImageFacts, RootFacts } from "./facts.ts";
+import type { ImageFacts, RootFacts } from "./facts.ts";
 import { attachFile, dataOrder, openFile, openPartition } from "./plan-place.ts";
 import { planProof } from "./plan-proof.ts";
 import type { SlotPlan, StatePlan } from "./plan-shape.ts";
-import { type FoundData, planSlotState } from "./plan-state.ts";
-import type { PlannedRecord } from "./planned-record.ts";
-import type { Search } from "./search.ts";
-
-/** What all parts of one planned boot share. */
-export interface Planning {
-  facts: BootFacts;
-  control: ControlFile;
-  words: CommandLine;
-  search: Search;
-  record: PlannedRecord;
-  warnings: string[];
-  /** As the sequence's Launch.stateNotes. */
-  stateNotes: string[];
-  unknown: string[];
-}
+import { planSlotState } from "./plan-state.ts";
+import type { FoundData } from "./planned-data.ts";
+import type { Planning } from "./planning.ts";
 
 /** A slot whose image nobody could look into is taken to hold what the record says, and a usual init. */
 const PRESUMED_INIT = "/sbin/init";

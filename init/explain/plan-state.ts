@@ -1,45 +1,14 @@
-import type { Resolution } from "../../boot/devices/resolve.ts";
-import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { CHECKERS, missingChecker } from "../../state-ops/data-check.ts";
 import { judgeData, keepsState, planStateWithout, type SeenData } from "../../state-ops/data-use.ts";
-import type { GenerationFacts } from "../../state-ops/generation-facts.ts";
 import { MNT, MS } from "../kernel/constants.ts";
 import { DATA_PLACE } from "../sequence/data.ts";
 import { checkLayout } from "../state/data-filesystem.ts";
 import type { DataFacts } from "./facts.ts";
 import { type PlannedGeneration, planSlotGeneration, unknownGeneration } from "./plan-generation.ts";
 import type { Effect, StatePlan } from "./plan-shape.ts";
+import type { FoundData, PlannedData, PlannedState } from "./planned-data.ts";
 import { stateEffects } from "./state-effects.ts";
-
-/** For whom the data filesystem is mounted. */
-export interface PlannedData {
-  /** The initrd's control file. */
-  control: ControlFile;
-  /** UUID that the record knows. */
-  knownData: string | null;
-  /** The command line says to take another data filesystem. */
-  adopt: boolean;
-  findDevice(): Resolution;
-  /** What is known of a device, by its name; null where the facts do not speak of it. */
-  dataOf(name: string): DataFacts | null;
-  effects: Effect[];
-  warnings: string[];
-  /** As the sequence's Launch.stateNotes. */
-  stateNotes: string[];
-  unknown: string[];
-}
-
-/** Whose state is planned, and what the planned record knows of it. */
-export interface PlannedState
-  extends PlannedData,
-    Omit<GenerationFacts, "controlDigest" | "pointers" | "generations" | "orders"> {
-  /** The image's control file; null where it has none. */
-  imageControl: ControlFile | null;
-  attempt: number;
-  /** It is mounted already, since the slot's image lies on it; null where it is not. */
-  opened: FoundData | null;
-}
 
 /** Takes the data filesystem's own mount away; binds from it stay. */
 export const unmountData: Effect = { do: "unmount", target: DATA_PLACE, flags: MNT.DETACH | MNT.NOFOLLOW };
@@ -79,12 +48,6 @@ function generationOf(order: PlannedState, { facts, data }: FoundData, image: Co
 
 function stateless(why: string, opened: FoundData | null): StatePlan {
   return { data: opened?.data ?? null, generation: null, why, steps: [], notes: [], degraded: [] };
-}
-
-/** A data filesystem that the plan mounts. */
-export interface FoundData {
-  data: NonNullable<BootReport["data"]>;
-  facts: DataFacts;
 }
 
 /** Plans the mount of the data filesystem, or says why there is none. */

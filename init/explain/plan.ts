@@ -20,9 +20,10 @@ import { WATCHDOG } from "../sequence/watchdog.ts";
 import type { BootFacts } from "./facts.ts";
 import { generationLabel } from "./plan-generation.ts";
 import type { BootPlan, Effect, HandoverPlan, HoldPlan, RecordPlan, SlotPlan, StartPlan } from "./plan-shape.ts";
-import { type Planning, planSlot } from "./plan-slot.ts";
+import { planSlot } from "./plan-slot.ts";
 import { unmountData } from "./plan-state.ts";
 import { PlannedRecord } from "./planned-record.ts";
+import type { Planning } from "./planning.ts";
 import { type DiskFound, Search } from "./search.ts";
 
 /** Plans a boot. Throws BadInput where the control file is none. */

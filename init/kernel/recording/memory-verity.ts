@@ -4,7 +4,6 @@ import { readVerityParameters } from "../../../boot/image/verity-table.ts";
 import { IOCTL } from "../constants.ts";
 import type { Storage } from "./memory-bytes.ts";
 import { BlockDevice } from "./memory-devices.ts";
-import type { MemoryMachine } from "./memory-machine.ts";
 import { Errno } from "./memory-nodes.ts";
 import { numberText } from "./memory-status.ts";
 import { Ended } from "./script.ts";
@@ -25,13 +24,20 @@ interface Mapped {
   block: BlockDevice | null;
 }
 
+/** The machine, as far as device-mapper needs it. */
+interface Host {
+  readonly files: { readonly devices: ReadonlyMap<string, BlockDevice> };
+  addDevice(device: BlockDevice): void;
+  removeDevice(device: BlockDevice): void;
+}
+
 /** Device-mapper as far as dm-verity needs it, with tables that do check what is read. */
 export class DeviceMapper {
-  readonly #machine: MemoryMachine;
+  readonly #machine: Host;
   readonly #version: [number, number, number];
   readonly #mapped = new Map<string, Mapped>();
 
-  constructor(machine: MemoryMachine, version: [number, number, number]) {
+  constructor(machine: Host, version: [number, number, number]) {
     this.#machine = machine;
     this.#version = version;
   }
