@@ -1,20 +1,22 @@
-/** A Debian with systemd, launched twice: the handover, what it finds, what it leaves. */
-
+/** A Debian with systemd, sealed and signed, launched twice: the handover, what it finds, what it leaves. */
+import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { readReport } from "../../init/commands/read-facts.ts";
-import { demoDisk, demoImage } from "../../qemu/demo-machine.ts";
+import { demoDisk, demoImage, demoSystem } from "../../qemu/demo-machine.ts";
 import { initrdFor } from "../../qemu/product.ts";
+import { testKeyFiles, trustLine } from "../../qemu/seal.ts";
 import { channel, release, signedChannel } from "../samples/channel.ts";
+import { keyOfPem } from "../samples/sealed-image.ts";
 import { committed, type Debian, powerOff, reboot, slotOf, startDebian, statusOf } from "./support/debian.ts";
 import { checkData, dataFeatures, recordOn } from "./support/disk-file.ts";
 
-const { image, control } = await demoImage({ version: "v1" });
+const system = demoSystem.replace("trust: unsigned\n", await trustLine(["release"]));
+const { image, control } = await demoImage({ version: "v1", system, seal: { keys: ["release"], rollbackIndex: 2 } });
 let debian: Debian;
 
 test.before(async () => {
-  debian = await startDebian({ initrd: await initrdFor(control), copyOf: await demoDisk({ a: image }) });
+  debian = await startDebian({ initrd: await initrdFor(control), copyOf: await demoDisk({ a: image }, system) });
   await debian.shell.ready();
 });
 
@@ -26,7 +28,7 @@ let machineId = "";
 
 test("the system says running, and the first boot is committed by its unit", async () => {
   const status = await committed(debian.shell, "a");
-  assert.equal(status.warnings, [UNPROVEN]);
+  assert.equal(status.warnings, []);
   assert.equal(status.degraded, []);
   assert.is(status.generation, "000001");
   assert.is(status.rollback, null);
@@ -54,6 +56,24 @@ test("PID 1 of the initrd tells what it did, and leaves nothing else", async () 
   );
   assert.is(await shell.must("ls /run/slipway"), "boot.json\ncontrol.json\nlock");
   assert.is((await shell.run("cat /sys/block/loop*/loop/backing_file 2>/dev/null")).output, "");
+});
+
+test("the root is a dm-verity device that was proven, and the commit read the slot whole", async () => {
+  const { shell } = debian;
+  const { proof, signers, image: told, imageId, verity } = readReport(await shell.must("cat /run/slipway/boot.json"));
+  assert.is(proof, "signed");
+  assert.is(signers.length, 1);
+  assert.equal([told?.system, told?.version, told?.rollbackIndex], ["slipway-demo", "v1", 2]);
+  assert.is(told?.rootHash, imageId);
+  assert.equal(verity, { device: "/dev/dm-0", options: ["restart_on_corruption"] });
+  assert.is(await shell.must("findmnt --noheadings --output SOURCE,FSTYPE / | tr -s ' '"), "/dev/dm-0 erofs");
+  assert.is(await shell.must("cat /sys/block/dm-0/dm/name /sys/block/dm-0/ro /sys/class/block/vda2/ro"), "slipway-a\n1\n1");
+  assert.match(
+    await shell.must("journalctl -b -u slipway-commit.service --no-pager -o cat"),
+    /^Read slot a whole, \d+ MiB in \d+\.\d s: every block is the image's\.$/m,
+  );
+  assert.equal(recordOn(debian.disk).reading.record?.floors, { install: 2, boot: 0 });
+  assert.match(await shell.must("slipway state diff"), /\S/);
 });
 
 test("systemd starts as from the kernel: environment, arguments, signals, descriptors, mounts", async () => {
@@ -90,7 +110,9 @@ test("its units ask a channel where somebody starts them, and an install keeps t
   assert.is((await shell.run(`systemctl is-enabled ${timers}`)).output, "disabled\ndisabled");
   assert.is((await shell.run(`systemctl is-active ${timers}`)).output, "inactive\ninactive");
   const { system }: { system: string } = JSON.parse(await shell.must("cat /run/slipway/control.json"));
-  const list = await signedChannel(channel({ system, releases: [release("9000.1"), release("9000.2", { rollout: 0 })] }));
+  const key = await keyOfPem(readFileSync((await testKeyFiles("release")).privateKey, "utf8"));
+  const releases = [release("9000.1", { rollbackIndex: 2 }), release("9000.2", { rollbackIndex: 2, rollout: 0 })];
+  const list = await signedChannel(channel({ system, releases }), [key]);
   await shell.must(`mkdir -p /run/stable /etc/slipway && echo ${list.toBase64()} | base64 -d > /run/stable/channel.json`);
   const hour = Number(await shell.must("date +%k"));
   const clock = (later: number) => `${String((hour + later) % 24).padStart(2, "0")}:00`;
@@ -99,7 +121,7 @@ test("its units ask a channel where somebody starts them, and an install keeps t
   const start = (name: string) =>
     shell.must(`systemctl start ${name}.service && journalctl -u ${name}.service -o cat --no-pager`);
   const told = await start("slipway-check");
-  assert.match(told, new RegExp(`^Channel stable of ${system}, serial 5\\.$`, "m"));
+  assert.match(told, new RegExp(`^Channel stable of ${system}, serial 5, signed by [0-9a-f]{12}\\.$`, "m"));
   assert.match(told, /^Offered: 9000\.1 \(/m);
   assert.match(told, /^Not 9000\.2: it is offered to 0 % of the machines, this one comes in above/m);
   assert.match(await start("slipway-install"), /installs may begin from \d\d:00 to \d\d:00 only/);
@@ -150,7 +172,9 @@ test("after a shutdown the data filesystem needs no replay, and the record says 
   assert.is(reading.condition, "valid");
   assert.is(reading.record?.attempt?.cleanEnd, true);
   assert.is(reading.record?.uncleanEnds, 0);
-  assert.not.match(debian.machine.console.text, /FAILED|Failed/);
+  // systemd cannot take away the device that its own root is on, and says so of every root on device-mapper.
+  const said = debian.machine.console.text.replaceAll("Failed to finalize DM devices, ignoring", "");
+  assert.not.match(said, /FAILED|Failed/);
 });
 
 test.run();
