@@ -20,6 +20,8 @@ import {
   type World,
 } from "./selection-world.ts";
 
+const long = process.env.SLIPWAY_TIER === "long";
+
 interface Scope {
   slots: string[];
   depth: number;
@@ -188,7 +190,7 @@ test("two slots whose state may be degraded, every sequence of up to 40 events",
 test("two slots with floors: older images, and one that revokes them", () => {
   report("floors", {
     slots: ["a", "b"],
-    depth: 24,
+    depth: long ? 24 : 14,
     kinds: ["healthy", "unfit"],
     decays: ["broken"],
     seals: [
