@@ -72,12 +72,20 @@ test("no write goes to the running slot, so that it is what it was whatever of t
   assert.equal(touched, []);
 });
 
-/** Points of the entries from `from` up to `to`: every flush, and samples between two. */
+/** Points of the entries from `from` up to `to`: every flush, and between two samples of what was written since the target was. */
 function pointsBetween(from: number, to: number): CrashPoint[] {
-  const { entries } = recording;
+  const { before, entries } = recording;
+  const { firstLba, lastLba } = partition(before, "root-b");
+  const begins = entries.findIndex((entry) => {
+    return entry.kind !== "flush" && entry.offset >= Number(firstLba) * 512 && entry.offset <= Number(lastLba) * 512;
+  });
+  // The record that withdraws the target's image was written, and made durable, before.
+  const first = Math.max(from, begins - 4);
   const flushes = flushBoundaries(entries).filter(({ durable }) => durable >= from && durable <= to);
-  const between = reorderings(entries.slice(0, to), 8 * samples, random).filter(({ durable }) => durable >= from);
-  return [...flushes, ...between.slice(0, samples)].sort((left, right) => left.durable - right.durable);
+  const between = reorderings(entries.slice(first, to), samples, random).map(({ durable, later, torn }) => {
+    return { durable: durable + first, later: later.map((at) => at + first), torn };
+  });
+  return [...flushes, ...between].sort((left, right) => left.durable - right.durable);
 }
 
 async function factsAt(points: CrashPoint[]): Promise<{ point: CrashPoint; facts: InstallFacts }[]> {
