@@ -2,7 +2,7 @@
  * Makes a hash tree from data blocks that come one after the other. Of each level one block is held, so that memory does not
  * grow with the data.
  */
-import { BLOCK, type BlockDigest, blockDigestOf, DIGEST, DIGESTS_PER_BLOCK, treeLevels } from "./verity.ts";
+import { BLOCK, type BlockDigest, blockDigestOf, DIGEST, DIGESTS_PER_BLOCK, treeLevels, ZERO_BLOCK } from "./verity.ts";
 
 /** Takes a block of the tree, which counts from the start of the tree. The bytes are the taker's only until it returns. */
 export type TakeTreeBlock = (treeBlock: number, block: Uint8Array) => void;
@@ -13,8 +13,6 @@ interface Filling {
   bytes: Uint8Array;
   digests: number;
 }
-
-const zeroBlock = new Uint8Array(BLOCK);
 
 export class TreeBuilder {
   readonly #dataBlocks: number;
@@ -30,7 +28,7 @@ export class TreeBuilder {
     this.#dataBlocks = dataBlocks;
     this.#take = take;
     this.#digest = blockDigestOf(Uint8Array.fromHex(salt));
-    this.#zeroDigest = this.#digest(zeroBlock);
+    this.#zeroDigest = this.#digest(ZERO_BLOCK);
     this.#levels = treeLevels(dataBlocks).map(({ start }) => ({ treeBlock: start, bytes: new Uint8Array(BLOCK), digests: 0 }));
   }
 
@@ -39,7 +37,7 @@ export class TreeBuilder {
     for (let at = 0; at < blocks.length; at += BLOCK) {
       const block = blocks.subarray(at, at + BLOCK);
       // Much of an image with a writable filesystem is empty.
-      this.#put(0, Buffer.compare(block, zeroBlock) === 0 ? this.#zeroDigest : this.#digest(block));
+      this.#put(0, Buffer.compare(block, ZERO_BLOCK) === 0 ? this.#zeroDigest : this.#digest(block));
       this.#added++;
     }
   }

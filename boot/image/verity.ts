@@ -66,6 +66,16 @@ export function blockDigestInto(salt: Uint8Array): BlockDigestInto {
   };
 }
 
+/** A block of nothing but zeros. */
+export const ZERO_BLOCK: Uint8Array = new Uint8Array(BLOCK);
+
+/** As {@link blockDigestInto}, for the data of an image: much of it is zeros, whose digest is made once. */
+export function dataDigestInto(salt: Uint8Array): BlockDigestInto {
+  const digest = blockDigestInto(salt);
+  const ofZeros = digest(ZERO_BLOCK).slice(0, DIGEST);
+  return (block) => (Buffer.compare(block, ZERO_BLOCK) === 0 ? ofZeros : digest(block));
+}
+
 /** Whether the digests at two places are the same. */
 export function isSameDigest(left: Uint8Array, leftOffset: number, right: Uint8Array, rightOffset: number): boolean {
   for (let index = 0; index < DIGEST; index++) if (left[leftOffset + index] !== right[rightOffset + index]) return false;

@@ -1,7 +1,7 @@
 import type { Arrived } from "../../boot/converge/progress-text.ts";
 import type { Run } from "../../boot/converge/ranges.ts";
 import type { Copy, WindowPlan } from "../../boot/converge/window-plan.ts";
-import { BLOCK } from "../../boot/image/verity.ts";
+import { ZERO_BLOCK } from "../../boot/image/verity.ts";
 import type { BlockWriter } from "./block-writer.ts";
 import type { Donor } from "./compare.ts";
 import { fetchBlocks } from "./fetch-blocks.ts";
@@ -28,8 +28,6 @@ export interface Carrying {
   /** Called with blocks as they arrive. */
   told: (from: keyof Arrived, blocks: number) => void;
 }
-
-const zeroBlock = new Uint8Array(BLOCK);
 
 /**
  * Carries out the plan of a window: moves within the target first, in their order, then what needs nothing else, then what has to
@@ -79,7 +77,7 @@ function copyBlocks(
 
 function writeZeros({ plan, writer, told }: Carrying, first: number, count: number): void {
   for (let block = first; block < first + count; block++) {
-    if (writer.offer(block, zeroBlock)) plan.arrived(block);
+    if (writer.offer(block, ZERO_BLOCK)) plan.arrived(block);
     else plan.failed(block);
   }
   told("zero", count);

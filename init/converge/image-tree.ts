@@ -4,10 +4,11 @@ import { leafPlace, TreeProof } from "../../boot/image/tree-proof.ts";
 import {
   BLOCK,
   type BlockDigestInto,
-  blockDigestInto,
   DIGEST,
   DIGESTS_PER_BLOCK,
+  dataDigestInto,
   isSameDigest,
+  ZERO_BLOCK,
 } from "../../boot/image/verity.ts";
 import { fetchBlocks } from "./fetch-blocks.ts";
 import { type OpenSlot, PIECE } from "./open-slot.ts";
@@ -51,8 +52,8 @@ export class ImageTree {
   /** `mostKept`: how many blocks of leaves are kept in memory. */
   constructor(manifest: Manifest, slots: readonly OpenSlot[], source: ImageSource | null, mostKept = MOST_KEPT) {
     this.layout = layoutOf(manifest);
-    this.#digest = blockDigestInto(Uint8Array.fromHex(manifest.salt));
-    this.zeroLeaf = this.#digest(zeroBlock).slice(0, DIGEST);
+    this.#digest = dataDigestInto(Uint8Array.fromHex(manifest.salt));
+    this.zeroLeaf = this.#digest(ZERO_BLOCK).slice(0, DIGEST);
     this.#proof = new TreeProof(manifest, this.layout.dataBlocks);
     this.#slots = slots;
     this.#source = source;
@@ -154,9 +155,9 @@ export class ImageTree {
     return isSameDigest(this.digestOf(bytes), 0, leaves, kept === null ? offset : index * BLOCK + offset);
   }
 
-  /** Begins with the digest of a block, until the next call. Much of many images is zeros, whose digest is known. */
+  /** Begins with the digest of a block, until the next call. */
   digestOf(block: Uint8Array): Uint8Array {
-    return Buffer.compare(block, zeroBlock) === 0 ? this.zeroLeaf : this.#digest(block);
+    return this.#digest(block);
   }
 
   #recentLeaves(index: number): Uint8Array {
@@ -191,8 +192,6 @@ export class ImageTree {
     for await (const { first, bytes } of this.leafPieces(0, this.leafBlocks)) put(target, base + start + first, bytes);
   }
 }
-
-const zeroBlock = new Uint8Array(BLOCK);
 
 /** Writes those of the blocks that the slot does not hold. */
 function put(target: OpenSlot, first: number, bytes: Uint8Array): void {

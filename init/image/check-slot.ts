@@ -7,7 +7,7 @@
  */
 import { layoutOf, type Manifest } from "../../boot/image/seal.ts";
 import { TreeProof } from "../../boot/image/tree-proof.ts";
-import { BLOCK, blockDigestInto, DIGEST, DIGESTS_PER_BLOCK, isSameDigest } from "../../boot/image/verity.ts";
+import { BLOCK, DIGEST, DIGESTS_PER_BLOCK, dataDigestInto, isSameDigest } from "../../boot/image/verity.ts";
 import { O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 
@@ -109,14 +109,10 @@ function damagedIn(
   return damaged;
 }
 
-const zeroBlock = new Uint8Array(BLOCK);
-
-/** Compares a data block with its leaf, at an offset of a block of leaves. Much of many images is zeros, whose digest is known. */
+/** Compares a data block with its leaf, at an offset of a block of leaves. */
 function dataCheck(salt: string): (bytes: Uint8Array, leaves: Uint8Array, offset: number) => boolean {
-  const digest = blockDigestInto(Uint8Array.fromHex(salt));
-  const zeroDigest = digest(zeroBlock).slice(0, DIGEST);
-  return (bytes, leaves, offset) =>
-    isSameDigest(Buffer.compare(bytes, zeroBlock) === 0 ? zeroDigest : digest(bytes), 0, leaves, offset);
+  const digest = dataDigestInto(Uint8Array.fromHex(salt));
+  return (bytes, leaves, offset) => isSameDigest(digest(bytes), 0, leaves, offset);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import { isZero } from "../../boot/record/frame.ts";
 import type { ImageId } from "../../boot/record/record.ts";
 import { sha256Hex } from "../../state-ops/sha256.ts";
 import { readSeal, type SealReading } from "../image/read-seal.ts";
@@ -11,8 +12,6 @@ const HEAD = 64 * 1024;
 
 /** As much as tells whether a btrfs is there: it leaves the first 64 KiB alone. */
 const LONG_HEAD = SUPERBLOCK_BYTES;
-
-const isZero = (bytes: Uint8Array) => bytes.every((byte) => byte === 0);
 
 /** The image in a slot: its id, null for an empty slot, and what was read of its seal. Nothing is proven by that. */
 export interface SlotImage {

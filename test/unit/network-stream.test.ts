@@ -21,29 +21,20 @@ function whole(request: RawRequest, reply: Reply, served: ReadonlyMap<string, Se
 const pathsOf = (requests: readonly RawRequest[]): string =>
   requests.map(({ path }) => path.slice("/x.img".length) || "image").join(" ");
 
+/** Answers requests for a range with `answer`, others with the whole file. */
+const toRange =
+  (answer: string): Handler =>
+  (request, reply) =>
+    request.fields.has("range") ? reply.send(answer) : whole(request, reply);
+
 const withoutRanges: [string, Handler][] = [
   ["ignores them", whole],
   [
     "answers with several parts",
-    (request, reply) =>
-      request.fields.has("range")
-        ? reply.send("HTTP/1.1 206 x\r\nContent-Type: multipart/byteranges; boundary=b\r\nContent-Length: 3\r\n\r\n--b")
-        : whole(request, reply),
+    toRange("HTTP/1.1 206 x\r\nContent-Type: multipart/byteranges; boundary=b\r\nContent-Length: 3\r\n\r\n--b"),
   ],
-  [
-    "does not say the size in them",
-    (request, reply) =>
-      request.fields.has("range")
-        ? reply.send("HTTP/1.1 206 x\r\nContent-Range: bytes 0-0/*\r\nContent-Length: 1\r\n\r\na")
-        : whole(request, reply),
-  ],
-  [
-    "answers them with another range",
-    (request, reply) =>
-      request.fields.has("range")
-        ? reply.send("HTTP/1.1 206 x\r\nContent-Range: bytes 1-1/9\r\nContent-Length: 1\r\n\r\na")
-        : whole(request, reply),
-  ],
+  ["does not say the size in them", toRange("HTTP/1.1 206 x\r\nContent-Range: bytes 0-0/*\r\nContent-Length: 1\r\n\r\na")],
+  ["answers them with another range", toRange("HTTP/1.1 206 x\r\nContent-Range: bytes 1-1/9\r\nContent-Length: 1\r\n\r\na")],
   [
     "says no length at all",
     (request, reply) => {

@@ -1,11 +1,12 @@
 /** Who signs a channel: keys that are here, signatures that were made elsewhere, or nobody. */
-import { encodeEnvelope, PAYLOAD_TYPE, preAuthenticationEncoding, type Signature } from "../../../boot/image/envelope.ts";
+import { encodeEnvelope, PAYLOAD_TYPE, preAuthenticationEncoding } from "../../../boot/image/envelope.ts";
 import { type PublicKey, readPublicKeyPem } from "../../../boot/image/keys.ts";
 import { isSignature, type Trust } from "../../../boot/image/trust.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { flag, type OptionValues, text, texts } from "../../commands/verb.ts";
-import { readInput, readTextInput } from "../input.ts";
+import { readTextInput } from "../input.ts";
 import { passphrasesFrom } from "../keys/passphrase.ts";
+import { readSignatureFile } from "../keys/signature-file.ts";
 import { readSigningKeys, signEnvelope } from "../keys/signing-key.ts";
 import { readTrustedKeys } from "../keys/trust-option.ts";
 import { checkOutput, replaceFile, writePieces } from "../output.ts";
@@ -76,7 +77,10 @@ function byOthers(values: OptionValues, trusted: readonly PublicKey[]): Signing 
     throw new BadInput(`--public-key is given ${files.length} times, --signature ${signatureFiles.length} times; one for each`);
   }
   const keys = files.map((file) => readPublicKeyPem(`--public-key ${file}`, readTextInput(`--public-key ${file}`, file)));
-  const signatures = keys.map((key, index) => ({ key, ...readSignature(key, signatureFiles[index] ?? "") }));
+  const signatures = keys.map((key, index) => {
+    const file = signatureFiles[index] ?? "";
+    return { key, keyId: key.id, signature: readSignatureFile(file), file };
+  });
   const sign = async (payload: Uint8Array) => {
     const message = preAuthenticationEncoding(PAYLOAD_TYPE.channel, payload);
     for (const { key, file, signature } of signatures) {
@@ -88,10 +92,4 @@ function byOthers(values: OptionValues, trusted: readonly PublicKey[]): Signing 
     return encodeEnvelope({ payloadType: PAYLOAD_TYPE.channel, payload, signatures });
   };
   return { trust: trusting([...keys, ...trusted]), signers: keys.map(({ id }) => id), sign };
-}
-
-function readSignature(key: PublicKey, file: string): Signature & { file: string } {
-  const bytes = readInput(`--signature ${file}`, file);
-  if (bytes.length === 64) return { keyId: key.id, signature: new Uint8Array(bytes), file };
-  throw new BadInput(`--signature ${file} has ${bytes.length} bytes; an Ed25519 signature has 64, neither base64 nor hex`);
 }

@@ -13,7 +13,8 @@ import { O } from "../../kernel/constants.ts";
 import { withOpen } from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
-import { readInput, readTextInput } from "../input.ts";
+import { readTextInput } from "../input.ts";
+import { readSignatureFile } from "../keys/signature-file.ts";
 import { checkOutput, replaceFile } from "../output.ts";
 import { copyImage } from "./copy-image.ts";
 import { type OpenImage, withImage } from "./open-image.ts";
@@ -41,7 +42,7 @@ async function attach(file: string, values: OptionValues): Promise<void> {
   const kernel = linuxKernel();
   const keyFile = required(values, "public-key", "the PEM of the key that signed");
   const key = readPublicKeyPem(`--public-key ${keyFile}`, readTextInput(`--public-key ${keyFile}`, keyFile));
-  const signature = readSignature(required(values, "signature", "the signature to add"));
+  const signature = readSignatureFile(required(values, "signature", "the signature to add"));
   const image = await signed(kernel, file, key, signature);
   const index = text(values, "index");
   const indexed = index === undefined ? null : { index, ...(await signed(kernel, index, key, signature)) };
@@ -57,12 +58,6 @@ function required(values: OptionValues, name: string, what: string): string {
   const value = text(values, name);
   if (value === undefined || value === "") throw new BadInput(`--${name} is missing; it names ${what}`);
   return value;
-}
-
-function readSignature(file: string): Uint8Array {
-  const bytes = readInput(`--signature ${file}`, file);
-  if (bytes.length === 64) return new Uint8Array(bytes);
-  throw new BadInput(`--signature ${file} has ${bytes.length} bytes; an Ed25519 signature has 64, neither base64 nor hex`);
 }
 
 /** A file with one more signature. */
