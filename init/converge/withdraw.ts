@@ -1,5 +1,6 @@
 /** What makes a slot hold its image beside the image's data: footer, seal and verity superblock. */
-import { HEAD_BLOCKS } from "../../boot/converge/head.ts";
+import { HEAD_BLOCKS, magicSector, SECTOR } from "../../boot/converge/head.ts";
+import { type FilesystemType, readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import { decodeFooter, encodeFooter, footerOf } from "../../boot/image/footer.ts";
 import { type ImageLayout, paddedSealLength, type Seal, superblockOf } from "../../boot/image/seal.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
@@ -10,19 +11,30 @@ import type { OpenSlot } from "./open-slot.ts";
 /**
  * Takes from a slot what could make somebody boot it: the footer, the seal that lies there, and the blocks in which a
  * filesystem's superblock is, so that neither its seal nor the filesystem by itself is found until the new image is whole.
+ * Each is gone from the medium before the next is touched, and the filesystem's magic number, one sector, before the rest of
+ * those blocks: a disk that writes in an order of its own leaves no filesystem with a hole in it.
  */
 export function withdrawImage(target: OpenSlot): void {
-  const zeros = new Uint8Array(BLOCK);
-  const footer = target.size - BLOCK;
   const read = sealOf(target, readSeal);
   const reading = read.is === "fault" ? sealOf(target, searchSeal) : read;
-  target.write(footer, zeros);
+  zero(target, target.size - BLOCK, BLOCK);
+  if (reading.is === "sealed") zero(target, reading.layout.sealOffset, paddedSealLength(reading.seal.bytes.length));
+  const filesystem = filesystemOf(target);
+  if (filesystem !== null) zero(target, magicSector(filesystem), SECTOR);
+  for (const block of HEAD_BLOCKS) target.write(block * BLOCK, new Uint8Array(BLOCK));
   target.sync();
-  if (reading.is === "sealed") {
-    const { sealOffset } = reading.layout;
-    target.write(sealOffset, new Uint8Array(paddedSealLength(reading.seal.bytes.length)));
-  }
-  for (const block of HEAD_BLOCKS) target.write(block * BLOCK, zeros);
+}
+
+/** The filesystem that a slot begins with; null where none is known, or its superblock cannot be read. */
+function filesystemOf(target: OpenSlot): FilesystemType | null {
+  const bytes = new Uint8Array(SUPERBLOCK_BYTES);
+  const blocks = target.read(0, Math.min(SUPERBLOCK_BYTES, target.size) / BLOCK);
+  for (const [index, block] of blocks.entries()) if (block !== null) bytes.set(block, index * BLOCK);
+  return readSuperblock(bytes)?.type ?? null;
+}
+
+function zero(target: OpenSlot, offset: number, length: number): void {
+  target.write(offset, new Uint8Array(length));
   target.sync();
 }
 
