@@ -1,6 +1,7 @@
 import type { Proof } from "./image/judge-seal.ts";
 import type { Manifest } from "./image/seal.ts";
 import type { ImageId, SlotName } from "./record/record.ts";
+import type { ToldRecovery } from "./recovery/step.ts";
 
 /** `/run/slipway/boot.json`: what PID 1 decided and did in this boot, for the running system to read. */
 export interface BootReport {
@@ -60,6 +61,8 @@ export interface BootReport {
   stateNotes: string[];
   /** Operators that got a tmpfs instead of their store. */
   degraded: { path: string; reason: string }[];
+  /** What this boot did to be there; null in an ordinary one. */
+  recovery: ToldRecovery | null;
   /** Everything else that was not as declared: unknown words on the command line, `rw` ignored, drift. */
   warnings: string[];
   /** Parts of the boot in order; milliseconds since kernel start. */

@@ -57,7 +57,7 @@ trust: { keys: [${key}] }
     ...{ features: [], image: null, proof: "none", signers: [], verity: null },
     ...{ why: "the only slot that can boot", skipped: [], rollback: null, generation: null, data: null },
     record: { condition: "valid", writable: true, device: record },
-    ...{ stateNotes: [], degraded: [], warnings: [], timeline: [] },
+    ...{ stateNotes: [], degraded: [], recovery: null, warnings: [], timeline: [] },
   };
   writeFileSync(RUN.report, JSON.stringify(report));
 }

@@ -3,6 +3,7 @@ import { compileTrust, type ReadKey } from "./compile-trust.ts";
 import type { ControlFile } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
 import { problemAt } from "./problems.ts";
+import { DEFAULT_RECOVERY } from "./recovery.ts";
 import type { Problem, SourceDocument } from "./schema/document.ts";
 import type { SystemDefinition } from "./schema/system.ts";
 import { parseDuration } from "./schema/words.ts";
@@ -39,7 +40,13 @@ export function compileSystem(
     data:
       data === undefined
         ? null
-        : { device: data.device, filesystem: data.filesystem, whenReplaced: data["when-replaced"] ?? "refuse" },
+        : {
+            device: data.device,
+            filesystem: data.filesystem,
+            whenReplaced: data["when-replaced"] ?? "refuse",
+            grow: false,
+            create: false,
+          },
     bootRecord: definition["boot-record"],
     chooser: definition.chooser ?? "slipway",
     tries: { trial: tries?.trial ?? 3, committed: tries?.committed ?? 10 },
@@ -51,6 +58,8 @@ export function compileSystem(
         : { timeout: seconds(["watchdog", "timeout"], watchdog.timeout), after: watchdog.after ?? "systemd" },
     commandLine: definition["command-line"] ?? (trust.mode === "signed" ? "locked" : "open"),
     trust,
+    recovery: DEFAULT_RECOVERY,
+    install: null,
   };
   problems.push(...deviceProblems(system, document));
   return { system, problems, warnings: said.warnings };

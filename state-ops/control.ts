@@ -4,6 +4,8 @@
  * image rules that image's operators. The other half of each is ignored.
  */
 
+import type { ControlInstall, ControlRecovery } from "./recovery.ts";
+
 /** How long a write is kept: until reboot; with the slot's generation; with the machine; for ever. */
 export type StateClass = "ephemeral" | "persistent" | "shared" | "identity";
 
@@ -118,9 +120,16 @@ export interface ControlFile {
   disk: string | null;
   /**
    * `whenReplaced`: what to do with a data filesystem that is not the one that the boot record knows. `refuse`: no state is
-   * laid on it. `adopt`: it is used, and said.
+   * laid on it. `adopt`: it is used, and said. `grow`: it is made as large as its disk allows at each boot. `create`: it is made
+   * where its partition is not there, or has nothing on it, and the record knows of none.
    */
-  data: { device: string; filesystem: DataFilesystem; whenReplaced: "refuse" | "adopt" } | null;
+  data: {
+    device: string;
+    filesystem: DataFilesystem;
+    whenReplaced: "refuse" | "adopt";
+    grow: boolean;
+    create: boolean;
+  } | null;
   bootRecord: { store: "record"; device: string };
   chooser: "slipway";
   tries: { trial: number; committed: number };
@@ -133,6 +142,9 @@ export interface ControlFile {
   /** `locked`: `init=` and debugging words on the kernel command line are refused. */
   commandLine: "open" | "locked";
   trust: ControlTrust;
+  recovery: ControlRecovery;
+  /** What a disk with nothing on it is made into; null: such a disk is not touched. */
+  install: ControlInstall | null;
   /** The image's users and groups and their numbers, so that the next image's compiler sees a number that changed. */
   accounts: { users: Record<string, number>; groups: Record<string, number> };
   /** Mounts come parent first. */

@@ -7,6 +7,7 @@ import { GREATEST_ID, slotNameFault } from "./operator-rules.ts";
 import { togetherFaults } from "./operators-together.ts";
 import { BadInput } from "./outcome.ts";
 import { readOperator } from "./read-operator.ts";
+import { readInstall, readRecovery } from "./read-recovery.ts";
 import { slotFileFault, slotSizeFault } from "./slot-file.ts";
 
 /** Longest wait that a control file may ask for, in seconds. */
@@ -26,6 +27,8 @@ const controlKeys = [
   "watchdog",
   "commandLine",
   "trust",
+  "recovery",
+  "install",
   "accounts",
   "operators",
   "digest",
@@ -55,7 +58,7 @@ function read(text: string): ControlFile {
     system: fields.text("system"),
     slots: slots(fields),
     disk: fields.nullable("disk", () => device(fields, "disk")),
-    data: fields.nullable("data", () => data(fields.object("data", ["device", "filesystem", "whenReplaced"]))),
+    data: fields.nullable("data", () => data(fields.object("data", ["device", "filesystem", "whenReplaced", "grow", "create"]))),
     bootRecord: bootRecord(fields.object("bootRecord", ["store", "device"])),
     chooser: fields.oneOf("chooser", ["slipway"]),
     tries: tries(fields.object("tries", ["trial", "committed"])),
@@ -64,6 +67,8 @@ function read(text: string): ControlFile {
     watchdog: fields.nullable("watchdog", () => watchdog(fields.object("watchdog", ["timeout", "after"]))),
     commandLine: fields.oneOf("commandLine", ["open", "locked"]),
     trust: trust(fields.value("trust")),
+    recovery: readRecovery(fields.value("recovery")),
+    install: fields.nullable("install", () => readInstall(fields.value("install"))),
     accounts: accounts(fields.object("accounts", ["users", "groups"])),
     operators: fields.list("operators").map((entry, index) => readOperator(entry, `operators[${index}]`)),
     digest: fields.text("digest"),
@@ -124,6 +129,8 @@ function data(fields: Fields): NonNullable<ControlFile["data"]> {
     device: device(fields, "device"),
     filesystem: fields.oneOf("filesystem", ["ext4", "xfs", "btrfs"]),
     whenReplaced: fields.oneOf("whenReplaced", ["refuse", "adopt"]),
+    grow: fields.oneOf("grow", [true, false]),
+    create: fields.oneOf("create", [true, false]),
   };
 }
 

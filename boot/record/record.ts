@@ -1,3 +1,5 @@
+import type { RecoveryRecord } from "../recovery/step.ts";
+
 /**
  * The boot record: what the machine remembers of its slots from one boot to the next. It is the single source of truth
  * for which slot boots; see record/store.ts for its bytes and selection/ for what changes it.
@@ -87,6 +89,8 @@ export interface BootRecord {
   floors?: { install: number; boot: number };
   /** The highest serial that was seen of each channel, by name. Left out while none was. */
   channelSerials?: Record<string, number>;
+  /** A recovery that was asked for, or is not over. Left out while none is. */
+  recovery?: RecoveryRecord;
   /** Wall clock at the last good boot or shutdown, milliseconds since the epoch: part of the clock's floor. */
   lastKnownUnixMs: number;
 }

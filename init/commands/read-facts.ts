@@ -1,5 +1,7 @@
+import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile, ControlTrust, SlotDefinition } from "../../state-ops/control.ts";
+import { RUNGS } from "../../state-ops/recovery.ts";
 
 /**
  * Reading of what PID 1 left below /run. The initrd may be newer or older than the image that this runs from (think of a
@@ -8,7 +10,9 @@ import type { ControlFile, ControlTrust, SlotDefinition } from "../../state-ops/
  */
 
 /** The part of the control file that the commands use. */
-export type BootedControl = Pick<ControlFile, "system" | "slots" | "data" | "tries" | "trialDeadline" | "watchdog" | "trust">;
+export type BootedControl = Pick<ControlFile, "system" | "slots" | "tries" | "trialDeadline" | "watchdog" | "trust"> & {
+  data: Pick<NonNullable<ControlFile["data"]>, "device" | "filesystem" | "whenReplaced"> | null;
+};
 
 class Unexpected extends Error {}
 
@@ -122,6 +126,7 @@ export function readReport(text: string): BootReport {
       }),
       stateNotes: report.texts("stateNotes"),
       degraded: report.list("degraded", (entry) => ({ path: entry.text("path"), reason: entry.text("reason") })),
+      recovery: report.nullable("recovery", () => recoveryIn(report.object("recovery"))),
       warnings: report.texts("warnings"),
       timeline: report.list("timeline", (part) => ({
         name: part.text("name"),
@@ -130,6 +135,37 @@ export function readReport(text: string): BootReport {
       })),
     };
   });
+}
+
+function recoveryIn(recovery: Reader): ToldRecovery {
+  return {
+    asked: recovery.nullable("asked", () => recovery.text("asked")),
+    rung: recovery.nullable("rung", () => recovery.word("rung", RUNGS)),
+    steps: recovery.list("steps", (step) => ({
+      rung: step.word("rung", RUNGS),
+      slot: step.nullable("slot", () => step.text("slot")),
+      outcome: step.word("outcome", ["booted", "failed", "passed"]),
+      reason: step.text("reason"),
+      startMs: step.number("startMs"),
+      lengthMs: step.number("lengthMs"),
+      installed: step.nullable("installed", () => {
+        const installed = step.object("installed");
+        return {
+          version: installed.text("version"),
+          imageId: installed.text("imageId"),
+          source: installed.text("source"),
+          place: installed.word("place", ["slots", "factory", "media", "mirror"]),
+        };
+      }),
+      networkBytes: step.number("networkBytes"),
+      writtenBytes: step.number("writtenBytes"),
+    })),
+    network: recovery.nullable("network", () => {
+      const network = recovery.object("network");
+      return { link: network.text("link"), by: network.text("by"), addresses: network.texts("addresses") };
+    }),
+    reportedTo: recovery.nullable("reportedTo", () => recovery.text("reportedTo")),
+  };
 }
 
 /** Reads the commands' part of the initrd's control file. Throws Error that says what is wrong with it. */

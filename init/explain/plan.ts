@@ -166,6 +166,7 @@ function planHandover(planning: Planning, plan: SlotPlan, selection: Selection, 
     stateNotes: [...planning.stateNotes, ...(plan.state?.notes ?? [])],
     degraded: plan.state?.degraded ?? [],
     warnings: [...new Set(warnings)],
+    recovery: null,
     timeline: [],
   };
   const watchdogRuns = control.watchdog !== null && facts.machine.watchdog;

@@ -58,6 +58,7 @@ function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, why:
     data: ready.state.data,
     stateNotes: [...boot.stateNotes, ...ready.state.notes],
     degraded: ready.state.degraded,
+    recovery: null,
     warnings: boot.warnings,
     timeline: boot.timeline,
   };

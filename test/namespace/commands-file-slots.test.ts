@@ -45,7 +45,7 @@ class FilesMachine extends StateMachine {
     const { control } = controlFile();
     const slots = [...control.slots, { name: "c", file: "images/c.img", size }, { name: "d", file: "images/d.img", size }];
     const device = program("findmnt", "-n", "-o", "SOURCE", this.place);
-    const data = { device, filesystem: this.type, whenReplaced: "refuse" as const };
+    const data = { device, filesystem: this.type, whenReplaced: "refuse" as const, grow: false, create: false };
     writeFileSync(this.places.control, controlFile({ slots, data }).text);
   }
 

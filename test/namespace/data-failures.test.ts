@@ -95,7 +95,13 @@ async function open(type: DataFilesystem, file: string, circumstances: Circumsta
   const { declared = type, known = uuidOf(good.get(type) ?? ""), checkers = true, words = "" } = circumstances;
   writeFileSync(kmsg, "");
   const ours = bootKernel(checkers);
-  const data = { device: "/dev/none", filesystem: declared, whenReplaced: circumstances.whenReplaced ?? "refuse" };
+  const data = {
+    device: "/dev/none",
+    filesystem: declared,
+    whenReplaced: circumstances.whenReplaced ?? "refuse",
+    grow: false,
+    create: false,
+  };
   const launch = new Launch(ours, new Log(ours), { ...sampleControl({ data }), digest: "" }, parseCommandLine(words));
   const device = circumstances.readOnly ? program("losetup", "--find", "--show", "--read-only", file) : attach(file);
   try {

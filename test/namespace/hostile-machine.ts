@@ -113,7 +113,7 @@ export async function bootHostile(order: HostileBoot, see: (outcome: Outcome) =>
   const guarded = guardedKernel(order.mounted ?? (() => {}));
   const control = controlFile({
     operators: laidOperators,
-    data: { device: "PARTLABEL=d", filesystem: type, whenReplaced: "refuse" },
+    data: { device: "PARTLABEL=d", filesystem: type, whenReplaced: "refuse", grow: false, create: false },
   });
   const launch = new Launch(guarded.kernel, new Log(guarded.kernel), control.control, parseCommandLine(""));
   const device = attach(disk);

@@ -1,6 +1,10 @@
 /** A control file for tests: what system.yaml says without any of its optional keys, and nothing declared. */
 import { canonicalJsonWithDigest } from "../../state-ops/canonical-json.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
+import { type ControlRecovery, DEFAULT_RECOVERY } from "../../state-ops/recovery.ts";
+
+/** Of a machine that only tells why it does not boot, waits, and tries again. */
+export const NO_RECOVERY: ControlRecovery = { ...DEFAULT_RECOVERY, ladder: [] };
 
 /** The control file without its digest, with `change` instead of what is usual. */
 export function sampleControl(change: Partial<ControlFile> = {}): Omit<ControlFile, "digest"> {
@@ -12,7 +16,7 @@ export function sampleControl(change: Partial<ControlFile> = {}): Omit<ControlFi
       { name: "b", device: "PARTLABEL=root-b" },
     ],
     disk: null,
-    data: { device: "PARTLABEL=sys-data", filesystem: "ext4", whenReplaced: "refuse" },
+    data: { device: "PARTLABEL=sys-data", filesystem: "ext4", whenReplaced: "refuse", grow: false, create: false },
     bootRecord: { store: "record", device: "PARTLABEL=boot-record" },
     chooser: "slipway",
     tries: { trial: 3, committed: 10 },
@@ -21,6 +25,8 @@ export function sampleControl(change: Partial<ControlFile> = {}): Omit<ControlFi
     watchdog: null,
     commandLine: "open",
     trust: { mode: "unsigned" },
+    recovery: NO_RECOVERY,
+    install: null,
     accounts: { users: {}, groups: {} },
     operators: [],
     ...change,

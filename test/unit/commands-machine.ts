@@ -64,6 +64,7 @@ export function report(change: Partial<BootReport> = {}): BootReport {
     stateNotes: [],
     degraded: [],
     warnings: [],
+    recovery: null,
     timeline: [{ name: "devices", startMs: 900, lengthMs: 40 }],
     ...change,
   };

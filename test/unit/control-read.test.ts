@@ -23,7 +23,7 @@ const control: Omit<ControlFile, "digest"> = sampleControl({
     { name: "b", device: "/dev/vda3" },
     { name: "c", file: "images/c.img", size: 1048576 },
   ],
-  data: { device: "UUID=1234", filesystem: "xfs", whenReplaced: "refuse" },
+  data: { device: "UUID=1234", filesystem: "xfs", whenReplaced: "refuse", grow: false, create: false },
   watchdog: { timeout: 30, after: "systemd" },
   commandLine: "locked",
   operators: [etc, machineId, tmp],
@@ -75,7 +75,7 @@ const faults: [string, object, RegExp][] = [
   ["a device", { disk: "vda" }, /disk: "vda" names no device/],
   [
     "a filesystem",
-    { data: { device: "LABEL=x", filesystem: "ext3", whenReplaced: "refuse" } },
+    { data: { device: "LABEL=x", filesystem: "ext3", whenReplaced: "refuse", grow: false, create: false } },
     /data\.filesystem must be "ext4" or "xfs" or "btrfs", is "ext3"/,
   ],
   ["another store", { bootRecord: { store: "grubenv", device: "LABEL=x" } }, /bootRecord\.store must be "record"/],

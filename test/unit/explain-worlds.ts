@@ -100,7 +100,9 @@ async function inFile(holds: Image, tree: Tree = {}): Promise<World> {
   return world;
 }
 
-const adopting = { data: { device: "PARTLABEL=sys-data", filesystem: "ext4", whenReplaced: "adopt" } } as const;
+const adopting = {
+  data: { device: "PARTLABEL=sys-data", filesystem: "ext4", whenReplaced: "adopt", grow: false, create: false },
+} as const;
 
 /** A committed machine whose data filesystem was made anew since. */
 async function formatted(superblock: Uint8Array | null, commandLine = "quiet", control: WorldOptions["control"] = {}) {
