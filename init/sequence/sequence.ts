@@ -48,7 +48,7 @@ export async function launch(kernel: Kernel, log: Log, preinit: string): Promise
     if (selection.slot === null) return recover(boot, counters, selection, passed);
     boot.log.info(`slot ${selection.slot}: ${selection.why}`);
     if (!counters.count(selection.slot)) continue;
-    const attempt = new SlotAttempt(boot, devices, counters, selection.slot);
+    const attempt = new SlotAttempt(boot, devices, counters, selection.slot, "ordinary");
     const ready = await trySlot(boot, counters, attempt, selection, passed);
     if (ready !== null) leave(boot, counters, ready);
     passed.push({ slot: selection.slot, reason: counters.failed.get(selection.slot) ?? "unknown" });

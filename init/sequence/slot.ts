@@ -4,6 +4,7 @@ import { endOfLastTry } from "../../boot/selection/begin.ts";
 import { whyLeft } from "../../boot/selection/left.ts";
 import { checkRoot } from "../../boot/slot-image.ts";
 import type { SlotDefinition } from "../../state-ops/control.ts";
+import type { StateWish } from "../../state-ops/recovery.ts";
 import { CORRUPTED } from "../image/verity-device.ts";
 import { MNT, O } from "../kernel/constants.ts";
 import { type Descriptor, KernelError } from "../kernel/kernel.ts";
@@ -34,6 +35,7 @@ export class SlotAttempt {
   readonly #devices: Devices;
   readonly #counters: Counters;
   readonly #slot: string;
+  readonly #wish: StateWish;
   #stage: Stage = "counted";
   /** Device of the slot, once it is to be set read-only. */
   #device: string | null = null;
@@ -47,11 +49,12 @@ export class SlotAttempt {
   #checked: string | null = null;
   #state: LaidState | null = null;
 
-  constructor(boot: Launch, devices: Devices, counters: Counters, slot: string) {
+  constructor(boot: Launch, devices: Devices, counters: Counters, slot: string, wish: StateWish) {
     this.#boot = boot;
     this.#devices = devices;
     this.#counters = counters;
     this.#slot = slot;
+    this.#wish = wish;
   }
 
   /** Prepares the slot up to the handover, after its try was counted. Throws whatever stands in the way. */
@@ -197,6 +200,7 @@ export class SlotAttempt {
       newRoot,
       imageControl: readImageControl(kernel, newRoot, control),
       slot: this.#slot,
+      wish: this.#wish,
       imageId,
       attempt,
       trial,

@@ -1,6 +1,7 @@
 import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { isKept, keepsState, planStateWithout } from "../../state-ops/data-use.ts";
+import type { StateWish } from "../../state-ops/recovery.ts";
 import { needsOverlay } from "../../state-ops/state-plan.ts";
 import { KernelError } from "../kernel/kernel.ts";
 import { applyState } from "../state/apply.ts";
@@ -21,6 +22,8 @@ import type { Launch } from "./launch.ts";
 export interface StateRequest extends DataRequest, GenerationRequest {
   /** The image's control file; null where it has none, and so no writable state. */
   imageControl: ControlFile | null;
+  /** How it is laid. */
+  wish: StateWish;
 }
 
 export interface LaidState {
@@ -47,6 +50,8 @@ export async function layState(launch: Launch, request: StateRequest): Promise<L
     if (opened !== null) launch.kernel.close(opened.root);
     return { generation: null, data: opened?.facts ?? null, notes: [], dataVisible: opened !== null, degraded: [] };
   }
+  if (request.wish !== "ordinary")
+    throw new Error(`the state of slot ${slot} can only be laid as declared, not "${request.wish}"`);
   const { operators } = imageControl;
   const onProgress = () => launch.chores();
   const keeps = keepsState(operators);

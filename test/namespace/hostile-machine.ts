@@ -130,6 +130,7 @@ export async function bootHostile(order: HostileBoot, see: (outcome: Outcome) =>
         newRoot,
         imageControl: control.control,
         slot,
+        wish: "ordinary",
         imageId: `sha256:${slot}`,
         attempt: 7,
         trial: slot === "b",
