@@ -24,6 +24,8 @@ export interface ModuleIndex {
    * kernel would ask modprobe for at the mount). Patterns are in {@link normalizeAlias}'s form.
    */
   aliases: [pattern: string, file: string][];
+  /** Files whose hardware an ordinary boot leaves alone: only a recovery wants a network. */
+  recovery: string[];
 }
 
 /** The index as text: JSON, aliases grouped by file. Same index, same text. */
@@ -33,8 +35,8 @@ export function writeModuleIndex(index: ModuleIndex): string {
     grouped[file] ??= [];
     grouped[file].push(pattern);
   }
-  const { schema, kernel, load, depends } = index;
-  return `${JSON.stringify({ schema, kernel, load, depends, aliases: grouped })}\n`;
+  const { schema, kernel, load, depends, recovery } = index;
+  return `${JSON.stringify({ schema, kernel, load, depends, aliases: grouped, recovery })}\n`;
 }
 
 /** Reads what {@link writeModuleIndex} wrote. Throws BadInput. */
@@ -55,7 +57,14 @@ export function readModuleIndex(text: string): ModuleIndex {
   const aliases = Object.entries(record(fields.aliases, "aliases")).flatMap(([file, patterns]) =>
     texts(patterns, file).map((pattern): [string, string] => [pattern, file]),
   );
-  return { schema: 1, kernel, load: texts(fields.load, "load"), depends: Object.fromEntries(depends), aliases };
+  return {
+    schema: 1,
+    kernel,
+    load: texts(fields.load, "load"),
+    depends: Object.fromEntries(depends),
+    aliases,
+    recovery: texts(fields.recovery, "recovery"),
+  };
 }
 
 /** Files to load for `modalias` ("pci:v00001AF4d00001042sv…", "fs-xfs"), each after what it needs; empty when none fits. */

@@ -23,6 +23,8 @@ export class ModuleLoader {
   readonly #asked = new Set<string>();
   /** Devices whose modalias was read. */
   readonly #seen = new Set<string>();
+  /** What only a recovery wants, until it does. */
+  #heldBack: ReadonlySet<string>;
   /** The index by the part of its patterns before the colon: a machine asks a few hundred times. */
   readonly #byBus = new Map<string, ModuleIndex>();
 
@@ -31,6 +33,7 @@ export class ModuleLoader {
     this.#kernel = kernel;
     this.#index = index;
     this.#onProgress = onProgress;
+    this.#heldBack = new Set(index.recovery);
   }
 
   /** Loads those that are wanted at every boot. */
@@ -58,6 +61,16 @@ export class ModuleLoader {
     }
   }
 
+  /** The same with the drivers that ordinary boots do without: those of the network. */
+  loadForRecovery(): void {
+    if (this.#heldBack.size > 0) {
+      this.#heldBack = new Set();
+      this.#seen.clear();
+      this.#asked.clear();
+    }
+    this.loadForHardware();
+  }
+
   #loadForDevice(path: string): void {
     if (this.#seen.has(path)) return;
     this.#seen.add(path);
@@ -69,7 +82,9 @@ export class ModuleLoader {
   loadForAlias(modalias: string): void {
     if (this.#asked.has(modalias)) return;
     this.#asked.add(modalias);
-    for (const file of filesForAlias(this.#indexFor(modalias), modalias)) this.#load(file);
+    const { aliases, ...index } = this.#indexFor(modalias);
+    const offered = { ...index, aliases: aliases.filter(([, file]) => !this.#heldBack.has(file)) };
+    for (const file of filesForAlias(offered, modalias)) this.#load(file);
   }
 
   /** Loads a module by its name, where the initrd has it: "dm_verity". */

@@ -109,6 +109,7 @@ const index: ModuleIndex = {
     ["pci:v00001AF4d*", "virtio_pci.ko"],
     ["fs_xfs", "xfs.ko"],
   ],
+  recovery: [],
 };
 
 function moduleMachine(): RecordingKernel {
@@ -135,6 +136,27 @@ test("listed modules, then those the hardware asks for, each once and after what
   assert.equal(loader.failures, ["gone.ko: ENOENT"]);
   assert.is(kernel.trace.match(/load-module/g)?.length, wantedOrder.length);
   assert.is(tries, wantedOrder.length + loader.failures.length, "each was followed by the watchdog's turn");
+});
+
+test("drivers that only a recovery wants are left alone until there is one", () => {
+  const kernel = moduleMachine();
+  kernel.plant("/runtime/modules", { "virtio_net.ko": "virtio_net" });
+  kernel.plant("/sys", { "bus/virtio/devices/virtio0/modalias": "virtio:d00000002v00001AF4\n" });
+  kernel.plant("/sys", { "bus/virtio/devices/virtio1/modalias": "virtio:d00000001v00001AF4\n" });
+  const loader = new ModuleLoader(kernel, {
+    ...index,
+    depends: { ...index.depends, "virtio_net.ko": [] },
+    aliases: [...index.aliases, ["virtio:d00000001v*", "virtio_net.ko"]],
+    recovery: ["virtio_net.ko"],
+  });
+  loader.loadForHardware();
+  loader.loadForAlias("virtio:d00000001v00001AF4");
+  const ordinary = ["virtio.ko", "virtio_ring.ko", "virtio_blk.ko"];
+  assert.equal(loader.loaded, ordinary);
+  loader.loadForRecovery();
+  assert.equal(loader.loaded, [...ordinary, "virtio_net.ko"]);
+  loader.loadForRecovery();
+  assert.equal(loader.loaded, [...ordinary, "virtio_net.ko"]);
 });
 
 test("a module that is built in or loaded already is no failure; another failure is remembered", () => {

@@ -96,4 +96,31 @@ test("what dm-verity is made of is there whatever was named, and loaded when it 
   assert.not(absent.includes("sha2_ce"), "newer kernels need no module for SHA-256");
 });
 
+test("a recovery's drivers are there whatever was named: those of the network for a recovery only, media's for all", () => {
+  const withNetwork = parseModuleDirectory({
+    dep: [
+      "kernel/drivers/block/loop.ko.xz:",
+      "kernel/fs/squashfs/squashfs.ko.xz:",
+      "kernel/drivers/net/virtio_net.ko.xz: kernel/net/core/failover.ko.xz",
+      "kernel/net/core/failover.ko.xz:",
+      "kernel/fs/fat/vfat.ko.xz: kernel/fs/fat/fat.ko.xz",
+      "kernel/fs/fat/fat.ko.xz:",
+    ].join("\n"),
+    builtin: "",
+    alias: "alias virtio:d00000001v* virtio_net\nalias fs-vfat vfat\n",
+    softdep: "",
+  });
+  const selected = (named: string[], network: boolean, media: boolean) =>
+    selectModules(withNetwork, "6.1-test", named, { network, media }).index;
+  assert.equal(selected(["loop"], false, false).recovery, []);
+  assert.not("virtio_net.ko" in selected(["loop"], false, false).depends);
+  const index = selected(["loop"], true, true);
+  assert.equal(index.recovery, ["failover.ko", "virtio_net.ko"]);
+  assert.equal(filesForAlias(index, "fs-vfat"), ["fat.ko", "vfat.ko"]);
+  assert.equal(index.load, ["loop.ko"]);
+  // Whoever names it wants it at every boot.
+  const listed = selected(["virtio_net"], true, false);
+  assert.equal([listed.load, listed.recovery], [["failover.ko", "virtio_net.ko"], []]);
+});
+
 test.run();

@@ -22,6 +22,7 @@ const index: ModuleIndex = {
     ["pci:v00001AF4d*sv*sd*bc*sc*i*", "virtio_blk.ko"],
     ["fs_xfs", "xfs.ko"],
   ],
+  recovery: [],
 };
 
 test("patterns fit as fnmatch(3) says", () => {

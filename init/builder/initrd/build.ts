@@ -43,7 +43,9 @@ export async function buildInitrd(input: InitrdInput): Promise<string[]> {
   if (!existsSync(input.modules)) throw new BadInput(`--modules ${input.modules} does not exist`);
   const directory = readModuleDirectory(input.modules);
   const kernel = posix.basename(realpathSync(input.modules));
-  const selection = selectModules(directory, kernel, input.named);
+  const { network, media, factory } = declared.recovery;
+  const needs = { network: network.mode !== "off", media: media || factory !== null };
+  const selection = selectModules(directory, kernel, input.named, needs);
   if (declared.trust.mode === "signed" && !selection.verity) {
     throw new BadInput(
       `kernel ${kernel} has no dm_verity, and the control file trusts signed images only; take a kernel with CONFIG_DM_VERITY`,
@@ -114,7 +116,8 @@ holds the slipway executable and its libraries. Needs mksquashfs. Same input, sa
   --control FILE        control file of the machine, from slipway state compile
   --modules DIRECTORY   lib/modules/VERSION of the kernel it is for, with depmod's files
   --module NAME         a module to load at every boot, and what it needs; may be repeated. Without it, a default set
-                        for most disks and filesystems, of which a boot loads what the hardware and the mounts ask for
+                        for most disks and filesystems, of which a boot loads what the hardware and the mounts ask for.
+                        Where the control file's recovery uses a network or media, drivers for those are there in any case
   --extra PATH=FILE     puts FILE, and the libraries it needs, at PATH in the runtime; may be repeated
   --debug               puts busybox into it, for rd.break and rd.shell
   --executable FILE     the compiled slipway (default: this one)

@@ -13,6 +13,33 @@ export const defaultModules = [
   ...["i6300esb", "iTCO_wdt", "lpc_ich", "i2c_i801", "sp5100_tco", "wdat_wdt"],
 ];
 
+/**
+ * Network adapters of embedded boards, small servers and virtual machines, on buses and on USB; loaded in a recovery only. The
+ * large ones of data centres (mlx5, ice) are to be named.
+ */
+const networkModules = [
+  ...["virtio_net", "vmxnet3", "hv_netvsc", "xen_netfront", "ena", "gve"],
+  ...["e1000", "e1000e", "igb", "igc", "r8169", "8139cp", "8139too", "tg3", "sky2", "alx", "atl1c", "atlantic", "lan743x"],
+  ...["fec", "macb", "genet", "stmmac_pci", "stmmac_platform", "dwmac_generic", "dwmac_rk", "dwmac_sun8i", "dwmac_imx"],
+  ...["dwmac_meson8b", "mvneta", "mvpp2", "cpsw", "ti_am65_cpsw_nuss", "ravb", "xgmac"],
+  ...["cdc_ether", "cdc_ncm", "r8152", "asix", "ax88179_178a", "smsc75xx", "smsc95xx", "lan78xx"],
+  ...["realtek", "micrel", "broadcom", "marvell", "at803x", "smsc", "dp83867", "dp83822", "motorcomm"],
+];
+
+/** Sticks, cards and discs: the filesystems that they have, with their tables of letters, and optical drives. */
+const mediaModules = [
+  ...["sr_mod", "vfat", "isofs", "nls_cp437", "nls_ascii", "nls_utf8", "nls_iso8859_1"],
+  ...["xhci_pci", "xhci_plat_hcd", "ehci_pci", "ehci_platform", "uhci_hcd", "ohci_pci", "ohci_platform", "dwc2", "dwc3"],
+  ...["usb_storage", "uas"],
+];
+
+/** What a machine's recovery needs drivers for. */
+export interface RecoveryNeeds {
+  network: boolean;
+  /** Removable media, or a partition with a filesystem of its own. */
+  media: boolean;
+}
+
 /** preinit cannot do without them. */
 const preinitModules = ["loop", "squashfs"];
 
@@ -36,9 +63,15 @@ export interface ModuleSelection {
 
 /**
  * Chooses the modules of an initrd. `named` are loaded at every boot; when it is empty, the default set is there for
- * whoever asks (hardware by its modalias, a mount by "fs-TYPE"). Throws BadInput for a name that the kernel does not have.
+ * whoever asks (hardware by its modalias, a mount by "fs-TYPE"). What a recovery needs is there either way. Throws BadInput for
+ * a name that the kernel does not have.
  */
-export function selectModules(directory: ModuleDirectory, kernel: string, named: string[]): ModuleSelection {
+export function selectModules(
+  directory: ModuleDirectory,
+  kernel: string,
+  named: string[],
+  recovery: RecoveryNeeds = { network: false, media: false },
+): ModuleSelection {
   const wanted = named.map((name) => moduleName(name));
   for (const [place, name] of wanted.entries()) {
     if (!knows(directory, name)) throw new BadInput(unknown(directory, kernel, named[place] ?? name));
@@ -46,7 +79,10 @@ export function selectModules(directory: ModuleDirectory, kernel: string, named:
   const defaults = wanted.length > 0 ? [] : defaultModules;
   const load = inOrder(directory, wanted);
   const preinit = inOrder(directory, preinitModules);
-  const all = new Set([...preinit, ...load, ...inOrder(directory, [...defaults, ...proofModules])]);
+  const ordinary = new Set([...preinit, ...load, ...inOrder(directory, [...defaults, ...proofModules])]);
+  const media = inOrder(directory, recovery.media ? mediaModules : []);
+  const network = inOrder(directory, recovery.network ? networkModules : []);
+  const all = new Set([...ordinary, ...media, ...network]);
   const byFile = [...all]
     .map((name) => [fileName(directory, name), name] as const)
     .sort(([left], [right]) => (left < right ? -1 : 1));
@@ -67,6 +103,10 @@ export function selectModules(directory: ModuleDirectory, kernel: string, named:
       aliases: directory.aliases
         .filter(([, name]) => all.has(name))
         .map(([pattern, name]): [string, string] => [pattern, fileName(directory, name)]),
+      recovery: network
+        .filter((name) => !ordinary.has(name) && !media.includes(name))
+        .map((name) => fileName(directory, name))
+        .sort(),
     },
     preinit: preinit.map((name) => fileName(directory, name)),
     absent: defaults.filter((name) => !knows(directory, name)),
