@@ -50,7 +50,7 @@ test("a control file is read as it was written", () => {
 
 const faults: [string, object, RegExp][] = [
   ["another schema", { schema: 2 }, /schema must be 1, is 2; this initrd is older/],
-  ["an unknown key", { recovery: {} }, /recovery is not known to this version of slipway; known are: schema/],
+  ["an unknown key", { mirrors: {} }, /mirrors is not known to this version of slipway; known are: schema/],
   ["a key below", { tries: { trial: 3, committed: 10, third: 1 } }, /tries\.third is not known/],
   ["a missing key below", { tries: { trial: 3 } }, /tries\.committed is missing/],
   ["no slots", { slots: [] }, /slots must be a list of 1 to 16 slots/],

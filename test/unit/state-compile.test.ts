@@ -4,6 +4,7 @@ import type { Compiled } from "../../state-ops/compile.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
 import { escapePath } from "../../state-ops/image-tree.ts";
 import { CompileError } from "../../state-ops/problems.ts";
+import { DEFAULT_RECOVERY } from "../../state-ops/recovery.ts";
 import { compileTexts, fragment as fragmentOf, sampleSystem as systemText } from "../samples/compile.ts";
 
 function fragment(...operators: string[]): string {
@@ -40,7 +41,7 @@ test("system.yaml becomes the control file's first half, slots in its order, def
       { name: "a", device: "PARTLABEL=root-a" },
     ],
     disk: null,
-    data: { device: "PARTLABEL=sys-data", filesystem: "ext4", whenReplaced: "refuse" },
+    data: { device: "PARTLABEL=sys-data", filesystem: "ext4", whenReplaced: "refuse", grow: false, create: false },
     bootRecord: { store: "record", device: "PARTLABEL=boot-record" },
     chooser: "slipway",
     tries: { trial: 3, committed: 10 },
@@ -49,6 +50,8 @@ test("system.yaml becomes the control file's first half, slots in its order, def
     watchdog: null,
     commandLine: "open",
     trust: { mode: "unsigned" },
+    recovery: DEFAULT_RECOVERY,
+    install: null,
     accounts: { users: { root: 0, app: 101 }, groups: { root: 0, app: 102 } },
     operators: [],
   });
