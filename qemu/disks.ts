@@ -13,6 +13,8 @@ export interface MachineDisk {
   /** Default "raw". */
   format?: "raw" | "qcow2";
   serial?: string;
+  /** Bytes from the start of the disk to sectors that cannot be read, whether they are written or not. */
+  unreadable?: readonly number[];
   /**
    * A file that gets every write and flush in the format of dm-log-writes, 512-byte sectors (write-log.ts reads it). It must
    * be there and be empty.
@@ -45,6 +47,10 @@ export function diskWords(disks: MachineDisk[]): string[] {
       `driver=${disk.format ?? "raw"},node-name=${node("disk")},file=${node("file")},discard=unmap,${flags}`,
     );
     let top = node("disk");
+    if (disk.unreadable !== undefined) {
+      words.push("-blockdev", debugWords(node("failing"), top, disk.unreadable));
+      top = node("failing");
+    }
     if (disk.blklogwrites !== undefined) {
       words.push("-blockdev", `driver=file,node-name=${node("log")},filename=${value(disk.blklogwrites)},${cache}`);
       words.push(
@@ -62,6 +68,15 @@ export function diskWords(disks: MachineDisk[]): string[] {
     else words.push("-device", `virtio-blk-pci,${drive},${serial},write-cache=on${zeros}`);
   });
   return words;
+}
+
+/** Words for QEMU's blkdebug, which fails reads of the sectors at `offsets`. */
+function debugWords(name: string, below: string, offsets: readonly number[]): string {
+  const rules = offsets.flatMap((offset, index) => {
+    const at = `inject-error.${index}`;
+    return [`${at}.event=none`, `${at}.iotype=read`, `${at}.errno=5`, `${at}.sector=${offset / 512}`];
+  });
+  return ["driver=blkdebug", `node-name=${name}`, `image=${below}`, ...rules].join(",");
 }
 
 /**

@@ -1,5 +1,6 @@
 import { diskWords, type MachineDisk } from "./disks.ts";
 import type { Lock } from "./lock.ts";
+import { type NetworkCard, networkWords } from "./networks.ts";
 
 /** A machine to start. */
 export interface MachineOptions {
@@ -14,8 +15,10 @@ export interface MachineOptions {
   /** Default 1. */
   cpus?: number;
   disks?: MachineDisk[];
-  /** Default "none"; "user" is QEMU's own NAT with DHCP. */
-  net?: "none" | "user";
+  /** Default none. */
+  net?: readonly NetworkCard[];
+  /** What the clock on the board says at the start: "1970-01-01T00:00:00". Default: the host's time. */
+  clock?: string;
   /** Default "none"; "i6300esb" resets the machine when it expires. */
   watchdog?: "none" | "i6300esb";
   /** QEMU ends where the machine would restart. */
@@ -44,7 +47,8 @@ export function machineWords(options: MachineOptions, sockets: string): string[]
   words.push("-qmp", `unix:${sockets}/qmp`, "-kernel", options.kernel);
   if (options.initrd !== undefined) words.push("-initrd", options.initrd);
   if (options.append !== undefined) words.push("-append", options.append);
-  if (options.net === "user") words.push("-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0");
+  words.push(...networkWords(options.net ?? []));
+  if (options.clock !== undefined) words.push("-rtc", `base=${options.clock}`);
   if (options.watchdog === "i6300esb") words.push("-device", "i6300esb", "-action", "watchdog=reset");
   if (options.noReboot) words.push("-no-reboot");
   return [...words, ...diskWords(options.disks ?? []), ...(options.extra ?? [])];

@@ -45,20 +45,20 @@ export class Qmp {
     }
   }
 
-  #send(command: string): Promise<void> {
+  #send(command: string, words?: Record<string, string | number | boolean | null>): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push((answer) => {
         if (answer.error) reject(new Error(`QEMU refused ${command}: ${answer.error.desc ?? "no reason given"}`));
         else resolve();
       });
-      this.#socket?.write(`${JSON.stringify({ execute: command })}\n`);
+      this.#socket?.write(`${JSON.stringify({ execute: command, ...(words === undefined ? {} : { arguments: words }) })}\n`);
     });
   }
 
-  /** Carries out one command without arguments, "system_reset". Throws what QEMU says against it. */
-  async command(name: string): Promise<void> {
+  /** Carries out one command, "system_reset", with its arguments. Throws what QEMU says against it. */
+  async command(name: string, words?: Record<string, string | number | boolean | null>): Promise<void> {
     await this.#ready;
-    await this.#send(name);
+    await this.#send(name, words);
   }
 
   /** Fulfilled when QEMU has closed the connection and all that it sent was heard; at once where it never connected. */

@@ -83,7 +83,7 @@ export class DemoGround {
       initrd: `${directory}/initrd`,
       append: "console=ttyS0 quiet",
       memoryMiB: 512,
-      net: "user",
+      net: [{}],
       disks: [{ file: `${directory}/disk` }],
       timeoutMs: 900_000,
     });

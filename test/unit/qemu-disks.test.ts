@@ -34,6 +34,14 @@ test("a log of writes lies between the disk and its device", () => {
   assert.equal(devices(words), ["virtio-blk-pci,drive=logged0,serial=slipway0,write-cache=on,write-zeroes=off"]);
 });
 
+test("sectors that cannot be read fail below the device and above the file", () => {
+  const words = diskWords([{ file: "/a", unreadable: [4096, 1_048_576] }]);
+  const failing = backends(words).find((text) => text.startsWith("driver=blkdebug"));
+  assert.match(failing ?? "", "node-name=failing0,image=disk0,inject-error.0.event=none,inject-error.0.iotype=read");
+  assert.match(failing ?? "", /inject-error\.0\.sector=8,.*inject-error\.1\.sector=2048$/);
+  assert.equal(devices(words), ["virtio-blk-pci,drive=failing0,serial=slipway0,write-cache=on"]);
+});
+
 test("a throw-away copy can be written, and the original stays", () => {
   const directory = mkdtempSync(join(tmpdir(), "slipway-disks-"));
   writeFileSync(`${directory}/disk`, "original");

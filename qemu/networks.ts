@@ -1,0 +1,36 @@
+/** Network cards of a machine, and what is behind them. */
+
+export interface NetworkCard {
+  /** Default "virtio-net-pci". */
+  model?: "virtio-net-pci" | "e1000" | "e1000e" | "rtl8139" | "usb-net";
+  /**
+   * `user`: QEMU's own NAT with DHCP, name server and router advertisements, in which the host's 127.0.0.1 is 10.0.2.2 and its
+   * ::1 is fec0::2. `nobody`: a cable to a switch on which nobody answers. Default "user".
+   */
+  behind?: "user" | "nobody";
+  /** Families that QEMU's NAT speaks. Default both. */
+  families?: ("ipv4" | "ipv6")[];
+  /** Default: one that QEMU gives. */
+  hardware?: string;
+}
+
+/** QEMU's words for `cards`, in order. */
+export function networkWords(cards: readonly NetworkCard[]): string[] {
+  const usb = cards.some(({ model }) => model === "usb-net") ? ["-device", "qemu-xhci,id=net-usb"] : [];
+  return [...usb, ...cards.flatMap(cardWords)];
+}
+
+function cardWords({ model = "virtio-net-pci", behind = "user", families, hardware }: NetworkCard, index: number): string[] {
+  const id = `net${index}`;
+  const spoken = families === undefined ? "" : `,ipv4=${onOff(families, "ipv4")},ipv6=${onOff(families, "ipv6")}`;
+  const backend = behind === "user" ? `user,id=${id}${spoken}` : `hubport,id=${id},hubid=${index}`;
+  const address = hardware === undefined ? "" : `,mac=${hardware}`;
+  const bus = model === "usb-net" ? ",bus=net-usb.0" : "";
+  // Without an option ROM: nobody boots from the network.
+  const rom = model === "usb-net" ? "" : ",romfile=";
+  return ["-netdev", backend, "-device", `${model},netdev=${id}${address}${bus}${rom}`];
+}
+
+function onOff(families: readonly string[], family: string): string {
+  return families.includes(family) ? "on" : "off";
+}
