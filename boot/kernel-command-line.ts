@@ -2,6 +2,7 @@
  * The kernel's command line, as far as PID 1 obeys it. Words that belong to the kernel (`quiet`, which the kernel's log obeys
  * for us; `panic=`, which preinit respects too) or to the system are left alone.
  */
+import { RUNGS, type Rung } from "../state-ops/recovery.ts";
 
 /** Where `rd.break=` can stop: before the named step is done. */
 export const BREAK_STAGES = ["modules", "devices", "record", "proof", "image", "state", "handover"] as const;
@@ -17,6 +18,8 @@ export interface CommandLine {
   slot: { name: string; from: "slipway.slot" | "rauc.slot" } | null;
   /** `slipway.data=adopt`: another data filesystem than the boot record knows is used, and known from then on. */
   adoptData: boolean;
+  /** `slipway.recover`: the ladder from its first rung; `slipway.recover=RUNG`: from that one on. Null: nobody asks. */
+  recover: Rung | "ladder" | null;
   /** What the kernel would have passed to the next init: run levels, and every word after `--`. */
   initArguments: string[];
   /** Everything that was ignored or read in a way somebody may not expect, one sentence each. */
@@ -76,7 +79,7 @@ const runLevels = new Set(["single", "emergency", "rescue", "s", "S", "1", "2", 
 const rootWords = new Set(["root", "rootflags", "rootfstype", "rootwait", "rootdelay", "roothash"]);
 
 /** Words that PID 1 obeys and that are said once. */
-const single = new Set(["init", "rd.break", "rd.shell", "slipway.slot", "slipway.data", "rauc.slot"]);
+const single = new Set(["init", "rd.break", "rd.shell", "slipway.slot", "slipway.data", "slipway.recover", "rauc.slot"]);
 
 /** Reads `text`, what /proc/cmdline holds. Never fails: what cannot be obeyed is in `warnings`. */
 export function parseCommandLine(text: string): CommandLine {
@@ -90,6 +93,7 @@ export function parseCommandLine(text: string): CommandLine {
     shell: false,
     slot: null,
     adoptData: false,
+    recover: null,
     initArguments: [],
     warnings: [],
   };
@@ -114,8 +118,6 @@ function readPlainWord(line: CommandLine, word: Word): void {
     line.warnings.push(`"rw" is ignored: a slot is only ever mounted read-only`);
   } else if (rootWords.has(name)) {
     line.warnings.push(`${print(word)} is ignored: the control file says where the slots are`);
-  } else if (name === "slipway.recover") {
-    line.warnings.push(`${print(word)} is ignored: recovery is not available in this version`);
   } else if (/^(slipway|rd)\./.test(name)) {
     line.warnings.push(`${print(word)} is unknown to slipway and ignored`);
   } else if (value === null && runLevels.has(name)) line.initArguments.push(name);
@@ -131,6 +133,10 @@ function readSingleWord(line: CommandLine, word: Word): void {
   } else if (name === "rd.shell") {
     if (value === null || value === "1") line.shell = true;
     else if (value !== "0") ignore("write rd.shell, rd.shell=1 or rd.shell=0");
+  } else if (name === "slipway.recover") {
+    const rung = value === null ? "ladder" : RUNGS.find((known) => known === value);
+    if (rung) line.recover = rung;
+    else ignore(`write slipway.recover alone, or with one of ${RUNGS.join(", ")}`);
   } else if (value === null || value === "") {
     ignore("it has no value");
   } else if (name === "init") {
@@ -164,4 +170,20 @@ export function applyLock(line: CommandLine, locked: boolean): CommandLine {
   const warnings = refused.map((word) => `${JSON.stringify(word)} is refused: the control file says command-line: locked`);
   const nothing = { init: null, breakAt: null, shell: false, adoptData: false, initArguments: [] };
   return { ...line, ...nothing, warnings: [...line.warnings, ...warnings] };
+}
+
+/**
+ * What is left of {@link CommandLine.recover} where the control file allows only the rungs of `ladder`. It is no matter of the
+ * lock: a recovery does nothing that the machine would not do by itself.
+ */
+export function applyLadder(line: CommandLine, ladder: readonly Rung[]): CommandLine {
+  const { recover } = line;
+  if (recover === null || (recover === "ladder" ? ladder.length > 0 : ladder.includes(recover))) return line;
+  const word = recover === "ladder" ? "slipway.recover" : `slipway.recover=${recover}`;
+  const allowed = ladder.length === 0 ? "allows no recovery" : `allows ${ladder.join(", ")}`;
+  return {
+    ...line,
+    recover: null,
+    warnings: [...line.warnings, `${JSON.stringify(word)} is refused: the control file ${allowed}`],
+  };
 }

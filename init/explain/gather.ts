@@ -1,7 +1,7 @@
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { type DeviceReference, parseReference } from "../../boot/devices/reference.ts";
 import { matching } from "../../boot/devices/resolve.ts";
-import { applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
+import { applyLadder, applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
 import { RUN } from "../../boot/report.ts";
 import type { ControlFile, FileSlot } from "../../state-ops/control.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
@@ -75,7 +75,8 @@ function gatherMachine(kernel: Kernel, control: ControlFile, commandLine: string
     data: {},
   };
   if (found.ambiguous !== null) return facts;
-  const words = applyLock(parseCommandLine(commandLine), control.commandLine === "locked");
+  const asked = applyLock(parseCommandLine(commandLine), control.commandLine === "locked");
+  const words = applyLadder(asked, control.recovery.ladder);
   const mounts = new ReadOnlyMounts(kernel);
   const files: FileSlot[] = [];
   for (const slot of control.slots) {

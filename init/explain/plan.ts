@@ -3,7 +3,7 @@
  * same order as the sequence, by the same functions; the tests compare the two.
  */
 import { ABILITIES, UNPROVEN } from "../../boot/image/judge-seal.ts";
-import { applyLock, type CommandLine, parseCommandLine } from "../../boot/kernel-command-line.ts";
+import { applyLadder, applyLock, type CommandLine, parseCommandLine } from "../../boot/kernel-command-line.ts";
 import { type BootReport, reportedImage } from "../../boot/report.ts";
 import { policyOf } from "../../boot/selection/policy.ts";
 import type { Selection } from "../../boot/selection/select.ts";
@@ -29,7 +29,8 @@ import { type DiskFound, Search } from "./search.ts";
 /** Plans a boot. Throws BadInput where the control file is none. */
 export async function planBoot(facts: BootFacts): Promise<BootPlan> {
   const control = readControl(facts.control);
-  const words = applyLock(parseCommandLine(facts.commandLine), control.commandLine === "locked");
+  const asked = applyLock(parseCommandLine(facts.commandLine), control.commandLine === "locked");
+  const words = applyLadder(asked, control.recovery.ladder);
   const warnings = [...words.warnings, ...(control.trust.mode === "unsigned" ? [UNPROVEN] : [])];
   const unknown: string[] = [];
   const start = planStart(facts, control, words, warnings);

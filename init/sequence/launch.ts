@@ -19,6 +19,8 @@ export class Launch {
   readonly timeline: BootReport["timeline"] = [];
   readonly children: Children;
   watchdog: Watchdog | null = null;
+  /** What else is to be done as often as the chores: cheap, and never throwing. */
+  alsoChore: (() => void) | null = null;
   /** Null in an initrd without modules. */
   modules: ModuleLoader | null = null;
 
@@ -79,6 +81,7 @@ export class Launch {
   chores(): void {
     this.watchdog?.feed();
     this.children.reap();
+    this.alsoChore?.();
   }
 
   /** Chores, and a turn of the event loop, in which signals are handled. */

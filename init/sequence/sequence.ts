@@ -1,6 +1,6 @@
 /** A boot, in the order of README's "A boot in ten lines". Each part is a file beside this one; what is decided is in boot/ and state-ops/. */
 import { UNPROVEN } from "../../boot/image/judge-seal.ts";
-import { applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
+import { applyLadder, applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
 import { readControl } from "../../state-ops/read-control.ts";
@@ -27,7 +27,8 @@ const CONTROL = "/etc/slipway/control.json";
  */
 export async function launch(kernel: Kernel, log: Log, preinit: string): Promise<never> {
   const control = readControl(readText(kernel, CONTROL));
-  const words = applyLock(parseCommandLine(readText(kernel, "/proc/cmdline")), control.commandLine === "locked");
+  const asked = applyLock(parseCommandLine(readText(kernel, "/proc/cmdline")), control.commandLine === "locked");
+  const words = applyLadder(asked, control.recovery.ladder);
   const boot = new Launch(kernel, log, control, words);
   boot.beginTimeline(preinit);
   for (const warning of words.warnings) boot.warn(warning);
