@@ -1,5 +1,7 @@
 import { MOST_SLOTS } from "../../state-ops/control.ts";
 import { Fields } from "../../state-ops/fields.ts";
+import { RUNGS } from "../../state-ops/recovery.ts";
+import { MOST_TRIED, type RecoveryRecord, type TriedStep } from "../recovery/step.ts";
 import { REASON_LENGTH } from "./reason.ts";
 import type { Attempt, BootRecord, Quarantine, SlotRecord, SlotState, Stage } from "./record.ts";
 
@@ -111,6 +113,26 @@ function channelSerials(fields: Fields): Record<string, number> {
   return Object.fromEntries(entries.map(([name, serial]) => [name, Number(serial)]));
 }
 
+function triedStep(value: unknown, where: string): TriedStep {
+  const fields = new Fields(value, where, ["rung", "slot", "imageId"]);
+  return {
+    rung: fields.oneOf("rung", RUNGS),
+    slot: nameOf(fields, "slot"),
+    imageId: fields.nullable("imageId", () => imageIdOf(fields, "imageId")),
+  };
+}
+
+function recovery(value: unknown): RecoveryRecord {
+  const fields = new Fields(value, "recovery", ["asked", "tried", "current"]);
+  const tried = fields.list("tried");
+  if (tried.length > MOST_TRIED) fields.fail("tried", `a list of at most ${MOST_TRIED}`);
+  return {
+    asked: fields.nullable("asked", () => fields.oneOf("asked", [...RUNGS, "ladder"])),
+    tried: tried.map((step, index) => triedStep(step, `recovery.tried[${index}]`)),
+    current: fields.nullable("current", () => triedStep(fields.value("current"), "recovery.current")),
+  };
+}
+
 /** The boot record that `value` is. Throws BadInput naming the key that is missing, unknown or wrong. */
 export function bootRecord(value: unknown): BootRecord {
   const fields = new Fields(
@@ -127,7 +149,7 @@ export function bootRecord(value: unknown): BootRecord {
       "dataFilesystem",
       "lastKnownUnixMs",
     ],
-    ["floors", "channelSerials"],
+    ["floors", "channelSerials", "recovery"],
   );
   fields.integer("schema", 1, 1);
   return {
@@ -142,5 +164,6 @@ export function bootRecord(value: unknown): BootRecord {
     lastKnownUnixMs: countOf(fields, "lastKnownUnixMs"),
     ...(fields.has("floors") ? { floors: floors(fields.value("floors")) } : {}),
     ...(fields.has("channelSerials") ? { channelSerials: channelSerials(fields) } : {}),
+    ...(fields.has("recovery") ? { recovery: recovery(fields.value("recovery")) } : {}),
   };
 }

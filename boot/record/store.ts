@@ -1,4 +1,5 @@
 import { canonicalJson } from "../../state-ops/canonical-json.ts";
+import { MOST_TRIED } from "../recovery/step.ts";
 import type { Policy } from "../selection/policy.ts";
 import { decodeFrame, encodeFrame, isZero } from "./frame.ts";
 import type { BootRecord } from "./record.ts";
@@ -68,12 +69,27 @@ export function readRecord(copies: [Uint8Array, Uint8Array]): RecordReading {
   return { condition: "valid", record: newest.record, sequence, nextCopy: newest === first ? 1 : 0, reason };
 }
 
+/** The record with only the newest `most` steps of its recovery. */
+function withTried(record: BootRecord, most: number): BootRecord {
+  const { recovery } = record;
+  if (recovery === undefined || recovery.tried.length <= most) return record;
+  return { ...record, recovery: { ...recovery, tried: most === 0 ? [] : recovery.tried.slice(-most) } };
+}
+
 /**
  * The bytes to write at the start of the copy `nextCopy`: a frame with canonical JSON, padded with zeros to a multiple
- * of 4096. Throws RangeError above 32 KiB, which the limits of shape.ts exclude.
+ * of 4096. What a recovery tried is there at most {@link MOST_TRIED} times, the newest, and fewer where sixteen slots with the
+ * longest of reasons leave no room. Throws RangeError above 32 KiB, which the limits of shape.ts exclude.
  */
 export function encodeRecord(record: BootRecord, sequence: number): Uint8Array {
-  const frame = encodeFrame("record", sequence, new TextEncoder().encode(canonicalJson(record)));
+  const framed = (most: number) =>
+    encodeFrame("record", sequence, new TextEncoder().encode(canonicalJson(withTried(record, most))));
+  let most = Math.min(MOST_TRIED, record.recovery?.tried.length ?? 0);
+  let frame = framed(most);
+  while (frame.length > RECORD_LAYOUT.areaSize && most > 0) {
+    most -= 1;
+    frame = framed(most);
+  }
   if (frame.length > RECORD_LAYOUT.areaSize) {
     throw new RangeError(`the boot record takes ${frame.length} bytes, its area has ${RECORD_LAYOUT.areaSize}`);
   }

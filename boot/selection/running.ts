@@ -8,6 +8,13 @@ import { bootable, byPriority, notBootable, raised, slotOf, whySpent, withNewIma
 /** Tries that clean shutdowns give back between two good boots. */
 const MOST_CREDITS = 3;
 
+/** The record once a system was good: its recovery is over. One that somebody asked for and that has not begun stays asked for. */
+function recovered(record: BootRecord): BootRecord {
+  const { recovery, ...rest } = record;
+  const asked = recovery?.asked ?? null;
+  return asked === null ? rest : { ...rest, recovery: { asked, tried: [], current: null } };
+}
+
 /**
  * The record after a good boot of `slot` (which holds `imageId`): ends a trial, or re-arms a committed slot. `unixMs` is
  * the wall clock, `seal` what the image's seal says, null where none was trusted. Unclean ends stay counted.
@@ -21,7 +28,7 @@ export function commitSlot(
   seal: CommittedSeal | null = null,
 ): BootRecord {
   const endsTrial = slotOf(record, slot).state !== "committed";
-  const armed = withNewImage(record, slot, {
+  const armed = withNewImage(recovered(record), slot, {
     state: "committed",
     tries: policy.tries.committed,
     imageId,

@@ -5,6 +5,7 @@ import { decodeFrame, encodeFrame } from "../../boot/record/frame.ts";
 import { cutReason, REASON_LENGTH } from "../../boot/record/reason.ts";
 import type { BootRecord } from "../../boot/record/record.ts";
 import { encodeRecord, freshRecord, RECORD_LAYOUT, readRecord } from "../../boot/record/store.ts";
+import { MOST_TRIED } from "../../boot/recovery/step.ts";
 import { countTry, reachHandover } from "../../boot/selection/attempt.ts";
 
 const policy = { slots: ["a", "b"], tries: { trial: 3, committed: 10 } };
@@ -183,6 +184,35 @@ test("a payload of another shape is unreadable and says which key", () => {
   assert.is(readRecord([notJson, blank()]).condition, "unreadable");
 });
 
+test("what a recovery left in the record is read strictly, and within bounds", () => {
+  const step = { rung: "safe-mode", slot: "a", imageId };
+  const recovery = { asked: "ladder", tried: [step, { ...step, imageId: null }], current: { ...step, rung: "repair" } };
+  assert.equal(readRecord([framed({ ...fresh, recovery }), blank()]).record?.recovery, recovery);
+  const nothing = { asked: null, tried: [], current: null };
+  assert.equal(readRecord([framed({ ...fresh, recovery: nothing }), blank()]).record?.recovery, nothing);
+  assert.is("recovery" in (readRecord([framed(fresh), blank()]).record ?? {}), false, "none in records of other versions");
+  const cases: [unknown, RegExp][] = [
+    [null, /recovery must be an object, is null/],
+    [{ ...recovery, since: 1 }, /recovery\.since is not known/],
+    [{ ...recovery, asked: undefined }, /recovery\.asked is missing/],
+    [{ ...recovery, asked: "reboot" }, /recovery\.asked must be "previous-generation" or .* or "ladder", is "reboot"/],
+    [{ ...recovery, tried: {} }, /recovery\.tried must be a list/],
+    [{ ...recovery, tried: [{ ...step, rung: "ladder" }] }, /recovery\.tried\[0\]\.rung must be/],
+    [{ ...recovery, tried: [{ ...step, slot: "" }] }, /recovery\.tried\[0\]\.slot must be/],
+    [{ ...recovery, tried: [{ ...step, slot: "x".repeat(65) }] }, /recovery\.tried\[0\]\.slot must be a text of at most 64/],
+    [{ ...recovery, tried: [{ ...step, imageId: "AB".repeat(32) }] }, /recovery\.tried\[0\]\.imageId must be 64 hex digits/],
+    [{ ...recovery, tried: [{ ...step, ok: true }] }, /recovery\.tried\[0\]\.ok is not known/],
+    [{ ...recovery, tried: Array.from({ length: MOST_TRIED + 1 }, () => step) }, /recovery\.tried must be a list of at most 24/],
+    [{ ...recovery, current: "repair" }, /recovery\.current must be an object/],
+    [{ ...recovery, current: { slot: "a", imageId } }, /recovery\.current\.rung is missing/],
+  ];
+  for (const [wrong, reason] of cases) {
+    const reading = readRecord([framed({ ...fresh, recovery: wrong }), blank()]);
+    assert.is(reading.condition, "unreadable", JSON.stringify(wrong));
+    assert.match(reading.reason ?? "", reason);
+  }
+});
+
 test("a record of a version that knew no degraded attempts is read as one without", () => {
   const text = new TextDecoder().decode(encodeRecord(fresh, 1));
   assert.not.match(text, "degraded", "and that version reads what is written where nothing is degraded");
@@ -197,8 +227,9 @@ test("a journal's frame is no record", () => {
 });
 
 test("the fullest record fits its area", () => {
-  const reason = cutReason('€"'.repeat(200));
+  const reason = cutReason("€".repeat(200));
   const names = Array.from({ length: 16 }, (_, index) => `${index}`.padStart(64, "n"));
+  const step = { rung: "previous-generation", slot: names[0] ?? "", imageId } as const;
   const full: BootRecord = {
     schema: 1,
     slots: Object.fromEntries(
@@ -221,11 +252,34 @@ test("the fullest record fits its area", () => {
     exhausted: Number.MAX_SAFE_INTEGER,
     quarantined: Array.from({ length: 16 }, () => ({ imageId, reason, attempt: Number.MAX_SAFE_INTEGER })),
     dataFilesystem: "€".repeat(64),
+    floors: { install: Number.MAX_SAFE_INTEGER, boot: Number.MAX_SAFE_INTEGER },
+    channelSerials: Object.fromEntries(names.map((name) => [name, Number.MAX_SAFE_INTEGER])),
+    recovery: { asked: "previous-generation", tried: Array.from({ length: MOST_TRIED }, () => step), current: step },
     lastKnownUnixMs: Number.MAX_SAFE_INTEGER,
   };
-  const bytes = encodeRecord(full, Number.MAX_SAFE_INTEGER);
-  assert.ok(bytes.length <= RECORD_LAYOUT.areaSize && bytes.length % RECORD_LAYOUT.writeUnit === 0);
-  assert.equal(readRecord([area(bytes), blank()]).record, full);
+  const readBack = (record: BootRecord) => {
+    const bytes = encodeRecord(record, Number.MAX_SAFE_INTEGER);
+    assert.ok(bytes.length <= RECORD_LAYOUT.areaSize && bytes.length % RECORD_LAYOUT.writeUnit === 0);
+    return readRecord([area(bytes), blank()]).record;
+  };
+  const { recovery, ...withoutRecovery } = full;
+  assert.equal(readBack(withoutRecovery), withoutRecovery);
+  const english: BootRecord = JSON.parse(JSON.stringify(full).replaceAll("€", "e"));
+  assert.equal(readBack(english), english);
+  // Nothing makes reasons without an ASCII letter in every slot; if something did, what was tried last would be kept.
+  const { recovery: kept, ...rest } = readBack(full) ?? { ...fresh };
+  assert.equal(rest, withoutRecovery);
+  assert.equal({ ...kept, tried: recovery?.tried }, recovery);
+  const steps = kept?.tried.length ?? 0;
+  assert.ok(steps >= 6 && steps < MOST_TRIED, `${steps} steps`);
+});
+
+test("of more steps than a record may hold the newest are written", () => {
+  const tried = Array.from({ length: MOST_TRIED + 3 }, (_, index) => ({ rung: "repair" as const, slot: `s${index}`, imageId }));
+  const record: BootRecord = { ...fresh, recovery: { asked: null, tried, current: null } };
+  const read = readRecord([area(encodeRecord(record, 1)), blank()]);
+  assert.is(read.condition, "valid");
+  assert.equal(read.record?.recovery?.tried, tried.slice(3));
 });
 
 test("the layout holds together", () => {

@@ -45,6 +45,20 @@ test("a later good boot re-arms a committed slot and leaves the order", () => {
   assert.is(after.lastCommitted?.slot, "a");
 });
 
+test("a good boot ends a recovery; one that was asked for and has not begun stays asked for", () => {
+  const step = { rung: "repair", slot: "a", imageId: imageA } as const;
+  const during = (asked: "ladder" | "safe-mode" | null) => recordOf({}, { recovery: { asked, tried: [step], current: step } });
+  for (const [slot, imageId] of [
+    ["a", imageA],
+    ["b", imageB],
+  ] as const) {
+    assert.is("recovery" in commitSlot(during(null), slot, imageId, policy, 1), false, slot);
+    const asked = commitSlot(during("safe-mode"), slot, imageId, policy, 1);
+    assert.equal(asked.recovery, { asked: "safe-mode", tried: [], current: null }, slot);
+    assert.equal(commitSlot(asked, slot, imageId, policy, 1), asked, "once");
+  }
+});
+
 test("a clean shutdown gives a committed slot its try back, at most three times, never a trial", () => {
   const cases: [string, "a" | "b", Partial<SlotRecord>, boolean, number, number][] = [
     ["a committed slot", "a", { tries: 5 }, true, 6, 1],
