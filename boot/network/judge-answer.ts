@@ -2,6 +2,7 @@ import { type AnswerHead, type Framing, fieldOf, printable, quoted } from "./ans
 import { parseContentRange } from "./content-range.ts";
 import { retryAfterMs } from "./retry.ts";
 import { redirectTarget, type SourceUrl } from "./source-url.ts";
+import { isWebPage, WEB_PAGE } from "./web-page.ts";
 
 /** What tells one content of a file from another. */
 export interface FileVersion {
@@ -37,23 +38,32 @@ export type Judgement =
   | { is: "missing"; reason: string }
   | { is: "stop"; reason: string };
 
+type Refused = Extract<Judgement, { is: "retry" | "changed" | "beyond" | "missing" | "stop" }>;
+
+const REDIRECTS = [301, 302, 303, 307, 308];
+
 export function judgeAnswer(question: Question, head: AnswerHead, framing: Framing, nowUnixMs: number): Judgement {
   const { status } = head;
-  const stop = (reason: string): Judgement => ({ is: "stop", reason });
   if (status === 200 || status === 206) {
     const coding = head.fields.get("content-encoding")?.join(", ").toLowerCase() ?? "identity";
     const remedy = "though it was asked not to encode; switch compression off there";
-    if (coding !== "identity" && coding !== "") return stop(`answers with Content-Encoding ${quoted(coding)}, ${remedy}`);
+    if (coding !== "identity" && coding !== "") {
+      return { is: "stop", reason: `answers with Content-Encoding ${quoted(coding)}, ${remedy}` };
+    }
     return status === 200 ? judgeWhole(question, head, framing) : judgeRange(question, head, framing);
   }
-  if (status === 301 || status === 302 || status === 303 || status === 307 || status === 308) {
-    const to = redirectTarget(question.url, fieldOf(head, "location"));
-    return "fault" in to ? stop(to.fault) : { is: "redirect", to };
-  }
+  if (REDIRECTS.includes(status)) return redirected(question.url, head);
+  return judgeFailure(question.url, head, nowUnixMs);
+}
+
+/** What an answer is that neither has a body that is used nor redirects. */
+function judgeFailure(url: SourceUrl, head: AnswerHead, nowUnixMs: number): Refused {
+  const { status } = head;
+  const stop = (reason: string): Refused => ({ is: "stop", reason });
   if (status === 404 || status === 410) return { is: "missing", reason: `answers ${status}: there is nothing of that name` };
   if (status === 412) return { is: "changed", reason: "answers 412" };
   if (status === 416) return { is: "beyond", reason: "answers 416: the file does not reach that far" };
-  const remedy = status === 400 && !question.url.secure ? "is it an http: server?" : remedies[status];
+  const remedy = status === 400 && !url.secure ? "is it an http: server?" : remedies[status];
   if (remedy !== undefined) return stop(`answers ${status}: ${remedy}`);
   if (status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501 && status !== 505)) {
     const asked = retryAfterMs(fieldOf(head, "retry-after"), nowUnixMs);
@@ -62,23 +72,46 @@ export function judgeAnswer(question: Question, head: AnswerHead, framing: Frami
   return stop(`answers ${status}`);
 }
 
+function redirected(from: SourceUrl, head: AnswerHead): Extract<Judgement, { is: "redirect" | "stop" }> {
+  const to = redirectTarget(from, fieldOf(head, "location"));
+  return "fault" in to ? { is: "stop", reason: to.fault } : { is: "redirect", to };
+}
+
+/**
+ * What became of a POST. Any 2xx takes it, but for a web page of a server that nobody vouches for: that is a login page's. It is
+ * sent on only where a redirect leaves the method as it is.
+ */
+export function judgePost(url: SourceUrl, head: AnswerHead, framing: Framing, nowUnixMs: number): PostJudgement {
+  const { status } = head;
+  if (status >= 200 && status < 300) {
+    const empty = framing.by === "length" && framing.length === 0;
+    return isWebPage(head) && !url.secure && !empty ? { is: "stop", reason: WEB_PAGE } : { is: "taken" };
+  }
+  if (status === 307 || status === 308) return redirected(url, head);
+  if (REDIRECTS.includes(status)) {
+    const to = redirected(url, head);
+    const where = to.is === "redirect" ? ` to ${to.to.name}` : "";
+    return {
+      is: "stop",
+      reason: `redirects${where} with ${status}, after which it would be another request; is there a login page in between?`,
+    };
+  }
+  return judgeFailure(url, head, nowUnixMs);
+}
+
+export type PostJudgement = { is: "taken" } | { is: "redirect"; to: SourceUrl } | Refused;
+
 /** What to do about answers that will not be others the next time. */
 const remedies: Partial<Record<number, string>> = {
   400: "where the server wants a client certificate, give --certificate and --private-key",
   401: "it wants credentials, or others; give --token-file, or --certificate and --private-key",
   403: "it forbids that; are the credentials the right ones, and may the server read the file?",
-  407: "a proxy is in between and wants credentials",
+  407: "a proxy is in between and wants credentials, which are never sent to proxies",
   511: "the network wants somebody to log in first",
 };
 
 function judgeWhole({ range, known }: Question, head: AnswerHead, framing: Framing): Judgement {
-  const type = fieldOf(head, "content-type") ?? "";
-  if (/^text\/html\b/i.test(type)) {
-    return {
-      is: "stop",
-      reason: "answers with a web page; is the URL right, and does the network want somebody to log in first?",
-    };
-  }
+  if (isWebPage(head)) return { is: "stop", reason: WEB_PAGE };
   const version = { ...versionOf(head), size: framing.by === "length" ? framing.length : null };
   const changed = known === null ? null : differenceOf(known, version);
   if (changed !== null) return { is: "changed", reason: changed };

@@ -1,4 +1,5 @@
 import { sha256Bytes } from "../../state-ops/sha256.ts";
+import { elementAt, TAG } from "./der.ts";
 
 /**
  * Pins as curl writes them: "sha256//" and the SHA-256, in base64, of a certificate's public key (its SubjectPublicKeyInfo).
@@ -23,16 +24,7 @@ export function pinOf(certificate: Uint8Array): string | null {
   return key === null ? null : PREFIX + sha256Bytes(key).toBase64();
 }
 
-const SEQUENCE = 0x30;
 const VERSION = 0xa0;
-
-/** One DER element: where its content begins and ends. */
-interface Element {
-  tag: number;
-  start: number;
-  content: number;
-  end: number;
-}
 
 /**
  * SubjectPublicKeyInfo (RFC 5280 4.1): Certificate { tbsCertificate { [0] version?, serial, algorithm, issuer, validity,
@@ -40,8 +32,8 @@ interface Element {
  */
 function publicKeyInfo(bytes: Uint8Array): Uint8Array | null {
   const certificate = elementAt(bytes, 0, bytes.length);
-  const signed = certificate?.tag === SEQUENCE ? elementAt(bytes, certificate.content, certificate.end) : null;
-  if (signed?.tag !== SEQUENCE) return null;
+  const signed = certificate?.tag === TAG.sequence ? elementAt(bytes, certificate.content, certificate.end) : null;
+  if (signed?.tag !== TAG.sequence) return null;
   const first = elementAt(bytes, signed.content, signed.end);
   const before = first?.tag === VERSION ? 6 : 5;
   let at = signed.content;
@@ -51,16 +43,5 @@ function publicKeyInfo(bytes: Uint8Array): Uint8Array | null {
     at = element.end;
   }
   const key = elementAt(bytes, at, signed.end);
-  return key?.tag === SEQUENCE ? bytes.subarray(key.start, key.end) : null;
-}
-
-function elementAt(bytes: Uint8Array, start: number, limit: number): Element | null {
-  const [tag, first] = [bytes[start], bytes[start + 1]];
-  if (tag === undefined || first === undefined || start + 2 > limit) return null;
-  const lengthBytes = first < 0x80 ? 0 : first - 0x80;
-  if (first === 0x80 || lengthBytes > 3) return null;
-  let length = first < 0x80 ? first : 0;
-  for (let index = 0; index < lengthBytes; index++) length = length * 256 + (bytes[start + 2 + index] ?? 0);
-  const content = start + 2 + lengthBytes;
-  return content + length <= limit ? { tag, start, content, end: content + length } : null;
+  return key?.tag === TAG.sequence ? bytes.subarray(key.start, key.end) : null;
 }

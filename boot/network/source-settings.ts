@@ -1,5 +1,6 @@
 import { Fields } from "../../state-ops/fields.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
+import { proxyFault } from "./proxy-url.ts";
 import { pinFault } from "./public-key-pin.ts";
 import { sourceUrl } from "./source-url.ts";
 
@@ -14,10 +15,19 @@ export interface SourceOptions {
   privateKey: string | null;
   /** File with a bearer token. */
   tokenFile: string | null;
+  /** "http://HOST:PORT" of the HTTP proxy that it is asked through; null: none. */
+  proxy: string | null;
 }
 
-/** No authority but the system's, and no credentials. Files are named, so that no secret is in an argument list. */
-export const PLAIN: SourceOptions = { ca: null, pins: [], certificate: null, privateKey: null, tokenFile: null };
+/** No authority but the system's, no credentials, no proxy. Files are named, so that no secret is in an argument list. */
+export const PLAIN: SourceOptions = {
+  ca: null,
+  pins: [],
+  certificate: null,
+  privateKey: null,
+  tokenFile: null,
+  proxy: null,
+};
 
 /** Why options do not go together, or not with a URL that is not `secure`; null where they do. */
 export function optionsFault(options: SourceOptions, secure: boolean): string | null {
@@ -26,6 +36,8 @@ export function optionsFault(options: SourceOptions, secure: boolean): string | 
   }
   const [bad] = options.pins.filter((pin) => pinFault(pin) !== null);
   if (bad !== undefined) return `the pin ${JSON.stringify(bad)} ${pinFault(bad)}`;
+  const badProxy = options.proxy === null ? null : proxyFault(options.proxy);
+  if (badProxy !== null) return badProxy;
   if (secure) return null;
   if (options.tokenFile !== null) return "a token is sent over https: only; anybody on the way could read it";
   const useless = options.ca !== null || options.pins.length > 0 || options.certificate !== null;
@@ -36,7 +48,7 @@ export function optionsFault(options: SourceOptions, secure: boolean): string | 
  * The options per origin ("https://updates.example") in a settings file:
  *
  *   { "schema": 1, "sources": [ { "origin": "https://updates.example", "ca": "/etc/slipway/ca.pem", "pins": [],
- *     "certificate": "…", "privateKey": "…", "tokenFile": "…" } ] }
+ *     "certificate": "…", "privateKey": "…", "tokenFile": "…", "proxy": "http://proxy.example:3128" } ] }
  *
  * All but the origin may be left out; files are absolute paths. Throws BadInput.
  */
@@ -46,7 +58,7 @@ export function parseSourceSettings(what: string, value: unknown): ReadonlyMap<s
   const settings = new Map<string, SourceOptions>();
   for (const [index, entry] of fields.list("sources").entries()) {
     const where = `${what}: sources[${index}]`;
-    const source = new Fields(entry, where, ["origin"], ["ca", "pins", "certificate", "privateKey", "tokenFile"]);
+    const source = new Fields(entry, where, ["origin"], ["ca", "pins", "certificate", "privateKey", "tokenFile", "proxy"]);
     const origin = source.text("origin");
     const url = sourceUrl(origin);
     if (url.origin !== origin) source.fail("origin", `an origin without a path, ${JSON.stringify(url.origin)}`);
@@ -63,6 +75,7 @@ export function parseSourceSettings(what: string, value: unknown): ReadonlyMap<s
       certificate: path("certificate"),
       privateKey: path("privateKey"),
       tokenFile: path("tokenFile"),
+      proxy: source.has("proxy") ? source.text("proxy") : null,
     };
     const fault = optionsFault(options, url.secure);
     if (fault !== null) throw new BadInput(`${where}: ${fault}`);

@@ -25,9 +25,9 @@ export class Answer {
   }
 
   /** Sends `request` and reads the head of its answer. Throws Trouble. */
-  static async to(request: string, connection: Connection, limits: Limits): Promise<Answer> {
+  static async to(request: Uint8Array, connection: Connection, limits: Limits): Promise<Answer> {
     const reader = new AnswerReader();
-    connection.send(request);
+    await connection.send(request);
     const deadline = performance.now() + limits.headMs;
     for (;;) {
       const left = deadline - performance.now();

@@ -7,7 +7,7 @@ import { Trouble } from "./trouble.ts";
 /** The server says that there is nothing at this URL: 404 or 410. */
 export class NotThere extends SourceError {}
 
-/** Bytes that count as progress: fewer in one attempt would let a server keep us for ever with a byte a time. */
+/** Bytes that count as progress: fewer would let a server keep us for ever with a byte a time. */
 const PROGRESS_BYTES = 16 * 1024;
 
 /** What is told while a source is read, besides its bytes: "https://… was cut off; trying again in 2 s". */
@@ -50,8 +50,9 @@ export class Attempts {
         if (!(error instanceof Trouble)) throw error;
         if (signal.aborted) throw new SourceError(`${name} was given up`);
         if (error.is !== "again") throw final(name, error);
-        failures = (progress >= PROGRESS_BYTES ? 0 : failures) + 1;
-        progress = 0;
+        // of several attempts together: a line that is cut every few KiB gets there too
+        if (progress >= PROGRESS_BYTES) [failures, progress] = [0, 0];
+        failures += 1;
         await this.#pause(name, error, failures, signal);
       }
     }

@@ -1,10 +1,11 @@
-import { type FileVersion, type Judgement, judgeAnswer, rangeCondition } from "../../boot/network/judge-answer.ts";
+import { type FileVersion, type Judgement, judgeAnswer, judgePost, type PostJudgement } from "../../boot/network/judge-answer.ts";
 import { besides, type SourceUrl } from "../../boot/network/source-url.ts";
-import { version as slipwayVersion } from "../version.ts";
 import { Answer } from "./answer.ts";
+import type { Told } from "./attempts.ts";
 import { Connection } from "./connection.ts";
 import type { Identity } from "./identity.ts";
 import type { Limits } from "./limits.ts";
+import { type Asking, getRequest, postRequest } from "./request.ts";
 import { Trouble } from "./trouble.ts";
 
 /** A file of the source: the image itself (""), or one beside it (".idx"). */
@@ -25,6 +26,8 @@ export class Client {
   answered = false;
   readonly #idle = new Map<string, Connection[]>();
   readonly #open = new Set<Connection>();
+  /** What was told of certificates. */
+  readonly #told = new Set<string>();
   /** Where a file was found behind redirects, so that each range need not follow them again. */
   readonly #found = new Map<Suffix, SourceUrl>();
 
@@ -32,6 +35,7 @@ export class Client {
     readonly url: SourceUrl,
     readonly identity: Identity,
     readonly limits: Limits,
+    readonly told: Told = () => {},
   ) {}
 
   /**
@@ -54,6 +58,20 @@ export class Client {
       if (reply.is !== "stop" && reply.is !== "missing") return reply;
     }
     return this.#follow(original, suffix, range, known);
+  }
+
+  /** Posts `body`, which is JSON, once, along redirects. Throws Trouble where it was not taken. */
+  async post(body: Uint8Array): Promise<void> {
+    let url = this.url;
+    for (let hops = 0; hops <= MOST_REDIRECTS; hops++) {
+      const answer = await this.#exchange(url, postRequest(this.#asking(url), body));
+      this.#drop(answer.connection); // what it says besides is of no use
+      const judgement = judgePost(url, answer.head, answer.framing, this.limits.unixMs());
+      if (judgement.is === "taken") return;
+      if (judgement.is !== "redirect") throw troubleOf(judgement, this.#way(url));
+      url = judgement.to;
+    }
+    throw new Trouble("stop", tooFar(url));
   }
 
   /** The answer in a reply that is what was asked for. Throws Trouble for any other. */
@@ -98,23 +116,33 @@ export class Client {
   ): Promise<Reply> {
     let url = from;
     for (let hops = 0; hops <= MOST_REDIRECTS; hops++) {
-      const where = url.origin === this.url.origin ? "" : `is redirected to ${url.name}, which `;
-      const answer = await this.#exchange(url, requestFor(url, range, known, this.#own(url) ? this.identity.token : null), where);
+      const answer = await this.#exchange(url, getRequest(this.#asking(url), range, known));
       const judgement = judgeAnswer({ url, range, known }, answer.head, answer.framing, this.limits.unixMs());
       if (judgement.is === "wanted" || judgement.is === "whole") {
         if (hops > 0) this.#found.set(suffix, url);
         return { is: judgement.is, version: judgement.version, answer };
       }
       this.#drop(answer.connection); // its body is of no use, and may be long
-      if (judgement.is !== "redirect") return { ...judgement, reason: where + judgement.reason };
+      if (judgement.is !== "redirect") return { ...judgement, reason: this.#way(url) + judgement.reason };
       url = judgement.to;
     }
-    return { is: "stop", reason: `redirects more than ${MOST_REDIRECTS} times, last to ${url.name}` };
+    return { is: "stop", reason: tooFar(url) };
   }
 
-  async #exchange(url: SourceUrl, request: string, where: string): Promise<Answer> {
+  #asking(url: SourceUrl): Asking {
+    return { url, proxy: this.identity.proxy, token: this.#own(url) ? this.identity.token : null };
+  }
+
+  /** How `url` is reached, where not at once: what a reason begins with. */
+  #way(url: SourceUrl): string {
+    const { proxy } = this.identity;
+    const through = proxy === null ? "" : `(through the proxy ${proxy.name}) `;
+    return through + (this.#own(url) ? "" : `is redirected to ${url.name}, which `);
+  }
+
+  async #exchange(url: SourceUrl, request: Uint8Array): Promise<Answer> {
     for (;;) {
-      const { connection, used } = await this.#connect(url, where);
+      const { connection, used } = await this.#connect(url);
       try {
         const answer = await Answer.to(request, connection, this.limits);
         this.answered = true;
@@ -124,12 +152,12 @@ export class Client {
         const raced = used && connection.unanswered && this.#open.has(connection);
         this.#drop(connection);
         if (raced) continue;
-        throw located(error, where);
+        throw located(error, this.#way(url));
       }
     }
   }
 
-  async #connect(url: SourceUrl, where: string): Promise<{ connection: Connection; used: boolean }> {
+  async #connect(url: SourceUrl): Promise<{ connection: Connection; used: boolean }> {
     const idle = this.#idleOf(url.origin);
     for (let connection = idle.pop(); connection !== undefined; connection = idle.pop()) {
       if (connection.idle) return { connection, used: true };
@@ -138,11 +166,11 @@ export class Client {
     const connection = new Connection(url.origin, this.limits);
     this.#open.add(connection);
     try {
-      await connection.open(url, this.identity, this.#own(url));
+      await connection.open(url, this.identity, this.#own(url), (line) => this.#tellOnce(line));
       return { connection, used: false };
     } catch (error) {
       this.#open.delete(connection);
-      throw located(error, where);
+      throw located(error, this.#way(url));
     }
   }
 
@@ -158,30 +186,26 @@ export class Client {
     return url.origin === this.url.origin;
   }
 
+  #tellOnce(line: string): void {
+    if (this.#told.has(line)) return;
+    this.#told.add(line);
+    this.told(line);
+  }
+
   #drop(connection: Connection): void {
     this.#open.delete(connection);
     connection.destroy();
   }
 }
 
-function requestFor(
-  url: SourceUrl,
-  range: { first: number; last: number } | null,
-  known: FileVersion | null,
-  token: string | null,
-): string {
-  const condition = range === null || known === null ? null : rangeCondition(known);
-  return [
-    `GET ${url.target} HTTP/1.1`,
-    `Host: ${url.authority}`,
-    `User-Agent: slipway/${slipwayVersion}`,
-    "Accept: */*",
-    "Accept-Encoding: identity",
-    ...(range === null ? [] : [`Range: bytes=${range.first}-${range.last}`]),
-    ...(condition === null ? [] : [`If-Range: ${condition}`]),
-    ...(token === null ? [] : [`Authorization: Bearer ${token}`]),
-    "\r\n",
-  ].join("\r\n");
+function tooFar(last: SourceUrl): string {
+  return `redirects more than ${MOST_REDIRECTS} times, last to ${last.name}`;
+}
+
+function troubleOf(judgement: Exclude<PostJudgement, { is: "taken" | "redirect" }>, way: string): Trouble {
+  const reason = way + judgement.reason;
+  if (judgement.is === "retry") return new Trouble("again", reason, judgement.asked, judgement.busy);
+  return new Trouble(judgement.is === "missing" ? "missing" : "stop", reason);
 }
 
 function located(error: unknown, where: string): unknown {

@@ -1,14 +1,24 @@
-import { pinOf } from "../../boot/network/public-key-pin.ts";
+import type { ProxyUrl } from "../../boot/network/proxy-url.ts";
 import type { SourceUrl } from "../../boot/network/source-url.ts";
+import type { Told } from "./attempts.ts";
 import type { Identity } from "./identity.ts";
 import type { Limits } from "./limits.ts";
+import { judgePeer, misfits, tlsOptions } from "./peer.ts";
 import { codeOf, reasonOf, Trouble } from "./trouble.ts";
+import { askForTunnel } from "./tunnel.ts";
 
 /**
  * Bytes after which garbage is collected. Each piece that comes is memory of its own, of up to 512 KiB; left alone, the collector
  * lets 40 MiB of it pile up, which small machines have not got.
  */
 const COLLECT_EVERY = 16 * 1024 * 1024;
+
+/** What a TLS handshake is judged by. */
+interface Tls {
+  identity: Identity;
+  own: boolean;
+  told: Told;
+}
 
 /**
  * One connection to a server, read piece by piece: what is not asked for stays in the kernel's buffers, so that a slow reader
@@ -25,6 +35,9 @@ export class Connection {
   /** Why nothing more will come; null while more may. */
   #ended: { error: Trouble | null } | null = null;
   #wake: (() => void) | null = null;
+  #wakeWriter: (() => void) | null = null;
+  /** Counts what was put over the socket: itself, then TLS in a tunnel. */
+  #layer = 0;
   /** How long was waited for bytes, and how many came, since the pace was judged last. */
   #waitedMs = 0;
   #cameBytes = 0;
@@ -41,47 +54,25 @@ export class Connection {
   }
 
   /**
-   * Connects, with TLS where the URL says so. Throws Trouble: `stop` for a server that is not who it should be.
+   * Connects, through the identity's proxy where there is one, with TLS where the URL says so.
    *
    * @param own whether `url` is of the origin that the identity's client certificate is for
+   * @param told takes what is to be known of the other side's certificate
+   * @throws Trouble: `stop` for a server that is not who it should be
    */
-  async open(url: SourceUrl, identity: Identity, own: boolean): Promise<void> {
-    const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
-    this.#refuse = reject;
-    ready.catch(() => {}); // it may be refused before anybody waits for it
-    const late = setTimeout(() => this.#end(new Trouble("again", "does not answer")), this.#limits.connectMs);
-    const fail = (error: unknown): void => this.#end(new Trouble("again", reasonOf(error)));
+  async open(url: SourceUrl, identity: Identity, own: boolean, told: Told): Promise<void> {
+    const { proxy } = identity;
     try {
-      const opening = Bun.connect({
-        hostname: url.host,
-        port: url.port,
-        ...(url.secure ? { tls: tlsOptions(url, identity, own) } : {}),
-        socket: {
-          open: (socket) => {
-            this.#socket = socket;
-            if (!url.secure) resolve();
-          },
-          handshake: (socket, sound, error) => {
-            const trouble = judgePeer(socket, sound, error, identity);
-            if (trouble === null) resolve();
-            else this.#end(trouble);
-          },
-          data: (_, bytes) => this.#take(bytes),
-          end: () => this.#end(null),
-          close: (_, error) => (error ? fail(error) : this.#end(null)),
-          error: (_, error) => fail(error),
-          connectError: (_, error) => fail(error),
-        },
+      await this.#connect(proxy ?? url, url, proxy === null && url.secure ? { identity, own, told } : null).catch((error) => {
+        throw proxy !== null && error instanceof Trouble
+          ? new Trouble(error.is, `cannot be asked: the proxy ${error.reason}`)
+          : error;
       });
-      // one that opens after all must not stay open
-      opening.then((socket) => this.#ended !== null && socket.terminate(), fail);
-      await ready;
+      if (proxy !== null && url.secure) await this.#tunnel(url, proxy, { identity, own, told });
     } catch (error) {
       this.destroy();
       if (error instanceof Trouble) throw error;
       throw new Trouble("stop", `cannot be asked: ${misfits[codeOf(error)] ?? reasonOf(error)}`);
-    } finally {
-      clearTimeout(late);
     }
   }
 
@@ -95,13 +86,20 @@ export class Connection {
     return this.#ended !== null && !this.#cameSinceRequest;
   }
 
-  /** Sends a request's head, which is small enough for the kernel to take it whole. */
-  send(text: string): void {
+  /** Sends a request. Throws Trouble where it is not taken in time. */
+  async send(bytes: Uint8Array): Promise<void> {
     this.#cameSinceRequest = false;
-    const bytes = new TextEncoder().encode(text);
-    if (this.#ended !== null || this.#socket === null) throw new Trouble("again", "ended the connection");
-    if (this.#socket.write(bytes) < bytes.length) throw new Trouble("again", "takes no request");
-    this.#socket.flush();
+    for (let rest = bytes; ; ) {
+      if (this.#ended?.error) throw this.#ended.error;
+      if (this.#ended !== null || this.#socket === null) throw new Trouble("again", "ended the connection");
+      // -1 where it is closing
+      const taken = Math.max(0, this.#socket.write(rest));
+      this.#socket.flush();
+      rest = rest.subarray(taken);
+      if (rest.length === 0) return;
+      if (!(await this.#drained()))
+        throw new Trouble("again", `took no more of the request for ${seconds(this.#limits.stallMs)}`);
+    }
   }
 
   /**
@@ -128,6 +126,89 @@ export class Connection {
     this.#pieces = [];
     this.#socket?.terminate();
     this.#socket = null;
+  }
+
+  async #connect(to: { host: string; port: number }, url: SourceUrl, tls: Tls | null): Promise<void> {
+    await this.#within(async (ready) => {
+      const opening = Bun.connect({
+        hostname: to.host,
+        port: to.port,
+        ...(tls === null ? {} : { tls: tlsOptions(url, tls.identity, tls.own) }),
+        socket: this.#handlers(url, tls, ready),
+      });
+      // one that opens after all must not stay open
+      opening.then(
+        (socket) => this.#ended !== null && socket.terminate(),
+        (error: unknown) => this.#end(new Trouble("again", reasonOf(error))),
+      );
+    });
+  }
+
+  /** From here on everything is said to the server, and the proxy sees bytes only. */
+  async #tunnel(url: SourceUrl, proxy: ProxyUrl, tls: Tls): Promise<void> {
+    await askForTunnel(this, url, proxy, this.#limits);
+    const socket = this.#socket;
+    if (socket === null || !this.idle) throw new Trouble("again", "cannot be asked: the proxy speaks before it is asked to");
+    await this.#within(async (ready) => {
+      socket.upgradeTLS({
+        data: undefined,
+        tls: { ...tlsOptions(url, tls.identity, tls.own), serverName: url.host },
+        socket: this.#handlers(url, tls, ready),
+      });
+    });
+  }
+
+  /** Runs `begin`, and waits until what it was given is called or the connection ends. */
+  async #within(begin: (ready: () => void) => Promise<void>): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#refuse = reject;
+    promise.catch(() => {}); // it may be refused before anybody waits for it
+    const late = setTimeout(() => this.#end(new Trouble("again", "does not answer")), this.#limits.connectMs);
+    try {
+      await begin(resolve);
+      await promise;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  #handlers(url: SourceUrl, tls: Tls | null, ready: () => void): Bun.SocketHandler<undefined> {
+    const fail = (error: unknown): void => this.#end(new Trouble("again", reasonOf(error)));
+    this.#layer += 1;
+    const layer = this.#layer;
+    return {
+      open: (socket) => {
+        this.#socket = socket;
+        if (tls === null) ready();
+      },
+      handshake: (socket, sound, error) => {
+        if (tls === null) return;
+        judgePeer(socket, sound, error, url, tls.identity, tls.told).then(
+          (trouble) => (trouble === null ? ready() : this.#end(trouble)),
+          fail,
+        );
+      },
+      // below TLS in a tunnel, what came is seen once more as it came
+      data: (_, bytes) => {
+        if (layer === this.#layer) this.#take(bytes);
+      },
+      drain: () => this.#wakeWriter?.(),
+      end: () => this.#end(null),
+      close: (_, error) => (error ? fail(error) : this.#end(null)),
+      error: (_, error) => fail(error),
+      connectError: (_, error) => fail(error),
+    };
+  }
+
+  /** Waits until the kernel takes bytes again; false where it does not in time. */
+  #drained(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), this.#limits.stallMs);
+      this.#wakeWriter = () => {
+        clearTimeout(timer);
+        resolve(true);
+      };
+    });
   }
 
   async #wait(ms: number): Promise<void> {
@@ -166,54 +247,10 @@ export class Connection {
     this.#ended ??= { error };
     this.#refuse(error ?? new Trouble("again", "ends the connection before anything was asked"));
     this.#wake?.();
+    this.#wakeWriter?.();
   }
 }
 
 function seconds(ms: number): string {
   return `${Math.round(ms / 1000)} s`;
 }
-
-function tlsOptions(url: SourceUrl, identity: Identity, own: boolean): Bun.TLSOptions & { serverName?: string } {
-  return {
-    // said explicitly: without it a variable of the environment switches verification off
-    rejectUnauthorized: true,
-    ...(identity.ca === null ? {} : { ca: identity.ca }),
-    ...(own && identity.client !== null ? { cert: identity.client.certificate, key: identity.client.privateKey } : {}),
-    // an address is checked against the certificate's addresses by itself, and is no name to be sent
-    ...(/^[0-9.]+$|:/.test(url.host) ? {} : { serverName: url.host }),
-  };
-}
-
-/** Why the other side is not who it should be; null where it is. */
-function judgePeer(socket: Bun.Socket<undefined>, sound: boolean, error: Error | null, identity: Identity): Trouble | null {
-  if (!sound || error !== null) {
-    const code = codeOf(error);
-    if (code === "" || code === "EPROTO") return new Trouble("again", "ends the TLS handshake; is it an https: server?");
-    return new Trouble("stop", `is not proven to be that server: ${refusals[code] ?? code}`);
-  }
-  if (identity.pins.length === 0) return null;
-  const certificate = socket.getPeerCertificate();
-  const raw = "raw" in certificate && certificate.raw instanceof Uint8Array ? certificate.raw : null;
-  const pin = raw === null ? null : pinOf(raw);
-  if (pin !== null && identity.pins.includes(pin)) return null;
-  return new Trouble("stop", `is not proven to be that server: its key is ${pin ?? "unreadable"}, none of those that are pinned`);
-}
-
-/** What is wrong with the files that a connection was to be made with. */
-const misfits: Record<string, string> = {
-  ERR_OSSL_X509_KEY_VALUES_MISMATCH: "--private-key is not the key of --certificate",
-  ERR_BORINGSSL: "the certificates of --ca, or --certificate and --private-key, cannot be read; are they PEM files?",
-};
-
-const unknownAuthority = "no authority that is believed vouches for its certificate; name yours with --ca";
-
-const refusals: Record<string, string> = {
-  CERT_HAS_EXPIRED: "its certificate has expired; is the clock right?",
-  CERT_NOT_YET_VALID: "its certificate is not valid yet; is the clock right?",
-  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed; name it with --ca if you know it",
-  ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another name",
-  SELF_SIGNED_CERT_IN_CHAIN: unknownAuthority,
-  UNABLE_TO_GET_ISSUER_CERT: unknownAuthority,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownAuthority,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownAuthority,
-};

@@ -1,7 +1,7 @@
 import { Gathered } from "../../boot/network/gathered.ts";
 import { sourceUrl } from "../../boot/network/source-url.ts";
+import { beginsAsWebPage, WEB_PAGE } from "../../boot/network/web-page.ts";
 import { SourceError } from "../converge/source.ts";
-import { linuxKernel } from "../kernel/linux.ts";
 import { Attempts } from "./attempts.ts";
 import { Client } from "./client.ts";
 import type { NetworkContext } from "./context.ts";
@@ -20,10 +20,11 @@ export async function fetchSmall(
   url: string,
   options: SourceOptions,
   limitBytes: number,
-  { told = () => {}, kernel = linuxKernel(), limits = LIMITS, signal = new AbortController().signal }: NetworkContext = {},
+  context: NetworkContext = {},
 ): Promise<Uint8Array> {
+  const { told = () => {}, limits = LIMITS, signal = new AbortController().signal } = context;
   const place = sourceUrl(url);
-  const client = new Client(place, readIdentity(kernel, options, place), limits);
+  const client = new Client(place, readIdentity(options, place, context), limits, told);
   const stop = (): void => client.interrupt();
   signal.addEventListener("abort", stop);
   try {
@@ -40,7 +41,9 @@ export async function fetchSmall(
       } finally {
         client.release(answer);
       }
-      return gathered.bytes;
+      const { bytes } = gathered;
+      if (beginsAsWebPage(bytes)) throw new SourceError(`${place.name} ${WEB_PAGE}`);
+      return bytes;
     });
   } finally {
     signal.removeEventListener("abort", stop);

@@ -1,7 +1,6 @@
 import type { FileVersion } from "../../boot/network/judge-answer.ts";
 import { type SourceUrl, sourceUrl } from "../../boot/network/source-url.ts";
 import { type ByteRange, type ImageSource, type Sink, SourceError } from "../converge/source.ts";
-import { linuxKernel } from "../kernel/linux.ts";
 import { Attempts } from "./attempts.ts";
 import { Client } from "./client.ts";
 import type { NetworkContext } from "./context.ts";
@@ -26,7 +25,7 @@ type Way =
  */
 export function openHttpSource(url: string, options: SourceOptions, context: NetworkContext = {}): ImageSource {
   const place = sourceUrl(url);
-  return new HttpSource(place, readIdentity(context.kernel ?? linuxKernel(), options, place), context);
+  return new HttpSource(place, readIdentity(options, place, context), context);
 }
 
 class HttpSource implements ImageSource {
@@ -38,7 +37,7 @@ class HttpSource implements ImageSource {
 
   constructor(url: SourceUrl, identity: Identity, { told = () => {}, limits = LIMITS, signal }: NetworkContext) {
     this.name = url.name;
-    this.#client = new Client(url, identity, limits);
+    this.#client = new Client(url, identity, limits, told);
     this.#attempts = new Attempts(this.#client, limits, told);
     signal?.addEventListener("abort", () => this.close());
   }

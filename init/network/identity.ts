@@ -1,9 +1,12 @@
+import { type ProxyUrl, proxyUrl } from "../../boot/network/proxy-url.ts";
 import { optionsFault, type SourceOptions } from "../../boot/network/source-settings.ts";
 import type { SourceUrl } from "../../boot/network/source-url.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 import { O } from "../kernel/constants.ts";
 import { readText, withOpen } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
+import { linuxKernel } from "../kernel/linux.ts";
+import type { InRecovery, NetworkContext } from "./context.ts";
 
 /** {@link SourceOptions}, read: what a connection uses. Its secrets are in no message. */
 export interface Identity {
@@ -13,6 +16,10 @@ export interface Identity {
   /** For the origin of the source only. */
   client: { certificate: string; privateKey: string } | null;
   token: string | null;
+  /** Everything is asked through it; null: nothing is. */
+  proxy: ProxyUrl | null;
+  /** Whether a certificate is refused for its dates. */
+  datesMatter: boolean;
 }
 
 /** Where systems keep the authorities they believe: Debian, Arch, Alpine; Fedora; openSUSE. */
@@ -22,11 +29,20 @@ const LARGEST_FILE = 4 * 1024 * 1024;
 /** RFC 6750 2.1. */
 const TOKEN = /^[A-Za-z0-9\-._~+/]{1,8192}=*$/;
 
-/** Reads the files that `options` name. Throws BadInput for one that cannot be used, or that others may read and should not. */
-export function readIdentity(kernel: Kernel, options: SourceOptions, url: SourceUrl): Identity {
+/**
+ * Reads the files that `options` name; in recovery none of them.
+ *
+ * @throws BadInput for a file that cannot be used, or that others may read and should not, and for what is no proxy
+ */
+export function readIdentity(
+  options: SourceOptions,
+  url: SourceUrl,
+  { kernel = linuxKernel(), recovery }: NetworkContext,
+): Identity {
+  if (recovery !== undefined) return identityInRecovery(kernel, options, url, recovery);
   const fault = optionsFault(options, url.secure);
   if (fault !== null) throw new BadInput(`${url.name}: ${fault}`);
-  const { ca, pins, certificate, privateKey, tokenFile } = options;
+  const { ca, pins, certificate, privateKey, tokenFile, proxy } = options;
   const client =
     certificate === null || privateKey === null
       ? null
@@ -36,6 +52,20 @@ export function readIdentity(kernel: Kernel, options: SourceOptions, url: Source
     pins,
     client,
     token: tokenFile === null ? null : readToken(kernel, tokenFile),
+    proxy: proxy === null ? null : proxyUrl(proxy),
+    datesMatter: true,
+  };
+}
+
+function identityInRecovery(kernel: Kernel, { pins }: SourceOptions, url: SourceUrl, recovery: InRecovery): Identity {
+  const { proxy, authorities = null } = recovery;
+  return {
+    ca: url.secure ? (authorities ?? systemStore(kernel)) : null,
+    pins: url.secure ? pins : [],
+    client: null,
+    token: null,
+    proxy: proxy === null ? null : proxyUrl(proxy),
+    datesMatter: false,
   };
 }
 

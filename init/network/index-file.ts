@@ -3,6 +3,7 @@ import { LONGEST_SEAL, paddedSealLength } from "../../boot/image/seal.ts";
 import { BLOCK, MOST_DATA_BLOCKS, treeBlocks } from "../../boot/image/verity.ts";
 import { Gathered } from "../../boot/network/gathered.ts";
 import { besides } from "../../boot/network/source-url.ts";
+import { beginsAsWebPage, WEB_PAGE } from "../../boot/network/web-page.ts";
 import { type ByteRange, SourceError } from "../converge/source.ts";
 import { type Attempts, NotThere } from "./attempts.ts";
 import type { StreamedFile } from "./stream-fetch.ts";
@@ -42,6 +43,7 @@ export async function fetchIndex(attempts: Attempts, signal: AbortSignal, imageS
     const remedy = "publish the image with slipway publish, which writes its .idx, or from a server with range requests";
     throw new SourceError(`${client.url.name} is on a server without range requests, and ${error.message}; ${remedy}`);
   });
+  if (beginsAsWebPage(bytes)) throw new SourceError(`${name} ${WEB_PAGE}`);
   const reading = decodeFooter(bytes.subarray(-BLOCK), Number.MAX_SAFE_INTEGER);
   if (reading.is !== "footer") {
     const seen = reading.is === "fault" ? reading.reason : "no footer at its end";

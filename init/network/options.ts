@@ -18,18 +18,21 @@ export const SOURCE_FLAGS: Verb["options"] = {
   certificate: { type: "string" },
   "private-key": { type: "string" },
   "token-file": { type: "string" },
+  proxy: { type: "string" },
 };
 
 export const SOURCE_HELP = `
-Options of https: sources, before those that ${SETTINGS_FILE} has for the same server:
+Options of sources over the network, all but --proxy for https: only, before those that ${SETTINGS_FILE} has for the same server:
   --ca FILE           PEM file with the only authorities that may vouch for the server (default: the system's)
   --pin PIN           sha256//BASE64 of the server's public key, as curl writes it; once more for each key that may be.
                       Checked on top of the certificate: for a self-signed one give that as --ca
   --certificate FILE, --private-key FILE
                       PEM files of the certificate to show to the server, and its key without a passphrase
   --token-file FILE   file with a bearer token, readable by its owner and group only
+  --proxy http://HOST:PORT
+                      HTTP proxy that it is asked through (default: none, whatever the environment says)
 In that file: { "schema": 1, "sources": [ { "origin": "https://HOST", "ca": FILE, "pins": [PIN, …], "certificate": FILE,
-"privateKey": FILE, "tokenFile": FILE }, … ] }. No proxy is used, whatever the environment says.`.trim();
+"privateKey": FILE, "tokenFile": FILE, "proxy": "http://HOST:PORT" }, … ] }.`.trim();
 
 /**
  * What `url` needs: each option given on the command line, else as the settings file has it for the URL's origin. Token and
@@ -50,6 +53,7 @@ export function sourceOptions(kernel: Kernel, values: OptionValues, url: string,
     certificate: own ? (certificate ?? null) : kept.certificate,
     privateKey: own ? (privateKey ?? null) : kept.privateKey,
     tokenFile: text(values, "token-file") ?? kept.tokenFile,
+    proxy: text(values, "proxy") ?? kept.proxy,
   };
   const fault = optionsFault(options, secure);
   if (fault !== null) throw new BadInput(`${name}: ${fault}`);

@@ -28,7 +28,7 @@ const source = { origin: "https://u.example" };
 const settings = (...sources: unknown[]) => ({ schema: 1, sources });
 
 test("settings: all of them, or the origin alone", () => {
-  const whole = { ca: "/ca", pins: [pin], certificate: "/c", privateKey: "/k", tokenFile: "/t" };
+  const whole = { ca: "/ca", pins: [pin], certificate: "/c", privateKey: "/k", tokenFile: "/t", proxy: "http://p.example:3128" };
   const read = parseSourceSettings("f", settings({ ...source, ...whole }, { origin: "https://v.example:8443" }));
   assert.equal(read.get("https://u.example"), whole);
   assert.equal(read.get("https://v.example:8443"), PLAIN);
@@ -51,6 +51,9 @@ const wrongSettings: [string, unknown, RegExp][] = [
   ["a certificate without key", settings({ ...source, certificate: "/c" }), /needs its private key/],
   ["a key without certificate", settings({ ...source, privateKey: "/k" }), /needs its private key/],
   ["a token over http:", settings({ origin: "http://u.example", tokenFile: "/t" }), /over https: only/],
+  ["a proxy that is none", settings({ ...source, proxy: "p.example:3128" }), /a proxy is http:\/\/HOST:PORT/],
+  ["a proxy with a password", settings({ ...source, proxy: "http://me:hunter2@p.example:3128" }), /without user, password/],
+  ["a proxy that is no text", settings({ ...source, proxy: null }), /proxy must be a text/],
   ["a pin over http:", settings({ origin: "http://u.example", pins: [pin] }), /for https: only/],
 ];
 
@@ -63,7 +66,7 @@ for (const [name, value, message] of wrongSettings) {
 }
 
 test("options: the command line's before the settings', of the URL's own origin only", () => {
-  const kept = { ca: "/ca", pins: [pin], certificate: "/c", privateKey: "/k", tokenFile: "/t" };
+  const kept = { ca: "/ca", pins: [pin], certificate: "/c", privateKey: "/k", tokenFile: "/t", proxy: "http://p.example:3128" };
   const path = file("sources.json", JSON.stringify(settings({ ...source, ...kept })), 0o644);
   const read = (values: Record<string, string | string[]>, url = "https://u.example/x.img") =>
     sourceOptions(linuxKernel(), values, url, path);
@@ -72,6 +75,8 @@ test("options: the command line's before the settings', of the URL's own origin 
   assert.equal(read({}, "http://u.example/x.img"), PLAIN);
   assert.equal(read({ ca: "mine.pem", "token-file": "t" }), { ...kept, ca: "mine.pem", tokenFile: "t" });
   assert.equal(read({ certificate: "c", "private-key": "k" }), { ...kept, certificate: "c", privateKey: "k" });
+  assert.equal(read({ proxy: "http://[::1]:8080" }), { ...kept, proxy: "http://[::1]:8080" });
+  assert.throws(() => read({ proxy: "proxy:3128" }), /a proxy is http:\/\/HOST:PORT/);
   assert.throws(() => read({ certificate: "c" }), /needs its private key/);
   assert.throws(() => read({ ca: "c" }, "http://other/x"), /http:\/\/other\/x: authorities, pins/);
   assert.equal(sourceOptions(linuxKernel(), {}, "https://u.example/", join(directory, "none.json")), PLAIN);

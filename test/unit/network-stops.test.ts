@@ -28,7 +28,11 @@ const stops: [string, Wrong, RegExp, number?][] = [
   ["501", status(501), /answers 501$/],
   ["511", status(511), /answers 511: the network wants somebody to log in first/],
   ["300", status(300, "Location: /y\r\n"), /answers 300$/],
-  ["a web page", status(200, "Content-Type: text/html\r\n", "<html>"), /answers with a web page; .* log in first\?/],
+  [
+    "a web page",
+    status(200, "Content-Type: text/html\r\n", "<html>"),
+    /answers with a web page \(text\/html\): .* login page in between\?/,
+  ],
   ["gzip", status(206, "Content-Encoding: gzip\r\n"), /Content-Encoding "gzip", though it was asked not to encode/],
   [
     "a redirect to itself",
