@@ -20,9 +20,10 @@ const MAGIC_SECTORS: Record<FilesystemType, number> = {
   xfs: 0,
   vfat: 0,
   btrfs: 65536,
+  iso9660: 32768,
 };
 
-/** Offset of the sector that is written last of an image's data, {@link SECTOR} bytes within one of {@link HEAD_BLOCKS}. */
+/** Offset of the sector that is written last of an image's data: {@link SECTOR} bytes, of an image within one of {@link HEAD_BLOCKS}. */
 export function magicSector(filesystem: FilesystemType): number {
   return MAGIC_SECTORS[filesystem];
 }

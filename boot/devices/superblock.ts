@@ -1,10 +1,10 @@
-/** Superblocks of the filesystems that slots and data may have: enough to find them by LABEL= and UUID=. */
+/** Superblocks of the filesystems that slots, data and media may have: enough to find them by LABEL= and UUID=. */
 
-export type FilesystemType = "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "erofs" | "squashfs" | "vfat";
+export type FilesystemType = "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "erofs" | "squashfs" | "vfat" | "iso9660";
 
 export interface Superblock {
   type: FilesystemType;
-  /** Lower case, as blkid groups it: 8-4-4-4-12, for vfat 4-4. Null where the format has none. */
+  /** Lower case, as blkid groups it: 8-4-4-4-12, for vfat 4-4, for iso9660 its date. Null where the format has none. */
   uuid: string | null;
   label: string | null;
   /** Bytes of the device that the filesystem says it takes, from its start. */
@@ -137,10 +137,29 @@ function readVfat(bytes: Uint8Array, view: DataView): Superblock | null {
   };
 }
 
+/**
+ * ECMA-119 (ISO 9660) 8.4, the primary volume descriptor, which every disc has as its first, in the 2 KiB sector 16. What stands for
+ * a UUID is the date of the last change, else that of making (8.4.26), as blkid has it.
+ */
+function readIso9660(bytes: Uint8Array, view: DataView): Superblock | null {
+  const start = 16 * 2048;
+  const primary = 1;
+  if (bytes.length < start + 2048 || asciiAt(bytes, start + 1, 5) !== "CD001" || bytes[start] !== primary) return null;
+  const block = view.getUint16(start + 128, true);
+  const dates = [asciiAt(bytes, start + 830, 16), asciiAt(bytes, start + 813, 16)];
+  const date = dates.find((digits) => /^[0-9]{16}$/.test(digits) && !/^0*$/.test(digits)) ?? null;
+  return {
+    type: "iso9660",
+    uuid: date === null ? null : date.replace(/^(....)(..)(..)(..)(..)(..)(..)$/, "$1-$2-$3-$4-$5-$6-$7"),
+    label: asciiAt(bytes, start + 40, 32).replace(/[ \0]+$/, "") || null,
+    size: BigInt(view.getUint32(start + 80, true)) * BigInt(block),
+  };
+}
+
 /** The filesystem that starts at `bytes`, the first {@link SUPERBLOCK_BYTES} of a device, or all of a smaller one; null: none known. */
 export function readSuperblock(bytes: Uint8Array): Superblock | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (const read of [readSquashfs, readErofs, readXfs, readBtrfs, readExt, readVfat]) {
+  for (const read of [readSquashfs, readErofs, readXfs, readBtrfs, readExt, readVfat, readIso9660]) {
     const superblock = read(bytes, view);
     if (superblock) return superblock;
   }

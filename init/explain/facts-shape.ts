@@ -10,7 +10,7 @@ import { type GenerationMeta, generationName } from "../../state-ops/layout.ts";
 import type { ModuleVersions } from "../sequence/next-init.ts";
 import type { DataContent, DataFacts, ImageFacts, MachineFacts, RecordFacts, RootFacts, SealFacts } from "./facts.ts";
 
-const FILESYSTEMS: readonly FilesystemType[] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "erofs", "squashfs", "vfat"];
+const FILESYSTEMS: readonly FilesystemType[] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "erofs", "squashfs", "vfat", "iso9660"];
 const MOST = Number.MAX_SAFE_INTEGER;
 
 /** As Fields.text, empty texts included. */

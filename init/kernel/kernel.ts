@@ -126,8 +126,11 @@ export interface Kernel {
   statusAt(path: Path, at?: Descriptor): FileStatus;
   /** [fstatfs] */
   filesystemStatus(fd: Descriptor): FilesystemStatus;
-  /** [getdents64] Without "." and "..", sorted by bytes. */
-  readDirectory(fd: Descriptor): DirectoryEntry[];
+  /**
+   * [getdents64] Without "." and "..", sorted by bytes. At most the first `most` of those that the directory has, where it is
+   * somebody else's: it may have more than fit into the memory.
+   */
+  readDirectory(fd: Descriptor, most?: number): DirectoryEntry[];
   /** [readlinkat] */
   readLink(path: Path, at?: Descriptor): Uint8Array;
   /** [mkdirat] */

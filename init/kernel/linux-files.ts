@@ -158,16 +158,16 @@ export class LinuxFiles {
     call("fstatfs", subjectOf(fd), fd, buffer);
     return filesystemStatus(buffer);
   }
-  readDirectory(fd: Descriptor): DirectoryEntry[] {
+  readDirectory(fd: Descriptor, most = Number.POSITIVE_INFINITY): DirectoryEntry[] {
     call("lseek", subjectOf(fd), fd, 0, 0);
     const buffer = memory(32768);
     const entries: DirectoryEntry[] = [];
-    for (;;) {
+    while (entries.length < most) {
       const length = call("getdents64", subjectOf(fd), fd, buffer, buffer.length);
       if (length === 0) break;
       entries.push(...directoryEntries(buffer, length, (name) => this.statusAt(name, fd).kind));
     }
-    return entries.sort((left, right) => Buffer.compare(left.name, right.name));
+    return entries.slice(0, most).sort((left, right) => Buffer.compare(left.name, right.name));
   }
   readLink(path: Path, at?: Descriptor): Memory {
     const buffer = memory(4096);

@@ -175,6 +175,7 @@ export const scripts: Record<string, Step[]> = {
     (b) => b.kernel.remove("d/file", { at: b.top }),
     (b) => b.kernel.statusAt("hard", b.top).links,
     (b) => names(b, b.top),
+    (b) => [0, 1, 3, 1000].map((most) => b.kernel.readDirectory(b.top, most).length),
     (b) => using(b, "d", O.RDONLY, (fd) => names(b, fd)),
     (b) => using(b, "hard", O.RDONLY, (fd) => b.kernel.readDirectory(fd)),
   ],

@@ -6,6 +6,7 @@ import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import { isoImage } from "../samples/iso-image.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "slipway-superblock-"));
 test.after(() => rmSync(directory, { recursive: true, force: true }));
@@ -90,6 +91,30 @@ for (const [bits, size] of [
 test("vfat without a label", () => {
   const path = make(4n * MiB, "mkfs.vfat", "-i", "1A2B3C4D", "IMAGE");
   assert.is(readSuperblock(start(path))?.label, null);
+});
+
+test("iso9660, as blkid reads it too", () => {
+  const bytes = isoImage("ACME MEDIA", { "channel.json": Buffer.from("{}"), slipway: { "a.img": new Uint8Array(5000) } });
+  const path = join(directory, "image");
+  writeFileSync(path, bytes);
+  const seen = readSuperblock(start(path));
+  assert.equal(seen, { type: "iso9660", uuid: "2026-02-03-04-05-06-00", label: "ACME MEDIA", size: BigInt(bytes.length) });
+  const { stdout } = spawnSync("/usr/sbin/blkid", ["-p", "-o", "export", path], { encoding: "utf8" });
+  assert.match(stdout, /^TYPE=iso9660$/m);
+  assert.match(stdout, new RegExp(`^UUID=${seen?.uuid}$`, "m"));
+  assert.match(stdout, /^LABEL=ACME\\? MEDIA$/m);
+});
+
+test("iso9660 without label and date; a descriptor that is cut short, or none of the volume, is none", () => {
+  const bytes = isoImage("", {});
+  const at = 16 * 2048;
+  bytes.fill(0x30, at + 813, at + 813 + 16);
+  bytes.fill(0x30, at + 830, at + 830 + 16);
+  const { uuid, label } = readSuperblock(bytes) ?? {};
+  assert.equal({ uuid, label }, { uuid: null, label: null });
+  assert.is(readSuperblock(bytes.subarray(0, at + 2047)), null);
+  bytes[at] = 2;
+  assert.is(readSuperblock(bytes), null);
 });
 
 test("nothing is recognised in zeros, nothing, or noise", () => {

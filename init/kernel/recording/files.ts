@@ -179,8 +179,8 @@ export abstract class RecordingFiles {
     });
   }
 
-  readDirectory(fd: Descriptor): DirectoryEntry[] {
-    const body = (): DirectoryEntry[] => names.readDirectory(this.machine.files, fd);
+  readDirectory(fd: Descriptor, most?: number): DirectoryEntry[] {
+    const body = (): DirectoryEntry[] => names.readDirectory(this.machine.files, fd, most);
     return this.run("readDirectory", "readdir", this.place(fd), [], false, body);
   }
 

@@ -132,15 +132,18 @@ function refuseEnding({ ending }: Walked, directory: boolean): void {
   throw new Errno(ending === "dot" ? "EINVAL" : ending === "dotdot" ? "ENOTEMPTY" : "EBUSY");
 }
 
-/** Sorted by bytes. */
-export function readDirectory(files: MemoryFiles, fd: Descriptor): DirectoryEntry[] {
+/** Sorted by bytes; at most the first `most`. */
+export function readDirectory(files: MemoryFiles, fd: Descriptor, most?: number): DirectoryEntry[] {
   const { place, node } = files.descriptor(fd);
   if (node?.kind !== "directory" || !place) throw new Errno("ENOTDIR");
   const names = node.directory?.names() ?? [];
-  return names.sort().flatMap((name) => {
-    const entry = node.directory?.find(name);
-    return entry ? [{ name: toBytes(name), kind: entry.node.kind }] : [];
-  });
+  return names
+    .slice(0, most)
+    .sort()
+    .flatMap((name) => {
+      const entry = node.directory?.find(name);
+      return entry ? [{ name: toBytes(name), kind: entry.node.kind }] : [];
+    });
 }
 
 export function readLink(files: MemoryFiles, path: Path, at?: Descriptor): Uint8Array {
