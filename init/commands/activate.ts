@@ -3,6 +3,7 @@ import { whyBelowFloor } from "../../boot/selection/floors.ts";
 import { activate } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
+import type { SlotPlace } from "../converge/slot-place.ts";
 import type { SealReading } from "../image/read-seal.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
@@ -10,7 +11,7 @@ import { readSlotImage } from "../store/image-id.ts";
 import { refuseWithoutSpace } from "./activation-space.ts";
 import { type Answer, finish } from "./answer.ts";
 import { type Change, changeRecord, PLACES, type Places, requireSlot, writeRecord } from "./machine.ts";
-import { type SlotPlace, withSlotPlace } from "./slot-place.ts";
+import { withSlotPlace } from "./slot-place.ts";
 import { flag, type Verb } from "./verb.ts";
 
 function imageIn(kernel: Kernel, slot: string, { path, shown }: SlotPlace): { imageId: ImageId; reading: SealReading } {

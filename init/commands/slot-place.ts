@@ -2,6 +2,7 @@
 import type { SlotName } from "../../boot/record/record.ts";
 import type { FileSlot, SlotDefinition } from "../../state-ops/control.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
+import type { SlotPlace } from "../converge/slot-place.ts";
 import { loopOver } from "../devices/loop.ts";
 import { O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
@@ -11,15 +12,6 @@ import { NoSlotFile, openSlotFile, openSlotFiles } from "../state/slot-files.ts"
 import { withSlotData } from "./data-access.ts";
 import type { Machine } from "./machine.ts";
 import { deviceOnBootDisk } from "./slot-device.ts";
-
-/** A slot that can be opened. */
-export interface SlotPlace {
-  /** Opens the device, or the file: "/dev/vda3". */
-  path: string;
-  /** As people know it: "/dev/vda3", "images/c.img". */
-  shown: string;
-  close(): void;
-}
 
 export function slotDefinition({ control }: Machine, name: SlotName): SlotDefinition {
   const found = control.slots.find((slot) => slot.name === name);

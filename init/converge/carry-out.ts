@@ -27,6 +27,8 @@ export interface Carrying {
   source: ImageSource | null;
   /** Called with blocks as they arrive. */
   told: (from: keyof Arrived, blocks: number) => void;
+  /** Called between two copies: see Wanted. */
+  breathe: (() => Promise<void>) | undefined;
 }
 
 /**
@@ -45,22 +47,22 @@ export async function carryOut(carrying: Carrying): Promise<void> {
 
 async function carryOutAll(carrying: Carrying): Promise<void> {
   const { plan, donors } = carrying;
-  for (const copy of plan.moves()) copyBlocks(carrying, copy, "target");
+  for (const copy of plan.moves()) await copyBlocks(carrying, copy, "target");
   // What is moved next may lie where the next copies are written.
-  for (const { first, count } of plan.zeros()) writeZeros(carrying, first, count);
-  for (const copy of plan.donations(donors.length)) copyBlocks(carrying, copy, "donor");
+  for (const { first, count } of plan.zeros()) await writeZeros(carrying, first, count);
+  for (const copy of plan.donations(donors.length)) await copyBlocks(carrying, copy, "donor");
   await fetchMissing(carrying);
   carrying.writer.flush();
-  for (const copy of plan.twins()) copyBlocks(carrying, copy, "target");
+  for (const copy of plan.twins()) await copyBlocks(carrying, copy, "target");
   await fetchMissing(carrying);
   carrying.writer.flush();
 }
 
-function copyBlocks(
-  { plan, writer, target, donors, told }: Carrying,
+async function copyBlocks(
+  { plan, writer, target, donors, told, breathe }: Carrying,
   { donor, from, to, count }: Copy,
   name: keyof Arrived,
-): void {
+): Promise<void> {
   const slot = donor === null ? target : donors[donor]?.slot;
   const blocks = slot?.read(from, count) ?? [];
   let right = 0;
@@ -73,14 +75,16 @@ function copyBlocks(
     } else plan.failed(to + index);
   }
   told(name, right);
+  await breathe?.();
 }
 
-function writeZeros({ plan, writer, told }: Carrying, first: number, count: number): void {
+async function writeZeros({ plan, writer, told, breathe }: Carrying, first: number, count: number): Promise<void> {
   for (let block = first; block < first + count; block++) {
     if (writer.offer(block, ZERO_BLOCK)) plan.arrived(block);
     else plan.failed(block);
   }
   told("zero", count);
+  await breathe?.();
 }
 
 async function fetchMissing({ plan, writer, source, told }: Carrying): Promise<void> {

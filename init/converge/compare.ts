@@ -56,8 +56,8 @@ export class Comparison {
     return comparison;
   }
 
-  /** Plans the window of `plan`, which has begun. `told` is called with blocks of the target as they are compared. */
-  async plan(plan: WindowPlan, told: (blocks: number) => void): Promise<void> {
+  /** Plans the window of `plan`, which has begun. `told` is called with blocks of the target as they are compared, and waited for. */
+  async plan(plan: WindowPlan, told: (blocks: number) => Promise<void>): Promise<void> {
     await this.#setLeaves(plan);
     await this.#readTarget(plan, told);
     if (plan.isWanting) for (const donor of this.#donors) this.#searchDonor(plan, donor);
@@ -70,7 +70,7 @@ export class Comparison {
     }
   }
 
-  async #readTarget(plan: WindowPlan, told: (blocks: number) => void): Promise<void> {
+  async #readTarget(plan: WindowPlan, told: (blocks: number) => Promise<void>): Promise<void> {
     for await (const { begin, first, end, bytes } of this.#leaves(plan)) {
       for (let at = first; at < end; at += PIECE) {
         const count = Math.min(PIECE, end - at);
@@ -84,7 +84,7 @@ export class Comparison {
           if (isSameDigest(digest, 0, bytes, (block - begin) * DIGEST)) plan.isThere(block);
           else plan.isElse(block, digest, 0);
         }
-        told(count);
+        await told(count);
       }
     }
   }

@@ -30,6 +30,11 @@ export interface Wanted {
   /** Called before the target's image is taken from it: makes durable that nothing boots from the target. */
   withdraw: () => void;
   told: (step: Step) => void;
+  /**
+   * Called within work that would else keep the event loop from turning; what it throws ends the work, and what has come is kept.
+   * Left out where nothing else goes on in the process.
+   */
+  breathe?: () => Promise<void>;
   /** Blocks that are planned at once; {@link WINDOW_BLOCKS} if absent. */
   windowBlocks?: number;
   /** Blocks of the tree's leaves that are kept in memory; {@link MOST_KEPT} if absent. */
@@ -62,12 +67,12 @@ export async function converge(wanted: Wanted): Promise<Converged> {
   const first = new Run(wanted);
   const changed = await first.make();
   if (!changed) return { ...first.planned, changed };
-  const fault = readBack(wanted, first.came);
+  const fault = await readBack(wanted, first.came);
   if (fault === null) return { ...first.planned, changed };
   // A block may have been lost on its way; a medium that fails does so again.
   const second = new Run(wanted);
   await second.make();
-  const again = readBack(wanted, second.came);
+  const again = await readBack(wanted, second.came);
   if (again === null) return { ...first.planned, changed };
   throw new BadMedium(`${wanted.target.path}: ${again}, though the right one was written twice; the disk is failing`);
 }
@@ -103,15 +108,16 @@ class Run {
 
   /** Plans window by window, and calls `then` with each plan. Blocks that `isHeld` are not looked for. */
   async eachWindow(then: (plan: WindowPlan) => Promise<void>, isHeld = (_block: number) => false): Promise<void> {
-    const { target, donors, seal, layout } = this.#wanted;
+    const { target, donors, seal, layout, breathe } = this.#wanted;
     const plan = new WindowPlan(this.#window, this.#tree.zeroLeaf);
     const comparison = await Comparison.of(this.#tree, target, donors, seal.manifest.salt, this.#window);
     for (let first = 0; first < layout.dataBlocks; first += this.#window) {
       plan.begin(first, Math.min(this.#window, layout.dataBlocks - first));
       let done = first;
-      await comparison.plan(plan, (blocks) => {
+      await comparison.plan(plan, async (blocks) => {
         done += blocks;
         this.#tell("compare", done, layout.dataBlocks);
+        await breathe?.();
       });
       for (const block of HEAD_BLOCKS) if (block >= first && block < first + plan.count && isHeld(block)) plan.arrived(block);
       this.#count(plan);
@@ -134,7 +140,7 @@ class Run {
 
   /** Returns whether anything had to be written. */
   async make(): Promise<boolean> {
-    const { seal, layout, source, target, donors, withdraw } = this.#wanted;
+    const { seal, layout, source, target, donors, withdraw, breathe } = this.#wanted;
     const same = isSameImage(target, seal, layout);
     await this.prove(true);
     const writer = new BlockWriter(target, this.#tree, !same);
@@ -152,7 +158,7 @@ class Run {
       this.#arrived[from] += blocks;
       this.#tell("write", this.planned.there + this.#arrivedBlocks(), layout.dataBlocks);
     };
-    const fill = (plan: WindowPlan) => carryOut({ plan, writer, target, donors, source, told });
+    const fill = (plan: WindowPlan) => carryOut({ plan, writer, target, donors, source, told, breathe });
     await this.eachWindow(fill, (block) => writer.heldBlock(block) !== null);
     writer.finish(magicSector(seal.manifest.filesystem));
     return completeImage(target, seal, layout) || target.written > 0;
@@ -174,13 +180,17 @@ class Run {
 }
 
 /** What is not as it should be on the medium; null where all is. `last` is how far the run before came. */
-function readBack({ target, seal, layout, told }: Wanted, last: Pick<Step, "there" | "arrived">): string | null {
+async function readBack(
+  { target, seal, layout, told, breathe }: Wanted,
+  last: Pick<Step, "there" | "arrived">,
+): Promise<string | null> {
   let fault: string | null = null;
   try {
     for (const { done, total, damaged } of checkSlot(target.kernel, target.raw, seal.manifest)) {
       const [first] = damaged;
       if (first !== undefined) fault ??= damageText(first);
       told({ ...last, phase: "verify", done: done / BLOCK, total: total / BLOCK });
+      await breathe?.();
     }
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
