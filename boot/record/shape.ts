@@ -123,13 +123,15 @@ function triedStep(value: unknown, where: string): TriedStep {
 }
 
 function recovery(value: unknown): RecoveryRecord {
-  const fields = new Fields(value, "recovery", ["asked", "tried", "current"]);
+  const fields = new Fields(value, "recovery", ["asked", "tried", "current"], ["begun", "obeyed"]);
   const tried = fields.list("tried");
   if (tried.length > MOST_TRIED) fields.fail("tried", `a list of at most ${MOST_TRIED}`);
   return {
     asked: fields.nullable("asked", () => fields.oneOf("asked", [...RUNGS, "ladder"])),
     tried: tried.map((step, index) => triedStep(step, `recovery.tried[${index}]`)),
     current: fields.nullable("current", () => triedStep(fields.value("current"), "recovery.current")),
+    ...(fields.has("begun") ? { begun: fields.integer("begun", 2, MOST) } : {}),
+    ...(fields.has("obeyed") ? { obeyed: fields.oneOf("obeyed", [...RUNGS, "ladder"]) } : {}),
   };
 }
 

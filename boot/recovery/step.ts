@@ -13,10 +13,20 @@ export interface TriedStep {
 export interface RecoveryRecord {
   /** A recovery that somebody asked for and that has not begun: at a rung, or from the ladder's first. */
   asked: Rung | "ladder" | null;
-  /** What was carried out since a system was good, oldest first; at most {@link MOST_TRIED}, the newest. */
+  /**
+   * What was begun since a system was good, or since the ladder began anew, oldest first; at most {@link MOST_TRIED}, the newest.
+   * An `imageId` of null: an image was looked for.
+   */
   tried: TriedStep[];
   /** The step whose system is booted, for as long as its slot holds that image: how its state is laid. */
   current: TriedStep | null;
+  /** How often the newest of `tried` was begun, since the power failed meanwhile. Left out where it was once. */
+  begun?: number;
+  /**
+   * What `slipway.recover` on the command line asked for when it was obeyed last. A word that stays there is not obeyed again; a
+   * boot without it forgets this. Left out where it was not obeyed.
+   */
+  obeyed?: Rung | "ladder";
 }
 
 /** Keeps a record within its area. */

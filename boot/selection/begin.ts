@@ -1,6 +1,7 @@
 import { cutReason } from "../record/reason.ts";
 import type { Attempt, BootRecord, ImageId, Quarantine, SlotName, SlotRecord } from "../record/record.ts";
 import { MOST_QUARANTINED } from "../record/shape.ts";
+import { afterOneTry, isHeldAgainstNobody } from "../recovery/changes.ts";
 import type { Policy } from "./policy.ts";
 import { byPriority, ranked, slotOf, withSlot } from "./slots.ts";
 
@@ -57,7 +58,7 @@ function quarantine(record: BootRecord, entry: Quarantine): BootRecord {
 /**
  * The record with a reason where the last attempt used up its slot's tries. A trial that reached the handover has its
  * image quarantined: it proved itself and failed for another cause than device, space or state. One that ran with degraded
- * state could not be committed, whatever the image is worth. Nor could one in a slot that the commit found damaged: that is what
+ * state, or with another state than its own, could not be committed, whatever the image is worth. Nor could one in a slot that the commit found damaged: that is what
  * is wrong with the slot, and another copy of the image may be sound.
  */
 export function giveReason(record: BootRecord, last: string | null): BootRecord {
@@ -72,7 +73,8 @@ export function giveReason(record: BootRecord, last: string | null): BootRecord 
   const cause = last ?? (degraded ? "it ran with degraded state" : null);
   const reason = cutReason(cause === null ? used : `${used}; last: ${cause}`);
   const given = withSlot(record, attempt.slot, { reason });
-  if (slot.state !== "trial" || attempt.imageId === null || attempt.stage !== "handover" || degraded) return given;
+  const isExcused = degraded || isHeldAgainstNobody(record, attempt.slot);
+  if (slot.state !== "trial" || attempt.imageId === null || attempt.stage !== "handover" || isExcused) return given;
   return quarantine(given, { imageId: attempt.imageId, reason, attempt: attempt.number });
 }
 
@@ -125,7 +127,7 @@ export function beginBoot(
     return { ...alignSlots(record, policy), previous: null };
   }
   const ended = attempt.cleanEnd ? "clean" : "unclean";
-  const judged = giveReason(record, null);
+  const judged = afterOneTry(giveReason(record, null), attempt.slot);
   const { record: aligned, notes } = alignSlots(
     { ...judged, attempt: closed(attempt), uncleanEnds: record.uncleanEnds + (ended === "unclean" ? 1 : 0) },
     policy,

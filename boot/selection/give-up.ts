@@ -4,6 +4,7 @@ import type { Policy } from "./policy.ts";
 import { byPriority, slotOf, withoutIndex, withSlot } from "./slots.ts";
 
 const SHORTEST_PAUSE = 5;
+/** Where the control file says no other, seconds. */
 const LONGEST_PAUSE = 600;
 
 /** Last committed slot first, then the others by priority, those last that hold no known image, or one that was revoked. */
@@ -22,15 +23,16 @@ function rotation(record: BootRecord, policy: Policy): SlotName[] {
  * The record when no slot is left and recovery cannot help: one slot gets a try, the last committed one first and the
  * others in turn when that is of no use either, even damaged or revoked ones (their proof runs again: somebody may have put
  * another image there). The caller waits
- * `pauseSeconds` (5 s, doubled each time in a row up to 10 minutes), writes the record and reboots.
+ * `pauseSeconds` (5 s, doubled each time in a row up to `longestPause`), writes the record and reboots.
  */
 export function giveUp(
   record: BootRecord,
   policy: Policy,
+  longestPause = LONGEST_PAUSE,
 ): { record: BootRecord; rearmed: SlotName | null; pauseSeconds: number } {
   const order = rotation(record, policy);
   const rearmed = order[record.exhausted % Math.max(1, order.length)] ?? null;
-  const pauseSeconds = Math.min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** Math.min(record.exhausted, 10));
+  const pauseSeconds = Math.min(longestPause, SHORTEST_PAUSE * 2 ** Math.min(record.exhausted, 10));
   const counted = { ...record, exhausted: record.exhausted + 1 };
   if (rearmed === null) return { record: counted, rearmed, pauseSeconds };
   const slot = slotOf(record, rearmed);

@@ -1,19 +1,13 @@
 import { Refusal } from "../../state-ops/outcome.ts";
 import { cutReason } from "../record/reason.ts";
 import type { BootRecord, ImageId, SlotName } from "../record/record.ts";
+import { recoveryOver } from "../recovery/over.ts";
 import { type CommittedSeal, raisedFloors } from "./floors.ts";
 import type { Policy } from "./policy.ts";
 import { bootable, byPriority, notBootable, raised, slotOf, whySpent, withNewImage, withSlot } from "./slots.ts";
 
 /** Tries that clean shutdowns give back between two good boots. */
 const MOST_CREDITS = 3;
-
-/** The record once a system was good: its recovery is over. One that somebody asked for and that has not begun stays asked for. */
-function recovered(record: BootRecord): BootRecord {
-  const { recovery, ...rest } = record;
-  const asked = recovery?.asked ?? null;
-  return asked === null ? rest : { ...rest, recovery: { asked, tried: [], current: null } };
-}
 
 /**
  * The record after a good boot of `slot` (which holds `imageId`): ends a trial, or re-arms a committed slot. `unixMs` is
@@ -28,7 +22,7 @@ export function commitSlot(
   seal: CommittedSeal | null = null,
 ): BootRecord {
   const endsTrial = slotOf(record, slot).state !== "committed";
-  const armed = withNewImage(recovered(record), slot, {
+  const armed = withNewImage(recoveryOver(record), slot, {
     state: "committed",
     tries: policy.tries.committed,
     imageId,

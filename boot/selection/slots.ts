@@ -1,6 +1,7 @@
 import type { ControlTrust } from "../../state-ops/control.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 import type { BootRecord, SlotName, SlotRecord } from "../record/record.ts";
+import { recoveryOver } from "../recovery/over.ts";
 import { whyRevoked } from "./floors.ts";
 import type { Policy } from "./policy.ts";
 
@@ -38,9 +39,15 @@ export function withoutIndex(record: BootRecord, name: SlotName): BootRecord {
   return { ...record, slots: { ...record.slots, [name]: rest } };
 }
 
-/** The record with a slot's facts changed because it holds another image: what was known of the former one is forgotten. */
+/**
+ * The record with a slot's facts changed because it holds another image: what was known of the former one is forgotten, and a
+ * recovery whose system that was is over.
+ */
 export function withNewImage(record: BootRecord, name: SlotName, change: Partial<SlotRecord>): BootRecord {
-  return withSlot(withoutIndex(record, name), name, { credits: 0, damaged: null, reason: null, ...change });
+  const current = record.recovery?.current ?? null;
+  const isOver = current !== null && current.slot === name && current.imageId !== change.imageId;
+  const before = isOver ? recoveryOver(record) : record;
+  return withSlot(withoutIndex(before, name), name, { credits: 0, damaged: null, reason: null, ...change });
 }
 
 /** Why a slot is no candidate whatever else is true; null for a candidate. */

@@ -2,6 +2,9 @@ import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import type { JournalEntry, Outcome } from "../../boot/record/journal.ts";
 import type { BootRecord, ImageId, SlotName, Stage } from "../../boot/record/record.ts";
 import { freshRecord, type RecordReading } from "../../boot/record/store.ts";
+import { beginPass } from "../../boot/recovery/changes.ts";
+import { recoveryOf } from "../../boot/recovery/known.ts";
+import type { LeftSlot } from "../../boot/recovery/ladder.ts";
 import type { BootReport } from "../../boot/report.ts";
 import {
   countTry,
@@ -18,7 +21,7 @@ import { type Policy, policyOf } from "../../boot/selection/policy.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { rollbackOf, type Skipped } from "../../boot/selection/skipped.ts";
 import { type Degraded, degradedNotes } from "../../state-ops/data-use.ts";
-import { BootRecordStore } from "../store/boot-record.ts";
+import { BootRecordStore, type JournalChange } from "../store/boot-record.ts";
 import { openRecordDevice } from "../store/record-device.ts";
 import { readBootId } from "./boot-id.ts";
 import type { Launch } from "./launch.ts";
@@ -40,6 +43,11 @@ export class Counters {
   readonly #policy: Policy;
   readonly #store: BootRecordStore | null;
   readonly #failed = new Map<SlotName, string>();
+  readonly #left = new Map<SlotName, LeftSlot>();
+  /** What the recovery of this boot did, one line each, for the journal. */
+  readonly #recovered: string[] = [];
+  /** Whether a try was counted in this boot. */
+  #counted = false;
   #record: BootRecord;
   readonly condition: RecordReading["condition"];
   /** The last 32 attempts before this boot, last written first. */
@@ -87,6 +95,31 @@ export class Counters {
   get failed(): ReadonlyMap<SlotName, string> {
     return this.#failed;
   }
+  /** How the attempts that failed in this boot did. */
+  get left(): ReadonlyMap<SlotName, LeftSlot> {
+    return this.#left;
+  }
+
+  /** What failed in this boot is tried again. */
+  forgetFailures(): void {
+    this.#failed.clear();
+    this.#left.clear();
+  }
+
+  /**
+   * Makes a change of a recovery durable; the boot goes on with it whether it is or not. False where it reached no disk.
+   */
+  change(changed: BootRecord): boolean {
+    this.#record = changed;
+    return this.#write();
+  }
+
+  /** A line for the boot journal about what a recovery did: with the last attempt of this boot, and with those to come. */
+  tellRecovered(line: string): void {
+    this.#recovered.push(line);
+    const notes = [...this.#launch.stateNotes, ...this.#notes, ...this.#recovered];
+    if (this.#counted) this.#updateJournal(this.attempt, { notes });
+  }
 
   #open(device: BlockDevice | null): BootRecordStore | null {
     if (device === null) return null;
@@ -132,6 +165,7 @@ export class Counters {
       return false;
     }
     this.#lastAttempts.set(slot, this.attempt);
+    this.#counted = true;
     this.#journal("counted", "running", null);
     return true;
   }
@@ -144,6 +178,9 @@ export class Counters {
     if (identified.note !== null) this.#launch.warn(identified.note);
     if (changed) this.#write();
     this.#journal("image", "running", null);
+    // What recovery has put there, and proven, is the best that there is: it boots uncounted too.
+    const { current } = recoveryOf(this.#record);
+    if (current !== null && current.slot === slot && current.imageId === imageId) return;
     const { trial, writable: recordWritable, condition } = this;
     const refused = refuseUncounted(slot, { trial, recordWritable, condition });
     if (refused !== null) throw new Error(refused);
@@ -178,6 +215,7 @@ export class Counters {
   /** The attempt under way failed in PID 1, which goes on with another slot, or restarts where that is too late. */
   fail(slot: SlotName, failure: Failure, stage: Stage): void {
     this.#failed.set(slot, failure.reason);
+    this.#left.set(slot, { ...failure, stage });
     this.#record = failAttempt(this.#record, failure);
     this.#launch.log.error(`slot ${slot} failed: ${failure.reason}`);
     this.#write();
@@ -193,10 +231,10 @@ export class Counters {
     this.#journal("handover", "running", null);
   }
 
-  /** No slot is left: re-arms one. Returns which, and how long to wait before the restart. */
+  /** No slot is left: re-arms one, and lets a recovery begin anew. Returns which, and how long to wait before the restart. */
   giveUp(): { rearmed: SlotName | null; pauseSeconds: number } {
-    const given = giveUp(this.#record, this.#policy);
-    this.#record = given.record;
+    const given = giveUp(this.#record, this.#policy, this.#launch.control.recovery.longestPause);
+    this.#record = beginPass(given.record);
     // What does not reach the disk re-arms nothing.
     return { rearmed: this.#write() ? given.rearmed : null, pauseSeconds: given.pauseSeconds };
   }
@@ -218,14 +256,14 @@ export class Counters {
     const attempt = this.#record.attempt;
     if (attempt === null || this.#store === null) return;
     const { number, slot, imageId, trial } = attempt;
-    const notes = [...this.#launch.stateNotes, ...this.#notes];
+    const notes = [...this.#launch.stateNotes, ...this.#notes, ...this.#recovered];
     const told = { stage, outcome, reason, startedUnixMs: this.#startedUnixMs, ...this.#bootId, notes };
     const entry = { attempt: number, slot, imageId, trial, ...told };
     const written = this.#store.appendJournal(entry);
     if (!written.written) this.#launch.log.warning(`boot journal: ${written.reason}`);
   }
 
-  #updateJournal(attempt: number, change: { outcome: Outcome; reason: string }): void {
+  #updateJournal(attempt: number, change: JournalChange): void {
     const written = this.#store?.updateJournal(attempt, change);
     if (written && !written.written) this.#launch.log.warning(`boot journal: ${written.reason}`);
   }
