@@ -85,6 +85,8 @@ export const RUN = {
   lock: "/run/slipway/lock",
   /** Held by the one that writes to a slot, for as long as that takes. */
   installLock: "/run/slipway/install.lock",
+  /** What a recovery does, kept up to date while it goes on. */
+  recovery: "/run/slipway/recovery.json",
   /** The initrd's control file, copied there at the handover. */
   control: "/run/slipway/control.json",
 } as const;

@@ -38,6 +38,11 @@ const NAMES: Record<Phase, string> = {
   verify: "reading back",
 };
 
+/** "writing" */
+export function phaseName(phase: Phase): string {
+  return NAMES[phase];
+}
+
 /** What a phase does, as a line of a log: "Comparing what slot b holds." */
 export function phaseText(phase: Phase, slot: string): string {
   const sentences: Record<Phase, string> = {

@@ -74,6 +74,12 @@ export const IOCTL = {
   DM_TABLE_LOAD: 0xc138fd09,
   DM_TABLE_STATUS: 0xc138fd0c,
   DM_GET_TARGET_VERSION: 0xc138fd11,
+  /** asm-generic/ioctls.h: terminals. */
+  TCGETS: 0x5401,
+  TCSETS: 0x5402,
+  TCFLSH: 0x540b,
+  TIOCOUTQ: 0x5411,
+  TIOCGWINSZ: 0x5413,
   /** linux/watchdog.h */
   WDIOC_SETTIMEOUT: 0xc0045706,
   WDIOC_KEEPALIVE: 0x80045705,

@@ -15,6 +15,7 @@ export type IoctlAnswer = (path: string, argument: number | Uint8Array<ArrayBuff
 const READING_IOCTLS = new Set<number>([
   ...[IOCTL.BLKGETSIZE64, IOCTL.BLKROGET, IOCTL.WDIOC_GETSUPPORT, IOCTL.LOOP_CTL_GET_FREE],
   ...[IOCTL.DM_TABLE_STATUS, IOCTL.DM_GET_TARGET_VERSION],
+  ...[IOCTL.TCGETS, IOCTL.TIOCGWINSZ, IOCTL.TIOCOUTQ],
 ]);
 
 /** The half of the recording kernel that deals with mounts, disks and their events. */
