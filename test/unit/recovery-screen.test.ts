@@ -196,6 +196,17 @@ test("a screen that does not change costs next to nothing", () => {
   );
 });
 
+test("after a text that was cut off within, nothing of the screen is taken for what it should be", () => {
+  const kernel = machine("ttyS0");
+  const outlet = new Outlet(kernel, "/dev/ttyS0", kernel.open("/dev/ttyS0", 1), 10_000);
+  const shown = new TerminalConsole(outlet, { columns: 80, rows: 24 });
+  shown.draw(["one", "two"], 0);
+  kernel.failOn({ call: "write", code: "EAGAIN", times: 1 });
+  shown.draw(["one", "three"], 1000);
+  shown.draw(["one", "two"], 5000);
+  assert.match(written(kernel, "/dev/ttyS0").at(-1) ?? "", /^\x18.*one.*two/);
+});
+
 test("a line for people is never cut in two by the budget", () => {
   const kernel = machine("ttyS0");
   const shown = new LineConsole(new Outlet(kernel, "/dev/ttyS0", kernel.open("/dev/ttyS0", 1), 100));
