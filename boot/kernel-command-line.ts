@@ -3,6 +3,7 @@
  * for us; `panic=`, which preinit respects too) or to the system are left alone.
  */
 import { RUNGS, type Rung } from "../state-ops/recovery.ts";
+import { isNetworkWord, type NetworkWords, noNetworkWords, readNetworkWords } from "./network/ip-words.ts";
 
 /** Where `rd.break=` can stop: before the named step is done. */
 export const BREAK_STAGES = ["modules", "devices", "record", "proof", "image", "state", "handover"] as const;
@@ -20,6 +21,8 @@ export interface CommandLine {
   adoptData: boolean;
   /** `slipway.recover`: the ladder from its first rung; `slipway.recover=RUNG`: from that one on. Null: nobody asks. */
   recover: Rung | "ladder" | null;
+  /** What a recovery's network is to be like. It chooses no program, so that a locked command line may say it as well. */
+  network: NetworkWords;
   /** What the kernel would have passed to the next init: run levels, and every word after `--`. */
   initArguments: string[];
   /** Everything that was ignored or read in a way somebody may not expect, one sentence each. */
@@ -94,16 +97,19 @@ export function parseCommandLine(text: string): CommandLine {
     slot: null,
     adoptData: false,
     recover: null,
+    network: noNetworkWords(),
     initArguments: [],
     warnings: [],
   };
   const seen = new Map<string, Word>();
+  const about = before.filter(({ name }) => isNetworkWord(name));
+  line.network = readNetworkWords(about, (word, why) => line.warnings.push(`${print(word)} is ignored: ${why}`));
   for (const word of before) {
     const former = seen.get(word.name);
     if (single.has(word.name)) {
       if (former && former.value !== word.value) line.warnings.push(`${print(word)} overrules ${print(former)} before it`);
       seen.set(word.name, word);
-    } else readPlainWord(line, word);
+    } else if (!isNetworkWord(word.name)) readPlainWord(line, word);
     // The kernel forgets arguments that stand before init=: old loaders put words of their own there.
     if (word.name === "init" && word.value !== null) line.initArguments = [];
   }

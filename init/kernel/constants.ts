@@ -86,6 +86,19 @@ export const IOCTL = {
   WDIOC_GETSUPPORT: 0x80285700,
 } as const;
 
+/** socket(2) families, linux/socket.h. */
+export const AF = { INET: 2, INET6: 10, NETLINK: 16, PACKET: 17 } as const;
+
+/** socket(2) types, linux/net.h. */
+export const SOCK = { DGRAM: 2, RAW: 3 } as const;
+
+/** Netlink's protocols, linux/netlink.h. */
+export const NETLINK = { ROUTE: 0, KOBJECT_UEVENT: 15 } as const;
+
+/** setsockopt(2) levels and options: asm-generic/socket.h, linux/netlink.h. */
+export const SOL = { SOCKET: 1, NETLINK: 270 } as const;
+export const SO = { RCVBUF: 8, ATTACH_FILTER: 26, RCVBUFFORCE: 33 } as const;
+
 /** Signals that matter here, asm-generic/signal.h. */
 export const SIGNAL = { INT: 2, KILL: 9, PIPE: 13, TERM: 15, CHLD: 17, XFSZ: 25 } as const;
 

@@ -19,3 +19,10 @@ export function errnoName(code: number): string {
   const name = names[code - 1];
   return name === undefined || name === "-" ? `errno ${code}` : name;
 }
+
+/** The number of an error by its name; EIO where it has none. */
+export function errnoNumber(name: string): number {
+  names ??= NAMES.split(" ");
+  const at = names.indexOf(name);
+  return at < 0 ? 5 : at + 1;
+}

@@ -173,6 +173,21 @@ export interface Kernel {
   lock(fd: Descriptor): boolean;
   /** [socket, bind] A netlink socket on which the kernel's uevents arrive, one message a read, never blocking. */
   openUevents(): Descriptor;
+  /**
+   * [socket] Never blocking. Families, types and protocols are those of constants.ts; a protocol of AF_PACKET is an EtherType
+   * in network byte order, as packet(7) wants it.
+   */
+  openSocket(family: number, type: number, protocol: number): Descriptor;
+  /** [bind] `address` is a struct sockaddr of the socket's family. */
+  bindSocket(fd: Descriptor, address: Uint8Array): void;
+  /** [setsockopt] */
+  setSocketOption(fd: Descriptor, level: number, option: number, value: Uint8Array): void;
+  /** [setsockopt SO_ATTACH_FILTER] Only messages that a program of classic BPF (linux/filter.h, 8 bytes an instruction) passes. */
+  filterSocket(fd: Descriptor, program: Uint8Array): void;
+  /** [sendto] One message, to a struct sockaddr; null: to where the socket leads anyway. */
+  sendTo(fd: Descriptor, bytes: Uint8Array, address: Uint8Array | null): void;
+  /** [recvfrom] One message, cut at `length` bytes; null when none waits. */
+  receive(fd: Descriptor, length: number): Uint8Array<ArrayBuffer> | null;
   /** [poll] Waits until one of `fds` can be read or `timeoutMs` have passed; returns those that can. */
   poll(fds: Descriptor[], timeoutMs: number): Descriptor[];
 

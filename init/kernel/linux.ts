@@ -1,8 +1,8 @@
 /** The real kernel: {@link Kernel} over system calls. Layouts are those of Linux on 64-bit little-endian machines. */
-import { O } from "./constants.ts";
 import { errnoName } from "./errno.ts";
 import { type Descriptor, type EndedChild, type Kernel, KernelError, type Path } from "./kernel.ts";
-import { LinuxFiles, subjectOf } from "./linux-files.ts";
+import { subjectOf } from "./linux-files.ts";
+import { LinuxSockets } from "./linux-sockets.ts";
 import { type Argument, call, cString, execute, type Memory, memory, rawCall, spawnProcess, words } from "./syscall.ts";
 
 const CLOCK = { REALTIME: 0, BOOTTIME: 7 } as const;
@@ -20,7 +20,7 @@ function environmentList(environment: Record<string, string>): string[] {
   return Object.entries(environment).map(([name, value]) => `${name}=${value}`);
 }
 
-class LinuxKernel extends LinuxFiles implements Kernel {
+class LinuxKernel extends LinuxSockets implements Kernel {
   mount(source: Path, target: Path, type: string, flags: number, data: string): void {
     const options: Argument = data === "" ? null : cString(data);
     call("mount", target, cString(source), cString(target), cString(type), flags, options);
@@ -40,22 +40,6 @@ class LinuxKernel extends LinuxFiles implements Kernel {
     if (result === 0) return true;
     if (errnoName(-result) === "EAGAIN") return false;
     throw new KernelError("flock", subjectOf(fd), errnoName(-result));
-  }
-  openUevents(): Descriptor {
-    const [AF_NETLINK, SOCK_DGRAM, NETLINK_KOBJECT_UEVENT] = [16, 2, 15];
-    const fd = call("socket", "uevents", AF_NETLINK, SOCK_DGRAM | O.CLOEXEC | O.NONBLOCK, NETLINK_KOBJECT_UEVENT);
-    // struct sockaddr_nl: family, padding, pid 0, groups: bit 0 is the kernel's own messages.
-    const address = memory(12);
-    const view = new DataView(address.buffer);
-    view.setUint16(0, AF_NETLINK, true);
-    view.setUint32(8, 1, true);
-    try {
-      call("bind", "uevents", fd, address, address.length);
-    } catch (error) {
-      this.close(fd);
-      throw error;
-    }
-    return fd;
   }
   poll(fds: Descriptor[], timeoutMs: number): Descriptor[] {
     const POLLIN = 1;

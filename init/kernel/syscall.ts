@@ -21,7 +21,10 @@ const numbers = {
   pwrite64: [18, 68],
   getpid: [39, 172],
   socket: [41, 198],
+  sendto: [44, 206],
+  recvfrom: [45, 207],
   bind: [49, 200],
+  setsockopt: [54, 208],
   execve: [59, 221],
   wait4: [61, 260],
   kill: [62, 129],
@@ -149,6 +152,11 @@ function word(argument: Argument | undefined): number | bigint {
   if (argument === undefined || argument === null) return 0;
   if (typeof argument === "number" || typeof argument === "bigint") return argument;
   return argument.byteLength === 0 ? 0 : ptr(argument);
+}
+
+/** Where memory lies, for structures that point to it. Whoever stores it keeps `bytes` while the kernel may look. */
+export function addressOf(bytes: Memory): bigint {
+  return BigInt(ptr(bytes));
 }
 
 /** The call's result, or -errno. */

@@ -1,6 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { applyLadder, applyLock, type CommandLine, parseCommandLine } from "../../boot/kernel-command-line.ts";
+import { noNetworkWords } from "../../boot/network/ip-words.ts";
 import { RUNGS, type Rung } from "../../state-ops/recovery.ts";
 
 const nothing: CommandLine = {
@@ -10,6 +11,7 @@ const nothing: CommandLine = {
   slot: null,
   adoptData: false,
   recover: null,
+  network: noNetworkWords(),
   initArguments: [],
   warnings: [],
 };

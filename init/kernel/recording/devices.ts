@@ -1,12 +1,12 @@
 import { IOCTL, O } from "../constants.ts";
 import type { Descriptor, Path } from "../kernel.ts";
 import { readLoopConfiguration } from "../layouts.ts";
-import { RecordingFiles } from "./files.ts";
 import { BlockDevice, type DeviceDescription, ueventMessage } from "./memory-devices.ts";
 import type { OpenFile } from "./memory-files.ts";
 import { Errno } from "./memory-nodes.ts";
 import { numberText } from "./memory-status.ts";
 import { DM_NUMBER } from "./memory-verity.ts";
+import { RecordingSockets } from "./sockets.ts";
 import { ioctlArgument, ioctlName, loopFlags, mountFlags, quote, unmountFlags } from "./trace.ts";
 
 /** Answers an ioctl: its result, or an error to throw by its code ("EBUSY"). May fill the buffer. */
@@ -19,7 +19,7 @@ const READING_IOCTLS = new Set<number>([
 ]);
 
 /** The half of the recording kernel that deals with mounts, disks and their events. */
-export abstract class RecordingDevices extends RecordingFiles {
+export abstract class RecordingDevices extends RecordingSockets {
   readonly #answers = new Map<number, IoctlAnswer>();
   #uevents: Uint8Array<ArrayBuffer>[] = [];
   #sequence = 1;
@@ -34,7 +34,7 @@ export abstract class RecordingDevices extends RecordingFiles {
 
   #appear(block: BlockDevice): void {
     this.machine.addDevice(block);
-    const listening = [...this.machine.files.descriptors.values()].some((open) => open.place === null);
+    const listening = [...this.machine.files.descriptors.values()].some((open) => this.#hearsUevents(open));
     if (listening) this.#uevents.push(ueventMessage("add", block, this.#sequence++));
   }
 
@@ -112,7 +112,8 @@ export abstract class RecordingDevices extends RecordingFiles {
   }
 
   override read(fd: Descriptor, length: number, offset: bigint | null): Uint8Array<ArrayBuffer> {
-    if (this.machine.files.descriptors.get(fd)?.place !== null) return super.read(fd, length, offset);
+    const open = this.machine.files.descriptors.get(fd);
+    if (!open || !this.#hearsUevents(open)) return super.read(fd, length, offset);
     return this.run("read", "read", "uevents", [], false, () => {
       const message = this.#uevents.shift();
       if (!message) throw new Errno("EAGAIN");
@@ -135,6 +136,12 @@ export abstract class RecordingDevices extends RecordingFiles {
 
   #ready(fd: Descriptor): boolean {
     const open = this.machine.files.descriptor(fd);
+    const waits = this.messageWaits(open);
+    if (waits !== null) return waits;
     return open.place === null ? this.#uevents.length > 0 : open.node?.kind !== "character";
+  }
+
+  #hearsUevents(open: OpenFile): boolean {
+    return open.place === null && this.messageWaits(open) === null;
   }
 }
