@@ -31,16 +31,24 @@ export interface Gpt {
 /** Reads `length` bytes at `offset`; fewer at the end of the device. */
 export type ReadAt = (offset: bigint, length: number) => Uint8Array;
 
-interface Header {
-  thisLba: bigint;
+/** One copy of a table as it lies on its disk, with all that is not known here, so that it can be written again. */
+export interface GptCopy {
+  /** Where its header lies, and where it says that the other copy's lies. */
+  lba: bigint;
   otherLba: bigint;
+  sectorSize: number;
   firstUsableLba: bigint;
   lastUsableLba: bigint;
   diskGuid: string;
   entriesLba: bigint;
   entryCount: number;
+  /** Bytes of one entry. */
   entrySize: number;
   entriesCrc: number;
+  /** The header's whole sector. */
+  header: Uint8Array;
+  /** All entries, used or not. */
+  entries: Uint8Array;
 }
 
 const signature = "EFI PART";
@@ -52,8 +60,8 @@ export function printGuid(bytes: Uint8Array): string {
   return [pairs(3, 2, 1, 0), pairs(5, 4), pairs(7, 6), hex.slice(16, 20), hex.slice(20, 32)].join("-");
 }
 
-/** The header in one sector, or why it is none. */
-function readHeader(sector: Uint8Array, lba: bigint): Header | string {
+/** The header in one sector, without the entries, or why it is none. */
+export function readGptHeader(sector: Uint8Array, lba: bigint): Omit<GptCopy, "entries"> | string {
   if (sector.length < 512 || String.fromCharCode(...sector.subarray(0, 8)) !== signature) return "no GPT signature";
   const view = new DataView(sector.buffer, sector.byteOffset, sector.byteLength);
   const headerSize = view.getUint32(12, true);
@@ -62,8 +70,9 @@ function readHeader(sector: Uint8Array, lba: bigint): Header | string {
   summed.fill(0, 16, 20);
   if (crc32(summed) !== view.getUint32(16, true)) return "checksum of the header is wrong";
   const header = {
-    thisLba: view.getBigUint64(24, true),
+    lba: view.getBigUint64(24, true),
     otherLba: view.getBigUint64(32, true),
+    sectorSize: sector.length,
     firstUsableLba: view.getBigUint64(40, true),
     lastUsableLba: view.getBigUint64(48, true),
     diskGuid: printGuid(sector.subarray(56, 72)),
@@ -71,20 +80,22 @@ function readHeader(sector: Uint8Array, lba: bigint): Header | string {
     entryCount: view.getUint32(80, true),
     entrySize: view.getUint32(84, true),
     entriesCrc: view.getUint32(88, true),
+    header: sector,
   };
-  if (header.thisLba !== lba) return `header at LBA ${lba} says it belongs at ${header.thisLba}`;
+  if (header.lba !== lba) return `header at LBA ${lba} says it belongs at ${header.lba}`;
   if (header.entrySize < 128 || header.entrySize > 4096 || header.entrySize % 8 !== 0 || header.entryCount > 1024) {
     return `${header.entryCount} entries of ${header.entrySize} bytes are impossible`;
   }
   return header;
 }
 
-function readEntries(bytes: Uint8Array, header: Header): GptPartition[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** Used entries of a table, by number. */
+export function readEntries({ entries, entryCount, entrySize }: Pick<GptCopy, "entries" | "entryCount" | "entrySize">) {
+  const view = new DataView(entries.buffer, entries.byteOffset, entries.byteLength);
   const partitions: GptPartition[] = [];
-  for (let index = 0; index < header.entryCount; index++) {
-    const start = index * header.entrySize;
-    const type = bytes.subarray(start, start + 16);
+  for (let index = 0; index < entryCount; index++) {
+    const start = index * entrySize;
+    const type = entries.subarray(start, start + 16);
     if (type.every((byte) => byte === 0)) continue;
     let label = "";
     for (let unit = 0; unit < 36; unit++) {
@@ -95,7 +106,7 @@ function readEntries(bytes: Uint8Array, header: Header): GptPartition[] {
     partitions.push({
       number: index + 1,
       type: printGuid(type),
-      unique: printGuid(bytes.subarray(start + 16, start + 32)),
+      unique: printGuid(entries.subarray(start + 16, start + 32)),
       label,
       firstLba: view.getBigUint64(start + 32, true),
       lastLba: view.getBigUint64(start + 40, true),
@@ -105,22 +116,20 @@ function readEntries(bytes: Uint8Array, header: Header): GptPartition[] {
   return partitions;
 }
 
-/** The table whose header is at `lba`, or why there is none. */
-function readCopy(
-  read: ReadAt,
-  lba: bigint,
-  sectorSize: number,
-  from: "primary" | "backup",
-): (Gpt & { otherLba: bigint }) | string {
-  const header = readHeader(read(lba * BigInt(sectorSize), sectorSize), lba);
+/** The copy whose header is at `lba`, or why there is none. */
+export function readGptCopy(read: ReadAt, lba: bigint, sectorSize: number): GptCopy | string {
+  const header = readGptHeader(read(lba * BigInt(sectorSize), sectorSize), lba);
   if (typeof header === "string") return header;
   const length = header.entryCount * header.entrySize;
-  const bytes = read(header.entriesLba * BigInt(sectorSize), length);
-  if (bytes.length < length) return "the entries lie beyond the end of the device";
-  if (crc32(bytes) !== header.entriesCrc) return "checksum of the entries is wrong";
-  const { diskGuid, firstUsableLba, lastUsableLba, otherLba } = header;
-  const partitions = readEntries(bytes, header);
-  return { diskGuid, sectorSize, firstUsableLba, lastUsableLba, partitions, from, notes: [], otherLba };
+  const entries = read(header.entriesLba * BigInt(sectorSize), length);
+  if (entries.length < length) return "the entries lie beyond the end of the device";
+  if (crc32(entries) !== header.entriesCrc) return "checksum of the entries is wrong";
+  return { ...header, entries };
+}
+
+function tableOf(copy: GptCopy, from: Gpt["from"], notes: string[]): Gpt {
+  const { diskGuid, sectorSize, firstUsableLba, lastUsableLba } = copy;
+  return { diskGuid, sectorSize, firstUsableLba, lastUsableLba, partitions: readEntries(copy), from, notes };
 }
 
 /**
@@ -133,17 +142,16 @@ function readCopy(
 export function readGpt(read: ReadAt, sizeBytes: bigint, sectorSize: number): Gpt | string {
   const lastLba = sizeBytes / BigInt(sectorSize) - 1n;
   if (lastLba < 3n) return `a device of ${sizeBytes} bytes is too small for a GPT`;
-  const primary = readCopy(read, 1n, sectorSize, "primary");
+  const primary = readGptCopy(read, 1n, sectorSize);
   if (typeof primary !== "string") {
-    const { otherLba, ...table } = primary;
-    if (otherLba === lastLba) return table;
-    const note = `the backup table is at LBA ${otherLba}, not at the last, ${lastLba}; "sgdisk -e" moves it`;
-    return { ...table, notes: [note] };
+    if (primary.otherLba === lastLba) return tableOf(primary, "primary", []);
+    const note = `the backup table is at LBA ${primary.otherLba}, not at the last, ${lastLba}; "sgdisk -e" moves it`;
+    return tableOf(primary, "primary", [note]);
   }
-  const backup = readCopy(read, lastLba, sectorSize, "backup");
+  const backup = readGptCopy(read, lastLba, sectorSize);
   if (typeof backup === "string") return `primary: ${primary}; backup: ${backup}`;
-  const { otherLba: _, ...table } = backup;
-  return { ...table, notes: [`the primary table is damaged (${primary}); the backup is used; "sgdisk -r" repairs it`] };
+  const note = `the primary table is damaged (${primary}); the backup is used; "sgdisk -r" repairs it`;
+  return tableOf(backup, "backup", [note]);
 }
 
 /**

@@ -12,7 +12,6 @@ const packages: Record<string, string> = {
   "mkfs.erofs": "erofs-utils",
   "fsck.erofs": "erofs-utils",
   debugfs: "e2fsprogs",
-  sgdisk: "gdisk",
   "mkfs.ext4": "e2fsprogs",
   "mkfs.xfs": "xfsprogs",
   "mkfs.btrfs": "btrfs-progs",

@@ -97,12 +97,17 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     const system = join(directory, "system.yaml");
     writeFileSync(
       system,
-      "system: acme\nslots: { a: { device: PARTLABEL=root-a } }\nboot-record: { store: record, device: PARTLABEL=boot-record }\n",
+      [
+        "system: acme",
+        "slots: { a: { device: PARTLABEL=root-a } }",
+        "data: { device: PARTLABEL=sys-data, filesystem: ext4 }",
+        "boot-record: { store: record, device: PARTLABEL=boot-record }\n",
+      ].join("\n"),
     );
     const started = join(directory, "started");
     rmSync(started, { force: true });
-    writeFileSync(join(directory, "sgdisk"), `#!/bin/sh\necho $$ >${started}.new; mv ${started}.new ${started}; exec sleep 60\n`);
-    chmodSync(join(directory, "sgdisk"), 0o755);
+    writeFileSync(join(directory, "mkfs.ext4"), `#!/bin/sh\necho $$ >${started}.new; mv ${started}.new ${started}; exec sleep 60\n`);
+    chmodSync(join(directory, "mkfs.ext4"), 0o755);
     const words = ["init/main.ts", "disk", "build", "--system", system, "--size", "64M", "--slot-size", "8M", "-o", disk];
     const env = { ...process.env, PATH: `${directory}:${process.env.PATH}` };
     const child = spawn(process.execPath, words, { cwd: repository, env, stdio: "ignore" });

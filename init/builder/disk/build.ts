@@ -18,8 +18,8 @@ export const verb: Verb = {
 
 Makes a disk image to flash or to boot in a virtual machine: a GPT with the boot record, the slots and the data filesystem
 of the system definition; slots that are files are put into the data filesystem. The boot record is left empty, so that a
-first boot tries the slots in their order. Needs sgdisk and the data filesystem's mkfs, but neither root nor loop devices. The
-disk image is sparse. Same input, same bytes, where data is ext4 or absent.
+first boot tries the slots in their order. Needs the data filesystem's mkfs, but neither root nor loop devices. The disk
+image is sparse. Same input, same bytes, where data is ext4 or absent.
 
 Options:
   --system FILE        the system definition, system.yaml; its devices are partition labels, PARTLABEL=…

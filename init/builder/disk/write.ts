@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { type Gpt, readGpt } from "../../../boot/devices/gpt.ts";
+import { emptyTable, rewriteTable, type TableRewrite, withPartition } from "../../../boot/devices/gpt-table.ts";
 import type { DataFilesystem } from "../../../state-ops/control.ts";
 import { O } from "../../kernel/constants.ts";
 import { withOpen } from "../../kernel/files.ts";
@@ -9,6 +10,9 @@ import { runHostProgram } from "../program.ts";
 import { copySparse } from "./copy-sparse.ts";
 import { type FileImage, fillOptions, makeFileTree, ownByRoot } from "./fill-data.ts";
 import { type DiskPlan, NO_AUTO_BIT, PARTITION_TYPE } from "./layout.ts";
+
+/** Bytes of a sector of the disks that are made. */
+const SECTOR = 512;
 
 export interface DiskContents {
   /** Image files by the slot's name. */
@@ -26,7 +30,9 @@ export interface DiskContents {
 export async function writeDisk(kernel: Kernel, plan: DiskPlan, contents: DiskContents, output: string): Promise<void> {
   await replaceFile(output, async (disk, scratch) => {
     createSparse(kernel, disk, plan.size);
-    await runHostProgram("sgdisk", [...tableOptions(plan), disk]);
+    withOpen(kernel, disk, O.WRONLY, (fd) => {
+      for (const { offset, bytes } of encodeTable(plan).flat()) kernel.write(fd, bytes, offset);
+    });
     for (const { role, slot, start, size } of plan.partitions) {
       if (role === "slot" && slot !== null) {
         const image = contents.images.get(slot);
@@ -50,19 +56,19 @@ function createSparse(kernel: Kernel, path: string, size: bigint): void {
   withOpen(kernel, path, O.WRONLY | O.CREAT | O.EXCL, (fd) => kernel.truncate(fd, size), { mode: 0o644 });
 }
 
-function tableOptions(plan: DiskPlan): string[] {
-  const sector = 512n;
-  return [
-    "--clear",
-    `--disk-guid=${plan.guid}`,
-    ...plan.partitions.flatMap(({ number, label, guid, start, size }) => [
-      `--new=${number}:${start / sector}:${(start + size) / sector - 1n}`,
-      `--typecode=${number}:${PARTITION_TYPE}`,
-      `--partition-guid=${number}:${guid}`,
-      `--change-name=${number}:${label}`,
-      `--attributes=${number}:set:${NO_AUTO_BIT}`,
-    ]),
-  ];
+function encodeTable(plan: DiskPlan): TableRewrite {
+  const sector = BigInt(SECTOR);
+  const table = plan.partitions.reduce(
+    (before, { number, label, guid, start, size }) =>
+      withPartition(before, {
+        ...{ number, label, unique: guid, type: PARTITION_TYPE, attributes: 1n << BigInt(NO_AUTO_BIT) },
+        ...{ firstLba: start / sector, lastLba: (start + size) / sector - 1n },
+      }),
+    emptyTable(plan.size / sector - 1n, SECTOR, plan.guid),
+  );
+  const rewrite = rewriteTable(table, new Uint8Array(SECTOR));
+  if (typeof rewrite === "string") throw new Error(`the planned partition table is wrong: ${rewrite}`);
+  return rewrite;
 }
 
 /**
@@ -85,12 +91,12 @@ function filesystemOptions(filesystem: DataFilesystem, uuid: string): string[] {
 /** What was planned is what PID 1 will read. */
 function checkTable(kernel: Kernel, disk: string, plan: DiskPlan): void {
   const table: Gpt | string = withOpen(kernel, disk, O.RDONLY, (fd) =>
-    readGpt((offset, length) => kernel.read(fd, length, offset), plan.size, 512),
+    readGpt((offset, length) => kernel.read(fd, length, offset), plan.size, SECTOR),
   );
-  if (typeof table === "string") throw new Error(`the partition table that sgdisk wrote cannot be read: ${table}`);
+  if (typeof table === "string") throw new Error(`the partition table that was written cannot be read: ${table}`);
   const written = table.partitions.map(({ label, firstLba, lastLba }) => `${label} ${firstLba}-${lastLba}`).join(", ");
   const planned = plan.partitions
     .map(({ label, start, size }) => `${label} ${start / 512n}-${(start + size) / 512n - 1n}`)
     .join(", ");
-  if (written !== planned) throw new Error(`sgdisk wrote "${written}" instead of "${planned}"`);
+  if (written !== planned) throw new Error(`the partition table has "${written}" instead of "${planned}"`);
 }
