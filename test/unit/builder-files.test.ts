@@ -106,7 +106,10 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     );
     const started = join(directory, "started");
     rmSync(started, { force: true });
-    writeFileSync(join(directory, "mkfs.ext4"), `#!/bin/sh\necho $$ >${started}.new; mv ${started}.new ${started}; exec sleep 60\n`);
+    writeFileSync(
+      join(directory, "mkfs.ext4"),
+      `#!/bin/sh\necho $$ >${started}.new; mv ${started}.new ${started}; exec sleep 60\n`,
+    );
     chmodSync(join(directory, "mkfs.ext4"), 0o755);
     const words = ["init/main.ts", "disk", "build", "--system", system, "--size", "64M", "--slot-size", "8M", "-o", disk];
     const env = { ...process.env, PATH: `${directory}:${process.env.PATH}` };
