@@ -1,9 +1,10 @@
+import { compileInstall } from "./compile-install.ts";
+import { compileRecovery, type ReadAuthorities } from "./compile-recovery.ts";
 import { compileSlots } from "./compile-slots.ts";
 import { compileTrust, type ReadKey } from "./compile-trust.ts";
 import type { ControlFile } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
 import { problemAt } from "./problems.ts";
-import { DEFAULT_RECOVERY } from "./recovery.ts";
 import type { Problem, SourceDocument } from "./schema/document.ts";
 import type { SystemDefinition } from "./schema/system.ts";
 import { parseDuration } from "./schema/words.ts";
@@ -11,13 +12,19 @@ import { parseDuration } from "./schema/words.ts";
 /** Longest time that a control file may ask for, in seconds. */
 const day = 86_400;
 
+/** Reads the files that a system definition names. */
+export interface ReadBeside {
+  key: ReadKey;
+  authorities: ReadAuthorities;
+}
+
 type SystemPart = Omit<ControlFile, "accounts" | "operators" | "digest">;
 
 /** The control file's part that system.yaml rules, with every default filled in. */
 export function compileSystem(
   definition: SystemDefinition,
   document: SourceDocument,
-  readKey: ReadKey,
+  read: ReadBeside,
 ): { system: SystemPart; problems: Problem[]; warnings: Problem[] } {
   const problems: Problem[] = [];
   const seconds = (path: string[], value: string | number): number => {
@@ -29,8 +36,14 @@ export function compileSystem(
   };
   const { slots, problems: wrongSlots } = compileSlots(definition, document);
   problems.push(...wrongSlots);
-  const { trust, ...said } = compileTrust(definition.trust, document, readKey);
-  problems.push(...said.problems);
+  const { trust, ...said } = compileTrust(definition.trust, document, read.key);
+  const { recovery, ...saidOfRecovery } = compileRecovery(definition.recovery, {
+    document,
+    trust,
+    data: definition.data?.device ?? null,
+    readAuthorities: read.authorities,
+  });
+  problems.push(...said.problems, ...saidOfRecovery.problems);
   const { watchdog, data, tries } = definition;
   const system: SystemPart = {
     schema: 1,
@@ -44,8 +57,8 @@ export function compileSystem(
             device: data.device,
             filesystem: data.filesystem,
             whenReplaced: data["when-replaced"] ?? "refuse",
-            grow: false,
-            create: false,
+            grow: data.grow ?? false,
+            create: data.create ?? definition.install !== undefined,
           },
     bootRecord: definition["boot-record"],
     chooser: definition.chooser ?? "slipway",
@@ -58,11 +71,13 @@ export function compileSystem(
         : { timeout: seconds(["watchdog", "timeout"], watchdog.timeout), after: watchdog.after ?? "systemd" },
     commandLine: definition["command-line"] ?? (trust.mode === "signed" ? "locked" : "open"),
     trust,
-    recovery: DEFAULT_RECOVERY,
+    recovery,
     install: null,
   };
-  problems.push(...deviceProblems(system, document));
-  return { system, problems, warnings: said.warnings };
+  const { install, ...saidOfInstall } = compileInstall(definition, system, document);
+  problems.push(...saidOfInstall.problems, ...deviceProblems(system, document));
+  const warnings = [...said.warnings, ...saidOfRecovery.warnings, ...saidOfInstall.warnings];
+  return { system: { ...system, install }, problems, warnings };
 }
 
 function deviceProblems(system: SystemPart, document: SourceDocument): Problem[] {
@@ -72,9 +87,12 @@ function deviceProblems(system: SystemPart, document: SourceDocument): Problem[]
     ),
     { path: ["boot-record", "device"], device: system.bootRecord.device, shared: true },
     ...(system.data === null ? [] : [{ path: ["data", "device"], device: system.data.device, shared: true }]),
+    ...(system.recovery.factory === null
+      ? []
+      : [{ path: ["recovery", "factory"], device: system.recovery.factory, shared: true }]),
     ...(system.disk === null ? [] : [{ path: ["disk"], device: system.disk, shared: false }]),
   ];
-  return uses.flatMap(({ path, device, shared }, index) => {
+  const twice = uses.flatMap(({ path, device, shared }, index) => {
     const wrong = deviceFault(device);
     if (wrong !== null) {
       return [problemAt(document, path, wrong)];
@@ -87,4 +105,26 @@ function deviceProblems(system: SystemPart, document: SourceDocument): Problem[]
     const text = `${device} is used twice, here and at ${document.file}:${line}:${column}; give each its own partition`;
     return [problemAt(document, path, text)];
   });
+  return [...twice, ...creationProblem(system, document), ...requestProblem(system, document)];
+}
+
+/** What is made has a place that is there before. */
+function creationProblem({ data }: SystemPart, document: SourceDocument): Problem[] {
+  const byContent = data?.create === true && /^(LABEL|UUID)=/.test(data.device);
+  if (!byContent) return [];
+  const text = `"create": ${data.device} names a filesystem, and the one that is to be made is not there yet; write PARTLABEL=…`;
+  return [problemAt(document, ["data", "device"], text)];
+}
+
+/** A slot and the boot record are no filesystems that a file could be removed from. */
+function requestProblem({ recovery, slots, bootRecord }: SystemPart, document: SourceDocument): Problem[] {
+  const { request } = recovery;
+  if (request === null) return [];
+  const path = ["recovery", "request", "device"];
+  const wrong = deviceFault(request.device);
+  if (wrong !== null) return [problemAt(document, path, wrong)];
+  const slot = slots.find((candidate) => "device" in candidate && candidate.device === request.device);
+  const what = slot !== undefined ? `slot ${slot.name}` : request.device === bootRecord.device ? "the boot record" : null;
+  if (what === null) return [];
+  return [problemAt(document, path, `${request.device} is ${what}, where nobody can put a file; name another filesystem`)];
 }

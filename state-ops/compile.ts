@@ -2,8 +2,7 @@ import { accountDrift } from "./account-drift.ts";
 import { adviceOn } from "./advice.ts";
 import { canonicalJsonWithDigest } from "./canonical-json.ts";
 import { compileOperator, type Declared, type Entry, type Names } from "./compile-operator.ts";
-import { compileSystem } from "./compile-system.ts";
-import type { ReadKey } from "./compile-trust.ts";
+import { compileSystem, type ReadBeside } from "./compile-system.ts";
 import { findConflicts } from "./conflicts.ts";
 import type { ControlFile, Operator } from "./control.ts";
 import { type ImageTree, readNames } from "./image-tree.ts";
@@ -23,7 +22,7 @@ export interface CompileInput {
   /** In any order: it changes nothing. */
   fragments: readonly SourceDocument[];
   image: ImageTree;
-  readKey: ReadKey;
+  beside: ReadBeside;
   /** The control file of the image that devices run now. */
   previous: ControlFile | null;
 }
@@ -39,7 +38,7 @@ export interface Compiled {
 /** Compiles the system definition and all fragments into one control file. Throws CompileError with every problem found. */
 export function compile(input: CompileInput): Compiled {
   const checked = checkSchema(input.system, systemSchema);
-  const system = checked.value === null ? null : compileSystem(checked.value, input.system, input.readKey);
+  const system = checked.value === null ? null : compileSystem(checked.value, input.system, input.beside);
   const fragments = compileFragments(input);
   const problems = [...checked.problems, ...(system?.problems ?? []), ...fragments.problems];
   const declared = withoutTwins(fragments.declared);

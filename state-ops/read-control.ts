@@ -6,6 +6,7 @@ import { components } from "./image-tree.ts";
 import { GREATEST_ID, slotNameFault } from "./operator-rules.ts";
 import { togetherFaults } from "./operators-together.ts";
 import { BadInput } from "./outcome.ts";
+import { missingPartition, neededPartitions } from "./partition-rules.ts";
 import { readOperator } from "./read-operator.ts";
 import { readInstall, readRecovery } from "./read-recovery.ts";
 import { slotFileFault, slotSizeFault } from "./slot-file.ts";
@@ -75,6 +76,7 @@ function read(text: string): ControlFile {
   };
   checkDigest(control, text);
   checkTogether(control.operators);
+  checkInstall(control);
   return control;
 }
 
@@ -210,6 +212,14 @@ function checkTogether(operators: Operator[]): void {
   if (fault !== undefined) {
     throw new BadInput(`${fault.text(`at ${fault.other?.origin ?? ""}`)} (${fault.operator.origin})`);
   }
+}
+
+function checkInstall({ install, ...control }: ControlFile): void {
+  if (install === null) return;
+  const fault = neededPartitions(control).flatMap((needed) => missingPartition(needed, install.partitions) ?? [])[0];
+  if (fault !== undefined) throw new BadInput(`install.partitions: ${fault}`);
+  if (control.data?.create === false)
+    throw new BadInput("install: a blank disk has no data filesystem, and data.create is false");
 }
 
 function componentsAbove(path: string): string[] {

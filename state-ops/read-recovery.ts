@@ -2,22 +2,30 @@
 
 import { deviceFault } from "./device-reference.ts";
 import { Fields } from "./fields.ts";
-import type { LayoutPartition } from "./recovery.ts";
+import { BadInput } from "./outcome.ts";
+import { MOST_PARTITIONS, partitionFaults } from "./partition-rules.ts";
+import { GUID } from "./partition-types.ts";
 import {
   type ControlInstall,
   type ControlRecovery,
+  type LayoutPartition,
   type RecoveryNetwork,
   RUNGS,
   type Rung,
   type StaticLink,
 } from "./recovery.ts";
-
-/** Longest time that a control file may ask for, in seconds. */
-const DAY = 86_400;
-const MOST_SOURCES = 16;
-const MOST_LINKS = 16;
-const MOST_PARTITIONS = 64;
-const MIB = 1024 * 1024;
+import {
+  authoritiesFault,
+  LONGEST_WAIT,
+  linksTogetherFault,
+  MOST_LINKS,
+  MOST_SOURCES,
+  proxyFault,
+  requestPathFault,
+  sameUrl,
+  staticLinkFaults,
+  urlFault,
+} from "./recovery-rules.ts";
 
 function text(value: unknown, where: string): string {
   return new Fields({ value }, where, ["value"]).text("value");
@@ -42,12 +50,15 @@ function ladder(fields: Fields): Rung[] {
 
 function staticLink(value: unknown, where: string): StaticLink {
   const fields = new Fields(value, where, ["link", "addresses", "gateways", "nameservers"]);
-  return {
+  const link = {
     link: fields.nullable("link", () => fields.text("link")),
     addresses: texts(fields, "addresses"),
     gateways: texts(fields, "gateways"),
     nameservers: texts(fields, "nameservers"),
   };
+  const [fault] = staticLinkFaults(link);
+  if (fault !== undefined) throw new BadInput(`${where}.${fault.key}: ${fault.text}`);
+  return link;
 }
 
 function network(fields: Fields): RecoveryNetwork {
@@ -55,8 +66,24 @@ function network(fields: Fields): RecoveryNetwork {
   const mode = either.oneOf("mode", ["off", "dhcp", "static"]);
   if (mode !== "static") return { mode };
   const links = new Fields(fields.value("network"), "recovery.network", ["mode", "links"]).list("links");
-  if (links.length === 0 || links.length > MOST_LINKS) either.fail("links", `a list of 1 to ${MOST_LINKS} links`);
-  return { mode, links: links.map((link, index) => staticLink(link, `recovery.network.links[${index}]`)) };
+  if (links.length === 0 || links.length > MOST_LINKS) {
+    throw new BadInput(`recovery.network.links must be a list of 1 to ${MOST_LINKS} links, has ${links.length}`);
+  }
+  const read = links.map((link, index) => staticLink(link, `recovery.network.links[${index}]`));
+  const fault = linksTogetherFault(read);
+  if (fault !== null) throw new BadInput(`recovery.network.links[${fault.index}]: ${fault.text}`);
+  return { mode, links: read };
+}
+
+function sources(fields: Fields): string[] {
+  const list = texts(fields, "sources");
+  if (list.length > MOST_SOURCES) fields.fail("sources", `a list of at most ${MOST_SOURCES} URLs`);
+  for (const [index, source] of list.entries()) {
+    const twin = list.findIndex((other) => sameUrl(other, source));
+    const fault = urlFault(source) ?? (twin < index ? `${source} is there twice` : null);
+    if (fault !== null) throw new BadInput(`recovery.sources[${index}]: ${fault}`);
+  }
+  return list;
 }
 
 /** What `recovery` of a control file says. Throws BadInput. */
@@ -74,32 +101,34 @@ export function readRecovery(value: unknown): ControlRecovery {
     "patience",
     "longestPause",
   ]);
-  const sources = texts(fields, "sources");
-  if (sources.length > MOST_SOURCES) fields.fail("sources", `a list of at most ${MOST_SOURCES} URLs`);
+  const soundText = (key: string, fault: (text: string) => string | null): string | null =>
+    fields.nullable(key, () => fields.sound(key, fields.text(key), fault));
   return {
     ladder: ladder(fields),
-    sources,
+    sources: sources(fields),
     factory: fields.nullable("factory", () => fields.sound("factory", fields.text("factory"), deviceFault)),
     media: flag(fields, "media"),
     network: network(fields),
-    authorities: fields.nullable("authorities", () => fields.text("authorities")),
-    proxy: fields.nullable("proxy", () => fields.text("proxy")),
-    report: fields.nullable("report", () => fields.text("report")),
+    authorities: soundText("authorities", authoritiesFault),
+    proxy: soundText("proxy", proxyFault),
+    report: soundText("report", urlFault),
     request: fields.nullable("request", () => {
       const request = fields.object("request", ["device", "path"]);
-      return { device: request.sound("device", request.text("device"), deviceFault), path: request.text("path") };
+      return {
+        device: request.sound("device", request.text("device"), deviceFault),
+        path: request.sound("path", request.text("path"), requestPathFault),
+      };
     }),
-    patience: fields.integer("patience", 1, DAY),
-    longestPause: fields.integer("longestPause", 1, DAY),
+    patience: fields.integer("patience", 1, LONGEST_WAIT),
+    longestPause: fields.integer("longestPause", 1, LONGEST_WAIT),
   };
 }
 
 function partition(value: unknown, where: string): LayoutPartition {
   const fields = new Fields(value, where, ["label", "size", "type"]);
-  const size = fields.nullable("size", () => fields.integer("size", MIB, Number.MAX_SAFE_INTEGER));
+  const size = fields.nullable("size", () => fields.integer("size", 1, Number.MAX_SAFE_INTEGER));
   const type = fields.text("type");
-  if (size !== null && size % MIB !== 0) fields.fail("size", "a multiple of 1 MiB");
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(type)) fields.fail("type", "a GUID in lower case");
+  if (!GUID.test(type)) fields.fail("type", "a GUID in lower case");
   return { label: fields.text("label"), size, type };
 }
 
@@ -108,7 +137,9 @@ export function readInstall(value: unknown): ControlInstall {
   const fields = new Fields(value, "install", ["partitions"]);
   const partitions = fields.list("partitions").map((entry, index) => partition(entry, `install.partitions[${index}]`));
   if (partitions.length === 0 || partitions.length > MOST_PARTITIONS) {
-    fields.fail("partitions", `a list of 1 to ${MOST_PARTITIONS} partitions`);
+    throw new BadInput(`install.partitions must be a list of 1 to ${MOST_PARTITIONS} partitions, has ${partitions.length}`);
   }
+  const [fault] = partitionFaults(partitions);
+  if (fault !== undefined) throw new BadInput(`install.partitions[${fault.index}].${fault.key}: ${fault.text}`);
   return { partitions };
 }

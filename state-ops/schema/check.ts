@@ -28,7 +28,7 @@ function meant(document: SourceDocument, issue: z.core.$ZodIssue): z.core.$ZodIs
     const inMap = issues.every(({ path, code }) => path.length > 0 || code === "unrecognized_keys");
     return inMap && unknown.length < keys.length;
   });
-  return inside?.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })) ?? [issue];
+  return inside?.flatMap((inner) => meant(document, { ...inner, path: [...issue.path, ...inner.path] })) ?? [issue];
 }
 
 /** As many problems of one file as are told. */
@@ -97,8 +97,9 @@ function knownKeys(schema: z.ZodType, path: NodePath): string[] {
 function unwrapped(node: unknown): unknown {
   const def = property(property(node, "_zod"), "def");
   const options = property(def, "options");
-  // Of several kinds of value, one is a map.
-  if (Array.isArray(options)) return options.find((option) => property(option, "shape") !== undefined) ?? node;
+  // Of several kinds of value, one is a map, or a list.
+  const hasKeys = (option: unknown) => property(option, "shape") !== undefined || property(option, "element") !== undefined;
+  if (Array.isArray(options)) return options.find(hasKeys) ?? node;
   return property(def, "type") === "optional" ? unwrapped(property(def, "innerType")) : node;
 }
 

@@ -1,10 +1,6 @@
 /** Words of the design that this version does not carry out. They are refused by name, never ignored. */
 
-const keys = new Map([
-  ["recovery", "recovery from a network or media"],
-  ["delegate", "handing over to a slot's own initrd"],
-  ["install", "partitioning a blank disk"],
-]);
+const keys = new Map([["delegate", "handing over to a slot's own initrd"]]);
 
 const values = new Map<string, string[]>([
   ["chooser", ["loader"]],

@@ -1,6 +1,16 @@
 import { z } from "zod";
 import { MOST_KEYS } from "../control.ts";
-import { count, device, duration, map, oneOf, size, text, wholeNumber } from "./words.ts";
+import { MOST_PARTITIONS } from "../partition-rules.ts";
+import { PARTITION_TYPES } from "../partition-types.ts";
+import { recoverySchema } from "./recovery.ts";
+import { count, device, duration, map, numberOr, oneOf, size, text, trueOrFalse, wholeNumber } from "./words.ts";
+
+const sizeOrRest = numberOr(
+  /^(rest|[1-9][0-9]*(K|M|G)?(iB)?)$/,
+  4096,
+  Number.MAX_SAFE_INTEGER,
+  'must be a size such as "600M", or "rest"',
+);
 
 /** system.yaml: what the integrator says of the machine. The editor's JSON Schema and the messages come from here. */
 export const systemSchema = map({
@@ -31,6 +41,10 @@ export const systemSchema = map({
       .describe(
         "A data filesystem that is not the one the boot record knows is not used (refuse), or used and reported (adopt).",
       ),
+    grow: trueOrFalse.optional().describe("Make it as large as its disk allows, at each boot: false."),
+    create: trueOrFalse
+      .optional()
+      .describe("Make it where there is none yet and the boot record knows of none: true with install: blank, else false."),
   })
     .optional()
     .describe("The data filesystem. Without one only ephemeral state can be declared."),
@@ -80,6 +94,23 @@ export const systemSchema = map({
     )
     .optional()
     .describe("Which images are believed. unsigned: any. Absent means the same, with a warning."),
+  recovery: recoverySchema.optional().describe("What a machine does whose slots do not boot. off: it waits and tries again."),
+  install: oneOf(["blank"]).optional().describe("blank: a disk that holds nothing is partitioned as layout says, and installed."),
+  layout: z
+    .array(
+      map({
+        label: text("a partition's label").describe("PARTLABEL of the partition: root-a"),
+        size: sizeOrRest.describe("A multiple of 1M, or rest for the last one: 600M"),
+        type: text(`${Object.keys(PARTITION_TYPES).join(", ")}, or a GUID`)
+          .optional()
+          .describe("What the partition table says it is, by name or as a GUID: linux"),
+      }),
+      { error: "must be a list of { label: …, size: … }" },
+    )
+    .min(1, { error: "must name at least one partition" })
+    .max(MOST_PARTITIONS, { error: `must name at most ${MOST_PARTITIONS} partitions` })
+    .optional()
+    .describe("The partitions that a blank disk gets, in their order."),
 });
 
 export type SystemDefinition = z.infer<typeof systemSchema>;

@@ -11,6 +11,8 @@ export const text = (what: string) =>
 export const oneOf = <const Words extends readonly [string, ...string[]]>(words: Words) =>
   z.enum(words, { error: `must be ${words.join(" or ")}` });
 
+export const trueOrFalse = z.boolean({ error: "must be true or false" });
+
 /** A whole number from `least` to `most`, or a text of the form. One message for all that is wrong. */
 export const numberOr = (form: RegExp, least: number, most: number, error: string) =>
   z.union([z.int({ error }).min(least, { error }).max(most, { error }), z.string().regex(form, { error })], { error });

@@ -42,10 +42,13 @@ export interface Sources {
   previous?: ControlFile | null;
   /** Public keys by the names of their files. */
   keys?: Record<string, string>;
+  /** Authorities in PEM by the names of their files. */
+  authorities?: Record<string, string>;
 }
 
 /** Throws CompileError, as the builder's verbs do: with the mistakes of every file that is no YAML. */
-export function compileTexts({ fragments = {}, system = sampleSystem, image, previous = null, keys = {} }: Sources): Compiled {
+export function compileTexts(sources: Sources): Compiled {
+  const { fragments = {}, system = sampleSystem, image, previous = null, keys = {}, authorities = {} } = sources;
   const parsed = Object.entries({ "system.yaml": system, ...fragments }).map(([file, text]) => parseYaml(file, file, text));
   const [systemDocument, ...documents] = parsed.flatMap(({ document }) => (document === null ? [] : [document]));
   if (systemDocument === undefined || documents.length < parsed.length - 1) {
@@ -55,9 +58,15 @@ export function compileTexts({ fragments = {}, system = sampleSystem, image, pre
     system: systemDocument,
     fragments: documents,
     image: image ?? sampleImage(sampleTree, sampleDirectories),
-    readKey: (file) => {
-      const key = keys[file];
-      return key === undefined ? { fault: `${file} cannot be read` } : { key };
+    beside: {
+      key: (file) => {
+        const key = keys[file];
+        return key === undefined ? { fault: `${file} cannot be read` } : { key };
+      },
+      authorities: (file) => {
+        const pem = authorities[file];
+        return pem === undefined ? { fault: `${file} cannot be read` } : { pem };
+      },
     },
     previous,
   });

@@ -264,11 +264,7 @@ const systemFaults: [string, string, RegExp][] = [
     systemText.replace("acme", "a".repeat(65)),
     /^system\.yaml:1:9: "system" must be a product name: up to 64/,
   ],
-  [
-    "recovery: not built",
-    `${systemText}recovery: { sources: [] }\n`,
-    /^system\.yaml:8:1: "recovery" is not built into this version/,
-  ],
+  ["delegate: not built", `${systemText}delegate: true\n`, /^system\.yaml:8:1: "delegate" is not built into this version/],
   ["chooser: loader not built", `${systemText}chooser: loader\n`, /^system\.yaml:8:10: "chooser: loader" is not built/],
   ["another store", systemText.replace("store: record", "store: grubenv"), /"store: grubenv" is not built/],
   ["unknown key", `${systemText}slot: a\n`, /^system\.yaml:8:1: "slot" is no key that is known here; known are: system, slots/],

@@ -37,9 +37,6 @@ export interface DiskPlan {
   partitions: PlannedPartition[];
 }
 
-/** Linux filesystem data: says nothing of the processor, unlike the root types of the Discoverable Partitions Specification. */
-export const PARTITION_TYPE = "0fc63daf-8483-4772-8e79-3d69d8477de4";
-
 /** No-auto, of the Discoverable Partitions Specification: what is not in the control file's hands nobody mounts. */
 export const NO_AUTO_BIT = 63;
 

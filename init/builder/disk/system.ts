@@ -6,7 +6,7 @@ import { checkSchema } from "../../../state-ops/schema/check.ts";
 import { type NodePath, type Problem, parseYaml } from "../../../state-ops/schema/document.ts";
 import { systemSchema } from "../../../state-ops/schema/system.ts";
 import { readTextInput } from "../input.ts";
-import { keysBeside } from "../state/public-keys.ts";
+import { filesBeside } from "../state/public-keys.ts";
 
 /** What a system definition says of its disk; devices are partition labels. */
 export interface DiskDefinition {
@@ -26,7 +26,7 @@ export function readDiskDefinition(file: string): DiskDefinition {
   const checked = checkSchema(document, systemSchema);
   if (checked.value === null) throw new CompileError(checked.problems);
   const found: Problem[] = [];
-  const { system, problems: wrong } = compileSystem(checked.value, document, keysBeside(file));
+  const { system, problems: wrong } = compileSystem(checked.value, document, filesBeside(file));
   if (wrong.length > 0) throw new CompileError(wrong);
   const label = (path: NodePath, device: string): string => {
     const reference = parseReference(device);

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { type Gpt, readGpt } from "../../../boot/devices/gpt.ts";
 import { emptyTable, rewriteTable, type TableRewrite, withPartition } from "../../../boot/devices/gpt-table.ts";
 import type { DataFilesystem } from "../../../state-ops/control.ts";
+import { SLIPWAY_PARTITION_TYPE } from "../../../state-ops/partition-types.ts";
 import { O } from "../../kernel/constants.ts";
 import { withOpen } from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
@@ -9,7 +10,7 @@ import { replaceFile } from "../output.ts";
 import { runHostProgram } from "../program.ts";
 import { copySparse } from "./copy-sparse.ts";
 import { type FileImage, fillOptions, makeFileTree, ownByRoot } from "./fill-data.ts";
-import { type DiskPlan, NO_AUTO_BIT, PARTITION_TYPE } from "./layout.ts";
+import { type DiskPlan, NO_AUTO_BIT } from "./layout.ts";
 
 /** Bytes of a sector of the disks that are made. */
 const SECTOR = 512;
@@ -61,7 +62,7 @@ function encodeTable(plan: DiskPlan): TableRewrite {
   const table = plan.partitions.reduce(
     (before, { number, label, guid, start, size }) =>
       withPartition(before, {
-        ...{ number, label, unique: guid, type: PARTITION_TYPE, attributes: 1n << BigInt(NO_AUTO_BIT) },
+        ...{ number, label, unique: guid, type: SLIPWAY_PARTITION_TYPE, attributes: 1n << BigInt(NO_AUTO_BIT) },
         ...{ firstLba: start / sector, lastLba: (start + size) / sector - 1n },
       }),
     emptyTable(plan.size / sector - 1n, SECTOR, plan.guid),

@@ -1,13 +1,25 @@
+import { X509Certificate } from "node:crypto";
 import { dirname, isAbsolute, join } from "node:path";
 import { readPublicKeyPem } from "../../../boot/image/keys.ts";
+import type { ReadAuthorities } from "../../../state-ops/compile-recovery.ts";
+import type { ReadBeside } from "../../../state-ops/compile-system.ts";
 import type { ReadKey } from "../../../state-ops/compile-trust.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { readTextInput } from "../input.ts";
 
+/** Reads the files that the system definition `systemFile` names, relative to its directory. */
+export function filesBeside(systemFile: string): ReadBeside {
+  return { key: keysBeside(systemFile), authorities: authoritiesBeside(systemFile) };
+}
+
+function besideOf(systemFile: string, file: string): string {
+  return isAbsolute(file) ? file : join(dirname(systemFile), file);
+}
+
 /** Reads the keys that the system definition `systemFile` names, relative to its directory. */
 export function keysBeside(systemFile: string): ReadKey {
   return (file) => {
-    const path = isAbsolute(file) ? file : join(dirname(systemFile), file);
+    const path = besideOf(systemFile, file);
     try {
       return { key: readPublicKeyPem(path, readTextInput(path, path)).raw.toHex() };
     } catch (error) {
@@ -15,4 +27,38 @@ export function keysBeside(systemFile: string): ReadKey {
       return { fault: error.message };
     }
   };
+}
+
+/**
+ * Reads the authorities that the system definition `systemFile` names. Only their certificates are taken: what people write
+ * between them says who they are, and the control file needs none of it.
+ */
+export function authoritiesBeside(systemFile: string): ReadAuthorities {
+  return (file) => {
+    const path = besideOf(systemFile, file);
+    let text: string;
+    try {
+      text = readTextInput(path, path);
+    } catch (error) {
+      if (!(error instanceof BadInput)) throw error;
+      return { fault: error.message };
+    }
+    const blocks = text.match(/-----BEGIN ([A-Z ]+)-----[\s\S]*?-----END \1-----/g) ?? [];
+    for (const [index, block] of blocks.entries()) {
+      const fault = certificateFault(block);
+      if (fault !== null) return { fault: `${path}: block ${index + 1} ${fault}` };
+    }
+    return { pem: blocks.map((block) => `${block.replaceAll("\r", "")}\n`).join("") };
+  };
+}
+
+function certificateFault(pem: string): string | null {
+  // What else a PEM file may hold is told by its kind: a key in a control file would be everybody's.
+  if (!pem.startsWith("-----BEGIN CERTIFICATE-----")) return null;
+  try {
+    const { ca, subject } = new X509Certificate(pem);
+    return ca ? null : `(${subject.replaceAll("\n", ", ")}) is the certificate of a server, and not of an authority`;
+  } catch (error) {
+    return `is no certificate (${error instanceof Error ? error.message : error})`;
+  }
 }

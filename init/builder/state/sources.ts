@@ -8,7 +8,7 @@ import { type OptionValues, text, texts } from "../../commands/verb.ts";
 import { readControlInput } from "../control-input.ts";
 import { readTextInput, reasonOf } from "../input.ts";
 import { imageDirectory } from "./image-directory.ts";
-import { keysBeside } from "./public-keys.ts";
+import { filesBeside } from "./public-keys.ts";
 
 /** Where packages put their fragments in an image. */
 const fragmentsInImage = "usr/share/slipway/state.d";
@@ -84,7 +84,7 @@ export function compileFrom(sources: Sources): Compiled {
     system,
     fragments,
     image: imageDirectory(root, shownRoot),
-    readKey: keysBeside(systemFile),
+    beside: filesBeside(systemFile),
     previous: previous === undefined ? null : readControlInput(`--previous ${previous}`, previous).control,
   });
 }
