@@ -4,7 +4,7 @@ import type { BootRecord, ImageId, SlotName } from "../record/record.ts";
 import type { Policy } from "../selection/policy.ts";
 import { raised, slotOf, withNewImage, withSlot } from "../selection/slots.ts";
 import { isOneTry, isSameStep, recoveryOf } from "./known.ts";
-import { MOST_TRIED, type RecoveryRecord, type TriedStep } from "./step.ts";
+import { MOST_BEGUN, MOST_TRIED, type RecoveryRecord, type TriedStep } from "./step.ts";
 
 /** What a slot's damage is while an image is written to it that the record knew there before. */
 export const BEING_WRITTEN = "its image was being written";
@@ -31,6 +31,11 @@ export function beginStep(record: BootRecord, step: TriedStep, again: boolean): 
   const times = again ? begun + 1 : 1;
   const change = { asked: null, tried: withTried(tried, step), current: null };
   return withRecovery(record, times === 1 ? change : { ...change, begun: times });
+}
+
+/** The record once the newest of what was begun is given up for good, as after as many power cuts as are borne. */
+export function giveUpStep(record: BootRecord): BootRecord {
+  return withRecovery(record, { begun: MOST_BEGUN });
 }
 
 /** The record before a slot is booted with another state: one try, which is held against nobody. */
@@ -68,13 +73,19 @@ export function armInstalled(record: BootRecord, step: TriedStep & { imageId: Im
 
 /**
  * The record before the ladder begins anew, or is left since a slot boots after all. `obeyed` is what `slipway.recover` is obeyed
- * in by that; null where the word is gone.
+ * in by that.
  */
-export function beginPass(record: BootRecord, obeyed: RecoveryRecord["obeyed"] | null = recoveryOf(record).obeyed): BootRecord {
+export function beginPass(record: BootRecord, obeyed = recoveryOf(record).obeyed): BootRecord {
   const { recovery: _, ...rest } = record;
-  return obeyed === undefined || obeyed === null
-    ? rest
-    : { ...rest, recovery: { asked: null, tried: [], current: null, obeyed } };
+  return obeyed === undefined ? rest : { ...rest, recovery: { asked: null, tried: [], current: null, obeyed } };
+}
+
+/** The record once `slipway.recover` is gone from the command line: from then on it is obeyed again. */
+export function forgetObeyed(record: BootRecord): BootRecord {
+  const { obeyed: _, ...recovery } = recoveryOf(record);
+  const isEmpty = recovery.asked === null && recovery.tried.length === 0 && recovery.current === null;
+  const { recovery: __, ...rest } = record;
+  return isEmpty ? rest : { ...rest, recovery };
 }
 
 /** The record as the next boot takes it up: a system that was booted for one try is not booted so again. */

@@ -19,3 +19,10 @@ export function isSameStep(left: TriedStep | null, right: TriedStep | null): boo
 export function isOneTry(rung: Rung): rung is "previous-generation" | "safe-mode" {
   return rung === "previous-generation" || rung === "safe-mode";
 }
+
+/** The step that was begun, and that a power cut or a restart came into; null where none is. */
+export function interruptedStep(record: BootRecord): TriedStep | null {
+  const { tried, current } = recoveryOf(record);
+  const last = tried.at(-1) ?? null;
+  return last === null || isOneTry(last.rung) || isSameStep(last, current) ? null : last;
+}

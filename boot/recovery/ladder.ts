@@ -10,14 +10,11 @@ import type { Failure } from "../selection/attempt.ts";
 import { whyRevoked } from "../selection/floors.ts";
 import type { Policy } from "../selection/policy.ts";
 import { byPriority, slotOf, whySpent } from "../selection/slots.ts";
-import { isOneTry, isSameStep, recoveryOf } from "./known.ts";
-import type { TriedStep } from "./step.ts";
+import { interruptedStep, isOneTry, isSameStep, recoveryOf } from "./known.ts";
+import { MOST_BEGUN, type TriedStep } from "./step.ts";
 
 /** Images that one of the rungs that reinstall puts into a slot in one pass; keeps `tried` within its bounds. */
 export const MOST_IMAGES = 6;
-
-/** A step that so many power cuts, or hangs, fell into is given up for the next one. */
-export const MOST_BEGUN = 32;
 
 /** How a slot was left in this boot, and how far its attempt had come. */
 export interface LeftSlot extends Failure {
@@ -48,13 +45,6 @@ export type LadderStep =
   | { do: "reinstall"; rung: ReinstallRung; slot: SlotName; imageId: ImageId | null; searches: Search[] };
 
 export type ReinstallRung = "reinstall" | "reinstall-fresh";
-
-/** The step that was begun, and that a power cut or a restart came into; null where none is. */
-export function interruptedStep(record: BootRecord): TriedStep | null {
-  const { tried, current } = recoveryOf(record);
-  const last = tried.at(-1) ?? null;
-  return last === null || isOneTry(last.rung) || isSameStep(last, current) ? null : last;
-}
 
 /** The rungs that somebody asked for. `ladder`: those that look after the slots, which keep the state as long as one of them may. */
 export function rungsAsked(ladder: readonly Rung[], asked: Rung | "ladder"): Rung[] {

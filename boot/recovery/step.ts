@@ -32,6 +32,9 @@ export interface RecoveryRecord {
 /** Keeps a record within its area. */
 export const MOST_TRIED = 24;
 
+/** A step that so many power cuts, or hangs, fell into is given up for the next one. */
+export const MOST_BEGUN = 32;
+
 /** `booted`: a system was handed over to. `failed`: it was tried. `passed`: there was nothing that it could have been tried with. */
 export type StepOutcome = "booted" | "failed" | "passed";
 

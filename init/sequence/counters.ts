@@ -100,10 +100,12 @@ export class Counters {
     return this.#left;
   }
 
-  /** What failed in this boot is tried again. */
-  forgetFailures(): void {
-    this.#failed.clear();
-    this.#left.clear();
+  /** What failed in this boot is tried again: one slot, or all. */
+  forgetFailures(slots: readonly SlotName[] = [...this.#failed.keys()]): void {
+    for (const slot of slots) {
+      this.#failed.delete(slot);
+      this.#left.delete(slot);
+    }
   }
 
   /**

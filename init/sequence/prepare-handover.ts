@@ -1,7 +1,7 @@
 import { ABILITIES } from "../../boot/image/judge-seal.ts";
+import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import { type BootReport, reportedImage } from "../../boot/report.ts";
-import type { Selection } from "../../boot/selection/select.ts";
-import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
+import type { Skipped } from "../../boot/selection/skipped.ts";
 import { makeDirectories, readText, writeVolatile } from "../kernel/files.ts";
 import type { Counters } from "./counters.ts";
 import type { Launch } from "./launch.ts";
@@ -9,32 +9,32 @@ import type { ReadySlot } from "./slot.ts";
 import { detachState } from "./state.ts";
 import { systemFiles } from "./system-files.ts";
 
+/** Why it is this slot that is handed over to. */
+export interface HandedSlot {
+  why: string;
+  skipped: Skipped[];
+  recovery: ToldRecovery | null;
+}
+
 /** Everything that is left to do before the first step that cannot be undone. */
-export function prepareHandover(
-  boot: Launch,
-  counters: Counters,
-  ready: ReadySlot,
-  selection: Selection,
-  passed: Skipped[],
-): void {
+export function prepareHandover(boot: Launch, counters: Counters, ready: ReadySlot, chosen: HandedSlot): void {
   detachState(boot, ready.state);
   ready.image.verity?.arm();
-  const skipped = joinSkipped(selection.skipped, passed);
   try {
-    writeForSystem(boot, counters, ready, selection.why, skipped);
+    writeForSystem(boot, counters, ready, chosen);
   } catch (error) {
     // A full /run is no reason to leave a slot that boots.
     boot.warn(`the system is not told how it was booted: ${error instanceof Error ? error.message : error}`);
   }
   const { data, degraded, notes } = ready.state;
   counters.handOver({ dataFilesystem: data?.uuid ?? null, degraded, notes });
-  boot.log.notice(`handing over to ${ready.init} in slot ${ready.slot} (${selection.why}), attempt ${counters.attempt}`);
+  boot.log.notice(`handing over to ${ready.init} in slot ${ready.slot} (${chosen.why}), attempt ${counters.attempt}`);
   boot.log.restoreLimit();
   boot.watchdog?.handOver(boot.control.watchdog?.after ?? "keep");
 }
 
 /** Files below /run that tell the system what happened, and make systemd take part. */
-function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, why: string, skipped: Skipped[]): void {
+function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, { why, skipped, recovery }: HandedSlot): void {
   const { kernel, control } = boot;
   const { verity } = ready.image;
   const report: BootReport = {
@@ -58,7 +58,7 @@ function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, why:
     data: ready.state.data,
     stateNotes: [...boot.stateNotes, ...ready.state.notes],
     degraded: ready.state.degraded,
-    recovery: null,
+    recovery,
     warnings: boot.warnings,
     timeline: boot.timeline,
   };

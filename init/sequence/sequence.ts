@@ -1,7 +1,6 @@
 /** A boot, in the order of README's "A boot in ten lines". Each part is a file beside this one; what is decided is in boot/ and state-ops/. */
 import { UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { applyLadder, applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
-import type { Selection } from "../../boot/selection/select.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
 import { readControl } from "../../state-ops/read-control.ts";
 import { readText } from "../kernel/files.ts";
@@ -13,6 +12,7 @@ import { switchRoot } from "./handover.ts";
 import { holdAndRestart, PAUSE_WITHOUT_RECORD } from "./hold.ts";
 import { Launch } from "./launch.ts";
 import type { Log } from "./log.ts";
+import { type ChosenSlot, NextSlots } from "./next-slots.ts";
 import { prepareHandover } from "./prepare-handover.ts";
 import { failureOf, type ReadySlot, SlotAttempt } from "./slot.ts";
 import { Watchdog } from "./watchdog.ts";
@@ -43,24 +43,31 @@ export async function launch(kernel: Kernel, log: Log, preinit: string): Promise
   liftClock(kernel, log, counters.record.lastKnownUnixMs);
 
   const passed: Skipped[] = [];
+  const slots = new NextSlots(boot, devices, counters);
   for (;;) {
-    const selection = counters.choose();
-    for (const note of selection.notes) boot.warnOnce(note);
-    if (selection.slot === null) return recover(boot, counters, selection, passed);
-    boot.log.info(`slot ${selection.slot}: ${selection.why}`);
-    if (!counters.count(selection.slot)) continue;
-    const attempt = new SlotAttempt(boot, devices, counters, selection.slot, "ordinary");
-    const ready = await trySlot(boot, counters, attempt, selection, passed);
+    const chosen = await slots.next(passed);
+    boot.log.info(`slot ${chosen.slot}: ${chosen.why}`);
+    if (!slots.count(chosen)) continue;
+    const attempt = new SlotAttempt(boot, devices, counters, chosen.slot);
+    const ready = await trySlot(boot, counters, attempt, slots, chosen, passed);
     if (ready !== null) leave(boot, counters, ready);
-    passed.push({ slot: selection.slot, reason: counters.failed.get(selection.slot) ?? "unknown" });
+    passed.push({ slot: chosen.slot, reason: counters.failed.get(chosen.slot) ?? "unknown" });
   }
 }
 
 /** Prepares everything up to the handover to the slot that was counted. Null when it failed, with the reason recorded. */
-async function trySlot(boot: Launch, counters: Counters, attempt: SlotAttempt, selection: Selection, passed: Skipped[]) {
+async function trySlot(
+  boot: Launch,
+  counters: Counters,
+  attempt: SlotAttempt,
+  slots: NextSlots,
+  { why, skipped }: ChosenSlot,
+  passed: Skipped[],
+) {
   try {
     const ready = await attempt.prepare();
-    await boot.part("handover", () => prepareHandover(boot, counters, ready, selection, passed));
+    const chosen = { why, skipped: joinSkipped(skipped, passed), recovery: slots.told(ready.slot, ready.image.imageId) };
+    await boot.part("handover", () => prepareHandover(boot, counters, ready, chosen));
     return ready;
   } catch (error) {
     attempt.abandon(error);
@@ -84,14 +91,6 @@ function startWatchdog(boot: Launch): void {
   const { watchdog, reason } = Watchdog.start(boot.kernel, boot.control.watchdog);
   boot.watchdog = watchdog;
   if (reason !== "") boot.warn(reason);
-}
-
-/**
- * No slot is left. Recovery belongs here: until it exists, the machine says why, re-arms a slot and
- * restarts after a pause.
- */
-function recover(boot: Launch, counters: Counters, selection: Selection, passed: Skipped[]): Promise<never> {
-  return holdAndRestart(boot, { reason: null, skipped: joinSkipped(passed, selection.skipped), ...counters.giveUp() });
 }
 
 /** More than one disk could be ours: taking the wrong one would be worse than waiting for somebody to unplug it. */

@@ -1,10 +1,10 @@
 import type { Stage } from "../../boot/record/record.ts";
+import { wishOf } from "../../boot/recovery/changes.ts";
 import { type Failure, SlotFailure } from "../../boot/selection/attempt.ts";
 import { endOfLastTry } from "../../boot/selection/begin.ts";
 import { whyLeft } from "../../boot/selection/left.ts";
 import { checkRoot } from "../../boot/slot-image.ts";
 import type { SlotDefinition } from "../../state-ops/control.ts";
-import type { StateWish } from "../../state-ops/recovery.ts";
 import { CORRUPTED } from "../image/verity-device.ts";
 import { MNT, O } from "../kernel/constants.ts";
 import { type Descriptor, KernelError } from "../kernel/kernel.ts";
@@ -35,7 +35,6 @@ export class SlotAttempt {
   readonly #devices: Devices;
   readonly #counters: Counters;
   readonly #slot: string;
-  readonly #wish: StateWish;
   #stage: Stage = "counted";
   /** Device of the slot, once it is to be set read-only. */
   #device: string | null = null;
@@ -49,12 +48,11 @@ export class SlotAttempt {
   #checked: string | null = null;
   #state: LaidState | null = null;
 
-  constructor(boot: Launch, devices: Devices, counters: Counters, slot: string, wish: StateWish) {
+  constructor(boot: Launch, devices: Devices, counters: Counters, slot: string) {
     this.#boot = boot;
     this.#devices = devices;
     this.#counters = counters;
     this.#slot = slot;
-    this.#wish = wish;
   }
 
   /** Prepares the slot up to the handover, after its try was counted. Throws whatever stands in the way. */
@@ -200,7 +198,7 @@ export class SlotAttempt {
       newRoot,
       imageControl: readImageControl(kernel, newRoot, control),
       slot: this.#slot,
-      wish: this.#wish,
+      wish: wishOf(record, this.#slot, imageId),
       imageId,
       attempt,
       trial,

@@ -1,0 +1,125 @@
+import { jitteredPause } from "../../boot/recovery/pause.ts";
+import type { Skipped } from "../../boot/selection/skipped.ts";
+import { list } from "../devices/scan.ts";
+import { drainUevents } from "../devices/uevents.ts";
+import { readTextIfThere } from "../kernel/files.ts";
+import { type Descriptor, KernelError } from "../kernel/kernel.ts";
+import { readBootId } from "../sequence/boot-id.ts";
+import type { Counters } from "../sequence/counters.ts";
+import type { Launch } from "../sequence/launch.ts";
+import type { LazyNetwork } from "./lazy-network.ts";
+import type { RecoveryScreen } from "./screen.ts";
+
+/** Time between two looks for a medium or a link, milliseconds. */
+const LOOK_EVERY = 500;
+
+/** How long a medium that appears is given to show what lies on it, milliseconds. */
+const SETTLE = 2000;
+
+/** Nothing helps: waits, with the watchdog fed, for time to pass or for something to be plugged in. */
+export class RecoveryHold {
+  readonly #boot: Launch;
+  readonly #counters: Counters;
+  readonly #screen: RecoveryScreen;
+  readonly #network: LazyNetwork;
+
+  constructor(boot: Launch, counters: Counters, screen: RecoveryScreen, network: LazyNetwork) {
+    this.#boot = boot;
+    this.#counters = counters;
+    this.#screen = screen;
+    this.#network = network;
+  }
+
+  /**
+   * Gives one slot a try, tells why the machine waits, and waits. Restarts the machine where it has come to wait as long as it
+   * ever does: hardware may need that.
+   */
+  async wait(passed: readonly Skipped[]): Promise<void> {
+    const { log, control, words } = this.#boot;
+    const { rearmed, pauseSeconds } = this.#counters.giveUp();
+    const { bootId = "" } = readBootId(this.#boot.kernel);
+    const seconds = jitteredPause(pauseSeconds, `${bootId}:${this.#counters.record.exhausted}`);
+    for (const { slot, reason } of passed) log.error(`slot ${slot}: ${reason}`);
+    const next = rearmed === null ? "all is tried again" : `slot ${rearmed} gets one more try, then all is tried again`;
+    log.error(`recovery could not help; in ${seconds} s ${next}`);
+    this.#screen.show({ slots: [...passed], trying: null, progress: null, nextAttemptSeconds: seconds });
+    if (words.shell) await this.#boot.shell("rd.shell");
+    const came = await this.#pause(seconds);
+    if (came !== null) {
+      log.notice(`recovery: ${came}`);
+      this.#screen.say(came);
+    } else if (pauseSeconds >= control.recovery.longestPause) {
+      log.error("restarting");
+      this.#boot.kernel.reboot("restart");
+      throw new Error("the kernel refused to restart");
+    }
+  }
+
+  /** What ended the pause early; null where it went by. */
+  async #pause(seconds: number): Promise<string | null> {
+    const { kernel } = this.#boot;
+    const socket = this.#listen();
+    try {
+      const end = kernel.now().bootMs + seconds * 1000;
+      const links = this.#linksUp();
+      for (let left = end - kernel.now().bootMs; left > 0; left = end - kernel.now().bootMs) {
+        this.#screen.show({ nextAttemptSeconds: Math.ceil(left / 1000), addresses: this.#network.addresses });
+        await this.#boot.breathe();
+        kernel.poll(socket === null ? [] : [socket], Math.min(left, LOOK_EVERY));
+        const came = (socket === null ? null : this.#mediumIn(socket)) ?? this.#newLink(links);
+        if (came === null) continue;
+        await this.#boot.pause(SETTLE);
+        if (socket !== null) this.#mediumIn(socket);
+        return came;
+      }
+      return null;
+    } finally {
+      if (socket !== null) kernel.close(socket);
+    }
+  }
+
+  #listen(): Descriptor | null {
+    const { kernel } = this.#boot;
+    try {
+      const socket = kernel.openUevents();
+      drainUevents(kernel, socket);
+      return socket;
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      return null;
+    }
+  }
+
+  /** What appeared, with its driver loaded where it needs one; null where nothing did. */
+  #mediumIn(socket: Descriptor): string | null {
+    const { kernel, modules } = this.#boot;
+    const { uevents, lost } = drainUevents(kernel, socket);
+    if (lost) modules?.loadForHardware();
+    let came: string | null = lost ? "devices came or went" : null;
+    for (const { action, subsystem, devname, devpath, modalias } of uevents) {
+      if (action === "remove") continue;
+      if (modalias !== null) modules?.loadForAlias(modalias);
+      const name = devname ?? devpath.split("/").at(-1) ?? "";
+      if (subsystem === "block") came = `${name} was plugged in`;
+      if (subsystem === "net" && action === "add") came = `the link ${name} appeared`;
+    }
+    return came;
+  }
+
+  #linksUp(): Set<string> {
+    return new Set(this.#links().filter((link) => this.#isUp(link)));
+  }
+
+  #newLink(known: Set<string>): string | null {
+    const link = this.#links().find((name) => !known.has(name) && this.#isUp(name));
+    return link === undefined ? null : `the link ${link} came up`;
+  }
+
+  #isUp(link: string): boolean {
+    return readTextIfThere(this.#boot.kernel, `/sys/class/net/${link}/operstate`)?.trim() === "up";
+  }
+
+  #links(): string[] {
+    return list(this.#boot.kernel, "/sys/class/net");
+  }
+}

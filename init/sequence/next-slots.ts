@@ -1,0 +1,103 @@
+import type { ImageId, SlotName } from "../../boot/record/record.ts";
+import { beginPass, forgetObeyed } from "../../boot/recovery/changes.ts";
+import { interruptedStep, recoveryOf } from "../../boot/recovery/known.ts";
+import type { ToldRecovery } from "../../boot/recovery/step.ts";
+import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
+import type { Recovery, RecoveryRequest } from "../recovery/recovery.ts";
+import type { Counters } from "./counters.ts";
+import type { Devices } from "./devices.ts";
+import { holdAndRestart } from "./hold.ts";
+import type { Launch } from "./launch.ts";
+
+/** The slot that is tried next. */
+export interface ChosenSlot {
+  slot: SlotName;
+  /** One sentence. */
+  why: string;
+  /** Slots that rank before it and why each is no candidate. */
+  skipped: Skipped[];
+  /** A step of a recovery left it ready. */
+  isRecovered: boolean;
+}
+
+/** Which slots a boot tries, one after the other: those that selection chooses, and where none is left, those that recovery makes. */
+export class NextSlots {
+  readonly #boot: Launch;
+  readonly #devices: Devices;
+  readonly #counters: Counters;
+  #request: RecoveryRequest | null;
+  #recovery: Recovery | null = null;
+  /** A recovery was asked for, or goes on, though slots may boot. */
+  #isFirst: boolean;
+
+  constructor(boot: Launch, devices: Devices, counters: Counters) {
+    this.#boot = boot;
+    this.#devices = devices;
+    this.#counters = counters;
+    this.#request = this.#requested();
+    this.#isFirst = this.#request !== null;
+  }
+
+  /** The slot to try next. Never ends where there is none: it waits, and restarts the machine. */
+  async next(passed: readonly Skipped[]): Promise<ChosenSlot> {
+    for (;;) {
+      const selection = this.#counters.choose();
+      const left = joinSkipped(passed, selection.skipped);
+      if (!this.#isFirst && selection.slot !== null) {
+        for (const note of selection.notes) this.#boot.warnOnce(note);
+        if (this.#request !== null) this.#recovery?.leave();
+        this.#request = null;
+        return { slot: selection.slot, why: selection.why, skipped: selection.skipped, isRecovered: false };
+      }
+      if (!this.#isFirst) for (const note of selection.notes) this.#boot.warnOnce(note);
+      if (this.#boot.control.recovery.ladder.length === 0) await this.#holdAndRestart(left);
+      const recovered = await (await this.#begun()).next(left);
+      if (recovered !== null) return { ...recovered, skipped: selection.skipped, isRecovered: true };
+      this.#isFirst = false;
+    }
+  }
+
+  /** Counts a try of the slot; false where another one is to be chosen instead. */
+  count({ slot, isRecovered }: ChosenSlot): boolean {
+    // What shows only now that nothing can be counted leaves recovery's slots as good as they were.
+    return this.#counters.count(slot) || (isRecovered && this.#counters.count(slot));
+  }
+
+  /** What the report of a boot of `slot` says of its recovery; null where there was none. */
+  told(slot: SlotName, imageId: ImageId): ToldRecovery | null {
+    if (this.#recovery !== null) return this.#recovery.told(slot);
+    const { current } = recoveryOf(this.#counters.record);
+    if (current === null || current.slot !== slot || current.imageId !== imageId) return null;
+    return { asked: null, rung: current.rung, steps: [], network: null, reportedTo: null };
+  }
+
+  #holdAndRestart(skipped: Skipped[]): Promise<never> {
+    return holdAndRestart(this.#boot, { reason: null, skipped, ...this.#counters.giveUp() });
+  }
+
+  async #begun(): Promise<Recovery> {
+    if (this.#recovery === null) {
+      const { Recovery } = await import("../recovery/recovery.ts");
+      this.#recovery = new Recovery(this.#boot, this.#devices, this.#counters, this.#request);
+    }
+    return this.#recovery;
+  }
+
+  /** Who wants a recovery before any slot is tried: the command line, a file, the record, or a step that was cut off. */
+  #requested(): RecoveryRequest | null {
+    const { words, control } = this.#boot;
+    const { record } = this.#counters;
+    const { asked, obeyed } = recoveryOf(record);
+    const { ladder } = control.recovery;
+    const word = words.recover;
+    if (word !== null && word !== obeyed) return { asked: word, who: "slipway.recover", obeyed: word };
+    if (word !== null) this.#boot.log.notice("slipway.recover was obeyed before: take it from the command line");
+    else if (obeyed !== undefined) this.#counters.change(forgetObeyed(record));
+    if (asked !== null) {
+      if (asked === "ladder" ? ladder.length > 0 : ladder.includes(asked)) return { asked, who: "slipway recover", obeyed };
+      this.#boot.warn(`a recovery by ${asked} was asked for: the control file does not allow it`);
+      this.#counters.change(beginPass(record));
+    }
+    return interruptedStep(record) === null || ladder.length === 0 ? null : { asked: null, who: null, obeyed };
+  }
+}
