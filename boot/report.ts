@@ -82,6 +82,8 @@ export const RUN = {
   report: "/run/slipway/boot.json",
   /** Exists until the image of this boot is committed. */
   uncommitted: "/run/slipway/uncommitted",
+  /** Exists where the system runs in safe mode: with memory in the place of its persistent state. */
+  safeMode: "/run/slipway/safe-mode",
   lock: "/run/slipway/lock",
   /** Held by the one that writes to a slot, for as long as that takes. */
   installLock: "/run/slipway/install.lock",

@@ -1,9 +1,15 @@
 /** Which generations may be deleted, and why each other one is kept. Pure: nothing here deletes anything. */
-import { committedGenerationNumber, type GenerationFact, type GenerationFacts } from "./generation-facts.ts";
-import type { GenerationPlan } from "./generation-plan.ts";
+import {
+  committedGenerationNumber,
+  type GenerationFact,
+  type GenerationFacts,
+  type Holdings,
+  ownGenerations,
+} from "./generation-facts.ts";
 import { generationName } from "./layout.ts";
+import type { GenerationPlan } from "./planned-generation.ts";
 
-export type CollectionFacts = Pick<GenerationFacts, "pointers" | "generations" | "committed">;
+export type CollectionFacts = Holdings;
 
 export interface Verdict {
   number: number;
@@ -53,17 +59,21 @@ export function planCollection(facts: CollectionFacts): CollectionPlan {
 }
 
 /**
- * Earlier tries of the very trial that `plan` makes another generation for, ascending: PID 1 deletes them before it builds,
- * so that a trial that is cut short time and again fills no disk. The last one stays, since its slot still points at it.
+ * Earlier tries of the very trial that `plan` makes another generation for, and what recoveries tried with this image in this
+ * slot, ascending: PID 1 deletes them before it builds, so that what is cut short time and again fills no disk. The last one
+ * stays, since its slot still points at it.
  */
 export function earlierTries(facts: GenerationFacts, plan: GenerationPlan): number[] {
-  if (plan.do !== "clone" || !facts.trial) return [];
+  const another = plan.do === "clone" || (plan.do === "create" && plan.standIn !== undefined);
+  if (!another) return [];
   const { collect, underPressure } = planCollection(facts);
   const free = new Set([...collect, ...underPressure].map(({ number }) => number));
+  const own = new Set(facts.trial ? [] : ownGenerations(facts).map(({ number }) => number));
   return ascending(facts.generations)
+    .filter((generation) => isValid(generation) || facts.trial)
     .filter(({ meta }) => meta?.slot === facts.slot && meta.imageId === facts.imageId)
     .map(({ number }) => number)
-    .filter((number) => free.has(number) && number !== plan.from);
+    .filter((number) => free.has(number) && !own.has(number) && !(plan.do === "clone" && number === plan.from));
 }
 
 /** Null where it is not kept whatever happens. */

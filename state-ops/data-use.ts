@@ -1,7 +1,8 @@
 /** Whether an image's state needs the data filesystem, whether what was found there can be used, and what to tell of it. */
 import type { ControlFile, Operator } from "./control.ts";
-import type { GenerationPlan } from "./generation-plan.ts";
+import { hasStore } from "./operator-combinations.ts";
 import { Refusal } from "./outcome.ts";
+import type { GenerationPlan } from "./planned-generation.ts";
 import { planState, type StateContext, type StateStep } from "./state-plan.ts";
 
 const KEPT = new Set(["persistent", "shared", "identity"]);
@@ -14,6 +15,17 @@ export function isKept({ state }: Pick<Operator, "state">): boolean {
 /** Whether any operator does. */
 export function keepsState(operators: readonly Operator[]): boolean {
   return operators.some(isKept);
+}
+
+/** Whether the operator's store is part of a generation. */
+export function isRolledBack(operator: Operator): boolean {
+  return operator.state === "persistent" && hasStore(operator);
+}
+
+/** Why a slot can have no persistent state from before; null where it may. */
+export function whyNoPrevious(operators: readonly Operator[], slot: string): string | null {
+  if (operators.some(isRolledBack)) return null;
+  return `the image in slot ${slot} keeps no persistent state: recovery cannot go back to one from before`;
 }
 
 /** What was seen of the data partition before anything is done to it. */
@@ -83,7 +95,7 @@ function wrongFilesystem({ device, filesystem }: SeenData, { definition, known }
  * the data filesystem, `known` the one of the boot record: a machine whose record knows none boots for the first time.
  */
 export function lostState(plan: GenerationPlan, uuid: string, known: string | null): string | null {
-  if (plan.do !== "create" || plan.reason === null || known === null) return null;
+  if (plan.do !== "create" || plan.standIn !== undefined || plan.reason === null || known === null) return null;
   return `state was lost: ${plan.reason} (data filesystem ${uuid})`;
 }
 

@@ -61,8 +61,8 @@ export class Fields {
     return Array.isArray(value) ? value : this.fail(key, "a list");
   }
 
-  object(key: string, keys: readonly string[]): Fields {
-    return new Fields(this.value(key), this.#at(key), keys);
+  object(key: string, keys: readonly string[], optional: readonly string[] = []): Fields {
+    return new Fields(this.value(key), this.#at(key), keys, optional);
   }
 
   /** Null where the key is null, else what `read` makes of it. */

@@ -1,5 +1,6 @@
 /** What is known of generations before one is chosen for a slot, and what every rule on them looks up. */
-import { type GenerationMeta, generationName, HIGHEST_GENERATION, type Pin } from "./layout.ts";
+import { type GenerationMeta, generationName, HIGHEST_GENERATION, type Pin, type StandIn } from "./layout.ts";
+import type { StateWish } from "./recovery.ts";
 
 /** A directory in gens/ with a number for a name. */
 export interface GenerationFact {
@@ -7,9 +8,14 @@ export interface GenerationFact {
   /** COMPLETE is there and vouches for the files beside it. */
   complete: boolean;
   meta: GenerationMeta | null;
-  /** Set where PINNED is there: a committed slot left it. */
+  /** Set where PINNED is there: a committed slot left it, or a recovery set it aside. */
   pinned: Pin | null;
+  /** Set where STAND-IN is there: a recovery made it. */
+  standIn?: StandIn;
 }
+
+/** What there is of generations and pointers, and which image is committed: what tells whose a generation is. */
+export type Holdings = Pick<GenerationFacts, "pointers" | "generations" | "committed">;
 
 /** What was found before the slot's state is laid. */
 export interface GenerationFacts {
@@ -23,14 +29,16 @@ export interface GenerationFacts {
   /** The number each slot's pointer says; null where there is none, or one of another form. */
   pointers: Readonly<Record<string, number | null>>;
   generations: readonly GenerationFact[];
-  /** From the boot record. */
-  committed: { slot: string; imageId: string } | null;
+  /** From the boot record. `attempt`: the one that was good; left out where no recovery was ever begun. */
+  committed: { slot: string; imageId: string; attempt?: number } | null;
   /** Why the committed slot does not boot, as far as the boot record knows; null where nothing is wrong with it. */
   left: string | null;
   /** Number of the attempt that boots. */
   attempt: number;
   /** What the running system asked of the generation. */
   orders: GenerationOrders;
+  /** How a recovery wants the state to be laid. No generation is planned for memory. */
+  wish: Exclude<StateWish, "memory">;
 }
 
 export interface GenerationOrders {
@@ -48,35 +56,60 @@ export const NO_ORDERS: GenerationOrders = { factory: false, without: [], carry:
 export interface ValidGeneration {
   number: number;
   meta: GenerationMeta;
+  standIn?: StandIn;
 }
 
 /**
  * The generation that the last commit made good: the one its slot points at while that is of the committed image, else
  * the newest valid one of that image in that slot (the slot has been given another image since).
  */
-export function committedGenerationNumber(facts: Pick<GenerationFacts, "committed" | "pointers" | "generations">): number | null {
-  return committedGeneration(facts, validGenerations(facts.generations))?.number ?? null;
+export function committedGenerationNumber(facts: Holdings): number | null {
+  return committedGeneration(facts)?.number ?? null;
 }
 
 /** In ascending order. A generation that lies about its number is not valid. */
 export function validGenerations(generations: readonly GenerationFact[]): ValidGeneration[] {
   return generations
-    .flatMap(({ number, complete, meta }) => (complete && meta !== null && meta.number === number ? [{ number, meta }] : []))
+    .flatMap(({ number, complete, meta, standIn }) =>
+      complete && meta !== null && meta.number === number
+        ? [{ number, meta, ...(standIn === undefined ? {} : { standIn }) }]
+        : [],
+    )
     .sort((left, right) => left.number - right.number);
 }
 
 /** See {@link committedGenerationNumber}. */
-export function committedGeneration(
-  facts: Pick<GenerationFacts, "committed" | "pointers">,
-  valid: ValidGeneration[],
-): ValidGeneration | null {
+export function committedGeneration(facts: Holdings): ValidGeneration | null {
   const { committed } = facts;
   if (committed === null) {
     return null;
   }
-  const candidates = valid.filter((generation) => belongs(generation, committed));
-  const pointer = facts.pointers[committed.slot];
+  const candidates = ownGenerations(facts).filter((generation) => belongs(generation, committed));
+  const pointer = ownPointer(facts, committed.slot);
   return candidates.find((generation) => generation.number === pointer) ?? candidates.at(-1) ?? null;
+}
+
+/**
+ * Whether a recovery made the generation, and no system was committed with it since: it is nobody's state yet. The boot after a
+ * commit takes the mark away, before another slot can be committed.
+ */
+export function isOnlyTried({ meta, standIn }: ValidGeneration, committed: GenerationFacts["committed"]): boolean {
+  if (standIn === undefined) return false;
+  const { slot, imageId, attempt = 0 } = committed ?? { slot: null, imageId: null };
+  return meta.slot !== slot || meta.imageId !== imageId || attempt < meta.attempt;
+}
+
+/** The valid generations without what recoveries only tried, in ascending order. */
+export function ownGenerations({ generations, committed }: Holdings): ValidGeneration[] {
+  return validGenerations(generations).filter((generation) => !isOnlyTried(generation, committed));
+}
+
+/** The number that a slot's pointer says, or said before a recovery had it point at what was only tried. */
+export function ownPointer({ pointers, generations, committed }: Holdings, slot: string): number | null {
+  const pointer = pointers[slot] ?? null;
+  const pointed = validGenerations(generations).find(({ number }) => number === pointer);
+  if (pointed?.standIn === undefined || !isOnlyTried(pointed, committed)) return pointer;
+  return pointed.standIn.of;
 }
 
 export function belongs(generation: ValidGeneration, image: { slot: string; imageId: string }): boolean {

@@ -4,49 +4,42 @@ import {
   type GenerationFacts,
   name,
   nextNumber,
+  ownGenerations,
+  ownPointer,
   type ValidGeneration,
   validGenerations,
 } from "./generation-facts.ts";
+import { planRecovered } from "./generation-wish.ts";
 import { generationName } from "./layout.ts";
-
-/**
- * Which generation the slot gets. `to` is a new number; the pointer of the slot is set to `to` or `generation` where it
- * says anything else. `why` is one sentence, always there. `reason` is null in an ordinary boot, else what was found
- * wrong, for the report and the journal. No plan removes anything.
- */
-export type GenerationPlan =
-  | { do: "continue"; generation: number; why: string; reason: string | null }
-  | ClonePlan
-  | { do: "create"; to: number; why: string; reason: string | null };
-
-export interface ClonePlan {
-  do: "clone";
-  from: number;
-  to: number;
-  /** The committed generation that the new one descends from: `from`, unless a trial's own is cloned. */
-  parent: number;
-  /** Ids of stores that are left out, and so begin anew. */
-  without: readonly string[];
-  why: string;
-  reason: string | null;
-}
+import type { ClonePlan, GenerationPlan } from "./planned-generation.ts";
 
 /**
  * Decides on the generation of a boot. A committed slot goes on with its own. A trial
  * gets a clone of the committed generation at its first try, after an unclean end and after a boot of another slot, and goes on after a clean one.
  * What is missing or invalid is replaced by the closest state there is; only a disk without any valid generation is
- * seeded from the image.
+ * seeded from the image. What a recovery wishes comes before all of that, and after a factory reset; Refusal where it cannot be had.
  */
 export function planGeneration(facts: GenerationFacts): GenerationPlan {
   const { factory, without } = facts.orders;
   if (factory) return { do: "create", to: nextNumber(facts), why: "factory reset", reason: null };
-  const plan = planCarry(facts) ?? planUnasked(facts);
+  const plan = facts.wish === "ordinary" ? (planCarry(facts) ?? planUnasked(facts)) : planRecovered(facts, facts.wish);
   if (without.length === 0 || plan.do === "create") return plan;
   if (plan.do === "clone") return { ...plan, without };
-  const own = facts.generations.find(({ number }) => number === plan.generation)?.meta ?? null;
-  const parent = facts.trial ? (own?.parent ?? plan.generation) : plan.generation;
+  const own = facts.generations.find(({ number }) => number === plan.generation) ?? null;
+  const standIn = facts.wish === "ordinary" ? undefined : own?.standIn;
+  const parent = facts.trial || standIn !== undefined ? (own?.meta?.parent ?? plan.generation) : plan.generation;
   const { reason } = plan;
-  return { do: "clone", from: plan.generation, to: nextNumber(facts), parent, without, why: "stores begin anew", reason };
+  const made = standIn === undefined ? {} : { standIn };
+  return {
+    do: "clone",
+    from: plan.generation,
+    to: nextNumber(facts),
+    parent,
+    without,
+    ...made,
+    why: "stores begin anew",
+    reason,
+  };
 }
 
 /** Null where nothing is to be carried over, or it is not there, or the attempt before did it and was cut short. */
@@ -55,21 +48,20 @@ function planCarry(facts: GenerationFacts): GenerationPlan | null {
   const valid = validGenerations(facts.generations);
   const source = valid.find(({ number }) => number === orders.carry);
   if (source === undefined) return null;
-  const own = valid.find(({ number }) => number === facts.pointers[slot]);
+  const own = ownGenerations(facts).find(({ number }) => number === ownPointer(facts, slot));
   if (own !== undefined && belongs(own, facts)) {
     const carried = own.meta.parent === source.number && own.meta.attempt === attempt - 1;
     if ((carried && own.meta.controlDigest === controlDigest) || own.number === source.number) return null;
   }
-  const committed = committedGeneration(facts, valid);
-  const parent = facts.trial ? (committed?.number ?? source.number) : source.number;
+  const parent = facts.trial ? (committedGeneration(facts)?.number ?? source.number) : source.number;
   const why = `the state of generation ${name(source)} was asked for`;
   return { do: "clone", from: source.number, to: nextNumber(facts), parent, without: [], why, reason: null };
 }
 
 function planUnasked(facts: GenerationFacts): GenerationPlan {
-  const valid = validGenerations(facts.generations);
-  const committed = committedGeneration(facts, valid);
-  const pointer = facts.pointers[facts.slot] ?? null;
+  const valid = ownGenerations(facts);
+  const committed = committedGeneration(facts);
+  const pointer = ownPointer(facts, facts.slot);
   const pointed = valid.find((generation) => generation.number === pointer) ?? null;
   if (pointed !== null && belongs(pointed, facts)) {
     return facts.trial ? planFurtherTry(facts, pointed, committed) : planOwn(facts, pointed);
@@ -96,7 +88,7 @@ function planUnasked(facts: GenerationFacts): GenerationPlan {
 /** What is wrong with the generation that a trial should descend from, where an older one has to do. */
 function lostCommitted(facts: GenerationFacts, valid: ValidGeneration[]): string | null {
   const slot = facts.committed?.slot ?? "";
-  const pointer = facts.pointers[slot] ?? null;
+  const pointer = ownPointer(facts, slot);
   if (pointer === null || valid.some(({ number }) => number === pointer)) return null;
   return `slot ${slot}, which is committed, points at generation ${generationName(pointer)}, which is ${stateOf(facts, pointer)}`;
 }
@@ -109,7 +101,7 @@ function planOwn(facts: GenerationFacts, own: ValidGeneration, found: string | n
     return cloneOf(own, facts, "the image was changed in place", reason);
   }
   const why =
-    facts.pointers[facts.slot] === own.number ? "it belongs to this image" : "it belongs to this image, which boots again";
+    ownPointer(facts, facts.slot) === own.number ? "it belongs to this image" : "it belongs to this image, which boots again";
   return { do: "continue", generation: own.number, why, reason: found };
 }
 
@@ -122,7 +114,7 @@ function planFurtherTry(facts: GenerationFacts, own: ValidGeneration, committed:
   }
   if (own.meta.parent !== committed.number) {
     const why = `another generation is the committed one since the last try, ${name(committed)}`;
-    return cloneOf(committed, facts, why, lostCommitted(facts, validGenerations(facts.generations)));
+    return cloneOf(committed, facts, why, lostCommitted(facts, ownGenerations(facts)));
   }
   if (facts.previousEnd === "unclean") {
     return cloneOf(committed, facts, "the last attempt ended uncleanly, so this try starts from the committed state", null);
@@ -145,7 +137,8 @@ function planReplacement(
     const why = found === null ? "first try of this image in this slot" : "the closest valid state";
     return cloneOf(source, facts, why, found);
   }
-  const newest = newestInUse(facts, valid);
+  // What a recovery only tried is still closer to the state than the image's own content.
+  const newest = newestInUse(facts, valid) ?? newestInUse(facts, validGenerations(facts.generations));
   if (newest !== null) {
     const lost = found ?? (facts.committed === null ? "no slot was committed yet" : "the committed slot has no valid generation");
     const reason = `${lost}; state was cloned from generation ${name(newest)} of slot ${newest.meta.slot}`;
@@ -157,7 +150,12 @@ function planReplacement(
   const expected = damaged.length === 0 && facts.committed !== null ? ["the data filesystem holds no generation"] : [];
   const reasons = [...(found === null ? [] : [found]), ...seen, ...expected];
   const reason = reasons.length > 0 ? `${reasons.join("; ")}; state starts anew from the image` : null;
-  return { do: "create", to, why: reason === null ? "first boot of this machine" : "there is no valid state", reason };
+  return {
+    do: "create",
+    to,
+    why: reason === null ? "first boot of this machine" : "there is no valid state",
+    reason,
+  };
 }
 
 function cloneOf({ number }: ValidGeneration, facts: GenerationFacts, why: string, reason: string | null): ClonePlan {

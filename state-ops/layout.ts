@@ -12,6 +12,7 @@
  *   gens/000017/work/ID           overlay work directories, made empty at every boot: the kernel renames from them into the
  *                                 upper layers, which it cannot from one subvolume of btrfs to another
  *   gens/000017/PINNED            why it is never collected unasked; not vouched for by COMPLETE
+ *   gens/000017/STAND-IN          a recovery made it in the place of its slot's own, and its system was not committed yet
  *   gens/.tmp-000019-TAG          a generation that is being built
  *   shared/ID                     stores that no rollback touches
  *   images/c.img                  a slot that is a file (slot-file.ts): made by the first install into it, and from then on
@@ -20,6 +21,7 @@
  *   trash/                        what is to be deleted is renamed to here
  */
 import { canonicalJson, canonicalJsonWithDigest, digestOf, sha256 } from "./canonical-json.ts";
+import type { RecoveryWish } from "./recovery.ts";
 
 export const LAYOUT = {
   file: "LAYOUT",
@@ -40,6 +42,7 @@ export const GENERATION = {
   complete: "COMPLETE",
   baseline: "baseline.json",
   pinned: "PINNED",
+  standIn: "STAND-IN",
   tree: "tree",
   overlays: "ovl",
   aside: "aside",
@@ -86,11 +89,13 @@ export function generationPath(number: number): string {
 export interface Pin {
   reason: string;
   attempt: number;
+  /** A recovery set it aside, since no system booted with it: none boots with it again unasked. */
+  by?: "recovery";
 }
 
 /** The text of PINNED. */
-export function formatPin(pin: Pin): string {
-  return canonicalJson({ schema: 1, reason: pin.reason, attempt: pin.attempt });
+export function formatPin({ reason, attempt, by }: Pin): string {
+  return canonicalJson({ schema: 1, reason, attempt, ...(by === undefined ? {} : { by }) });
 }
 
 /** Reads PINNED. Whatever is in its place pins: a damaged mark must not cost the state that it protects. */
@@ -99,7 +104,29 @@ export function parsePin(text: string | null): Pin {
   if (value === null || typeof value.reason !== "string" || typeof value.attempt !== "number") {
     return { reason: `${GENERATION.pinned} is there, but cannot be read`, attempt: 0 };
   }
-  return { reason: value.reason.slice(0, 500), attempt: value.attempt };
+  const { attempt, by } = value;
+  return { reason: value.reason.slice(0, 500), attempt, ...(by === "recovery" ? { by } : {}) };
+}
+
+/** What a recovery made a generation for. It is its slot's own once the system that runs with it was committed. */
+export interface StandIn {
+  wish: RecoveryWish;
+  /** The slot's own, which counts again where the stand-in comes to nothing; null where the slot had none. */
+  of: number | null;
+}
+
+/** The text of STAND-IN. */
+export function formatStandIn({ wish, of }: StandIn): string {
+  return canonicalJson({ schema: 1, wish, of });
+}
+
+/** Reads STAND-IN; null where it is anything but what {@link formatStandIn} writes: the generation is then its slot's own. */
+export function parseStandIn(text: string): StandIn | null {
+  const value = parseObject(text);
+  if (value === null || value.schema !== 1) return null;
+  const { wish, of } = value;
+  if ((wish !== "previous" && wish !== "fresh") || (of !== null && !isNumber(of))) return null;
+  return { wish, of };
 }
 
 /** "gens/.tmp-000019-TAG": where a generation is built. `tag` makes it new: letters, digits, "-". */

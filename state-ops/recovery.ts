@@ -16,6 +16,9 @@ export type Rung = (typeof RUNGS)[number];
  */
 export type StateWish = "ordinary" | "previous" | "memory" | "fresh";
 
+/** Those that give the slot another generation than its own. */
+export type RecoveryWish = Extract<StateWish, "previous" | "fresh">;
+
 /** How the state is laid in the system that a rung boots. */
 export const WISH_OF: Record<Rung, StateWish> = {
   "previous-generation": "previous",

@@ -131,6 +131,18 @@ export function degrade(step: StateStep): TmpfsStep | null {
   return { do: "tmpfs", ...base, seed, literal, generate, size: null, inodes: null, readOnly, degraded: true };
 }
 
+/**
+ * Memory in the place of an operator's store, as if it were ephemeral: an overlay over the image's directory where that is what
+ * a new store starts with, so that nothing is copied. `size` limits a directory, in bytes.
+ */
+export function standInMemory(operator: Operator, size: number | null): TmpfsStep | MemoryOverlayStep {
+  const base = stepBase(operator);
+  const { kind, seed, literal, generate } = operator;
+  const limits = { size: kind === "directory" ? size : null, inodes: null };
+  if (kind === "directory" && seed === "image") return { do: "memory-overlay", ...base, ...limits };
+  return { do: "tmpfs", ...base, seed, literal, generate, ...limits, readOnly: false, degraded: false };
+}
+
 /** Whether a step on /run mounts anything; a directory on /run's own tmpfs does without. */
 export function needsMount({ onRun, kind, size, inodes, flags, readOnly }: TmpfsStep): boolean {
   const asOnRun = flags.length === 2 && flags.includes("nodev") && flags.includes("nosuid");

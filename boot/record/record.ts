@@ -68,13 +68,23 @@ export interface Quarantine {
   attempt: number;
 }
 
+export interface LastCommitted {
+  slot: SlotName;
+  imageId: ImageId;
+  /**
+   * Number of the attempt that was good: it tells a state that a recovery made and that was committed from one that was only
+   * tried. 0 where it was before the first recovery; left out on a machine that never had one.
+   */
+  attempt?: number;
+}
+
 export interface BootRecord {
   schema: 1;
   /** By name; the control file's slots, whatever else the record held is dropped. */
   slots: Record<SlotName, SlotRecord>;
   attempt: Attempt | null;
   /** Where the last commit was; the committed generation of the state is derived from it. */
-  lastCommitted: { slot: SlotName; imageId: ImageId } | null;
+  lastCommitted: LastCommitted | null;
   /** Unclean ends in a row; a clean shutdown clears them, and a slot that was read whole and is sound; commit does not. */
   uncleanEnds: number;
   /** Boots in a row that found no slot to boot; cleared by a good boot. Sets the pause before the next. */

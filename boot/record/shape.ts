@@ -80,8 +80,12 @@ function attempt(value: unknown): Attempt {
 }
 
 function lastCommitted(value: unknown): NonNullable<BootRecord["lastCommitted"]> {
-  const fields = new Fields(value, "lastCommitted", ["slot", "imageId"]);
-  return { slot: nameOf(fields, "slot"), imageId: imageIdOf(fields, "imageId") };
+  const fields = new Fields(value, "lastCommitted", ["slot", "imageId"], ["attempt"]);
+  return {
+    slot: nameOf(fields, "slot"),
+    imageId: imageIdOf(fields, "imageId"),
+    ...(fields.has("attempt") ? { attempt: countOf(fields, "attempt") } : {}),
+  };
 }
 
 function quarantined(fields: Fields): Quarantine[] {

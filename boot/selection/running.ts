@@ -1,6 +1,6 @@
 import { Refusal } from "../../state-ops/outcome.ts";
 import { cutReason } from "../record/reason.ts";
-import type { BootRecord, ImageId, SlotName } from "../record/record.ts";
+import type { BootRecord, ImageId, LastCommitted, SlotName } from "../record/record.ts";
 import { recoveryOver } from "../recovery/over.ts";
 import { type CommittedSeal, raisedFloors } from "./floors.ts";
 import type { Policy } from "./policy.ts";
@@ -32,12 +32,18 @@ export function commitSlot(
   return {
     ...(endsTrial ? raised(armed, slot) : armed),
     attempt: attempt?.slot === slot ? { ...attempt, imageId, stage: "good" } : attempt,
-    lastCommitted: { slot, imageId },
+    lastCommitted: { slot, imageId, ...goodAttempt(record, slot) },
     exhausted: 0,
     quarantined: record.quarantined.filter((entry) => entry.imageId !== imageId),
     lastKnownUnixMs: unixMs,
     ...raisedFloors(record, seal),
   };
+}
+
+/** A machine that never had a recovery has no state that was only tried by one, and an older version can read its record. */
+function goodAttempt({ attempt, lastCommitted, recovery }: BootRecord, slot: SlotName): Pick<LastCommitted, "attempt"> {
+  if (recovery === undefined && lastCommitted?.attempt === undefined) return {};
+  return attempt?.slot === slot ? { attempt: attempt.number } : {};
 }
 
 /**

@@ -56,7 +56,15 @@ function clonedGeneration(kernel: Kernel, data: Descriptor, machine: Machine, re
   const own = found.generations.find(({ number }) => number === found.pointers[slot]);
   const plan = planGeneration({
     ...found,
-    ...{ slot, imageId: imageId ?? "", trial: state !== "committed", previousEnd: "none", left: null, orders: NO_ORDERS },
+    ...{
+      slot,
+      imageId: imageId ?? "",
+      trial: state !== "committed",
+      previousEnd: "none",
+      left: null,
+      orders: NO_ORDERS,
+      wish: "ordinary",
+    },
     ...{ committed: record.lastCommitted, attempt: (record.attempt?.number ?? 0) + 1 },
     // Nobody has read the control file in the slot: it is taken to be the one that its generation was laid by.
     controlDigest: own?.meta?.controlDigest ?? "",

@@ -28,7 +28,11 @@ export function statusState(kernel: Kernel, machine: Machine, warnings: string[]
       if (fault !== null) warnings.push(fault);
       const { generations } = readGenerations(kernel, data, machine.policy.slots);
       const pinned = generations
-        .flatMap(({ number, pinned: pin }) => (pin === null ? [] : [{ generation: generationName(number), ...pin }]))
+        .flatMap(({ number, pinned: pin }) => {
+          if (pin === null) return [];
+          const { reason, attempt } = pin;
+          return [{ generation: generationName(number), reason, attempt }];
+        })
         .sort((left, right) => (left.generation < right.generation ? -1 : 1));
       const asked = requests.reset === null && requests.carry === null ? null : requests;
       return { requests: asked, pending: requestLines(requests), pinned };

@@ -187,16 +187,24 @@ function meta(fields: Fields): GenerationMeta {
   };
 }
 
+function standIn(fields: Fields): NonNullable<GenerationFact["standIn"]> {
+  const mark = fields.object("standIn", ["wish", "of"]);
+  const of = mark.nullable("of", () => mark.integer("of", 1, MOST));
+  return { wish: mark.oneOf("wish", ["previous", "fresh"]), of };
+}
+
 function generation(value: unknown, where: string): GenerationFact {
-  const fields = new Fields(value, where, ["number", "complete", "meta", "pinned"]);
+  const fields = new Fields(value, where, ["number", "complete", "meta", "pinned"], ["standIn"]);
   return {
     number: fields.integer("number", 1, MOST),
     complete: flagOf(fields, "complete"),
     meta: fields.nullable("meta", () => meta(fields)),
     pinned: fields.nullable("pinned", () => {
-      const pin = fields.object("pinned", ["reason", "attempt"]);
-      return { reason: pin.text("reason"), attempt: countOf(pin, "attempt") };
+      const pin = fields.object("pinned", ["reason", "attempt"], ["by"]);
+      const by = pin.has("by") ? { by: pin.oneOf("by", ["recovery"]) } : {};
+      return { reason: pin.text("reason"), attempt: countOf(pin, "attempt"), ...by };
     }),
+    ...(fields.has("standIn") ? { standIn: standIn(fields) } : {}),
   };
 }
 

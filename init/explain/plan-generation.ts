@@ -1,9 +1,10 @@
 import { lostState } from "../../state-ops/data-use.ts";
 import type { GenerationFacts } from "../../state-ops/generation-facts.ts";
-import { type GenerationPlan, planGeneration } from "../../state-ops/generation-plan.ts";
+import { planGeneration } from "../../state-ops/generation-plan.ts";
 import { type GenerationWork, generationNotes, planWork } from "../../state-ops/generation-work.ts";
 import { GENERATION, generationName, generationPath, LAYOUT, slotPointer, temporaryGeneration } from "../../state-ops/layout.ts";
 import { MERGE_REPORT } from "../../state-ops/merge/report.ts";
+import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 import { NO_REQUEST_PLAN, planRequests, type RequestPlan } from "../../state-ops/request-plan.ts";
 import { DATA_PLACE } from "../sequence/data.ts";
 import { sameImage } from "../state/merge/adapt.ts";
@@ -28,17 +29,17 @@ export function unknownGeneration(order: PlannedState, reason: string): PlannedG
 
 /** The slot's generation: where it is, and what is made durable of it and of the others, as sequence/generation.ts does it. */
 export function planSlotGeneration(
-  order: PlannedState,
+  order: PlannedState & Pick<GenerationFacts, "wish">,
   content: DataContent,
   image: { digest: string; operators: Parameters<typeof planRequests>[1] },
   uuid: string,
 ): PlannedGeneration {
-  const { slot, imageId, trial, previousEnd, committed, left, attempt } = order;
+  const { slot, imageId, trial, previousEnd, committed, left, attempt, wish } = order;
   const slots = order.control.slots.map(({ name }) => name);
   const pointers = Object.fromEntries(slots.map((name) => [name, content.pointers[name] ?? null]));
   const requests = requestsOf(order, content, image.operators);
   const facts: GenerationFacts = {
-    ...{ slot, imageId, trial, previousEnd, committed, left, attempt, pointers },
+    ...{ slot, imageId, trial, previousEnd, committed, left, attempt, wish, pointers },
     ...{ controlDigest: image.digest, generations: content.generations, orders: requests.orders },
   };
   const plan = planGeneration(facts);

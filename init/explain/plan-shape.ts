@@ -6,7 +6,7 @@ import type { RecordReading } from "../../boot/record/store.ts";
 import type { BootReport } from "../../boot/report.ts";
 import type { PreviousAttempt } from "../../boot/selection/begin.ts";
 import type { Skipped } from "../../boot/selection/skipped.ts";
-import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
+import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 import type { StateStep } from "../../state-ops/state-plan.ts";
 
 /** Something that PID 1 would change. What only reads, and what is written to the log and the journal, is left out. */
@@ -112,6 +112,8 @@ export interface StatePlan {
   /** What becomes of the state that is not as in an ordinary boot. */
   notes: string[];
   degraded: { path: string; reason: string }[];
+  /** Persistent state is in memory, since a recovery wants it so. */
+  safeMode: boolean;
 }
 
 export interface HandoverPlan {

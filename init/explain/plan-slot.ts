@@ -1,5 +1,6 @@
 import { removeStep } from "../../boot/image/verity-table.ts";
 import type { Stage } from "../../boot/record/record.ts";
+import { wishOf } from "../../boot/recovery/changes.ts";
 import { SlotFailure } from "../../boot/selection/attempt.ts";
 import { endOfLastTry } from "../../boot/selection/begin.ts";
 import { whyLeft } from "../../boot/selection/left.ts";
@@ -149,6 +150,7 @@ function layState(planning: Planning, plan: SlotPlan, root: RootFacts | null, op
     trial,
     previousEnd: endOfLastTry(previous, plan.slot, plan.imageId ?? ""),
     committed: record.lastCommitted,
+    wish: wishOf(record, plan.slot, plan.imageId),
     left: whyLeft(record, planning.record.failed, control.trust),
   });
 }

@@ -1,6 +1,7 @@
 import type { ControlFile } from "../../state-ops/control.ts";
 import { CHECKERS, missingChecker } from "../../state-ops/data-check.ts";
-import { judgeData, keepsState, planStateWithout, type SeenData } from "../../state-ops/data-use.ts";
+import { judgeData, keepsState, planStateWithout, type SeenData, whyNoPrevious } from "../../state-ops/data-use.ts";
+import { inSafeMode, planSafeMode, SAFE_MODE } from "../../state-ops/safe-mode.ts";
 import { MNT, MS } from "../kernel/constants.ts";
 import { DATA_PLACE } from "../sequence/data.ts";
 import { checkLayout } from "../state/data-filesystem.ts";
@@ -16,6 +17,8 @@ export const unmountData: Effect = { do: "unmount", target: DATA_PLACE, flags: M
 /** What would be done about the state, in the order of the sequence. Throws Error where a required store cannot be had. */
 export function planSlotState(order: PlannedState): StatePlan {
   const { imageControl, slot, warnings } = order;
+  const unkept = order.wish === "previous" ? whyNoPrevious(imageControl?.operators ?? [], slot) : null;
+  if (unkept !== null) throw new Error(unkept);
   if (imageControl === null) {
     warnings.push(`the image in slot ${slot} has no control file: it gets no writable state; compile one into it`);
     return stateless("the image has no control file, so it gets no writable state", order.opened);
@@ -23,14 +26,21 @@ export function planSlotState(order: PlannedState): StatePlan {
   const { operators } = imageControl;
   const kept = keepsState(operators);
   const { found, missing } = kept && order.opened === null ? openData(order) : { found: order.opened, missing: null };
+  if (missing !== null && order.wish === "previous") throw new Error(`recovery cannot go back to the state before: ${missing}`);
   const generation = found === null || !kept ? null : generationOf(order, found, imageControl);
-  const steps = planStateWithout(operators, { generation: generation?.path ?? null }, missing);
+  const safeMode = order.wish === "memory";
+  const memory = null; // Of the machine that boots nobody knows it here: the kernel's own limits are shown.
+  const steps = safeMode
+    ? planSafeMode(operators, { missing, memory })
+    : planStateWithout(operators, { generation: generation?.path ?? null }, missing);
   order.effects.push(...stateEffects(steps));
-  const degraded = steps.flatMap((step) =>
+  const failed = steps.flatMap((step) =>
     step.do === "tmpfs" && step.degraded ? [{ path: `/${step.path}`, reason: missing ?? "it cannot be kept" }] : [],
   );
+  const degraded = safeMode ? inSafeMode(operators, failed) : failed;
+  if (safeMode) order.stateNotes.push(SAFE_MODE);
   for (const { path, reason } of degraded) warnings.push(`${path} is degraded to memory: ${reason}`);
-  const why = kept ? (generation?.why ?? `no data filesystem: ${missing}`) : "the image keeps nothing beyond a boot";
+  const why = whyState(order, { kept, generation, missing });
   return {
     data: found?.data ?? null,
     generation: generation?.plan ?? null,
@@ -38,16 +48,28 @@ export function planSlotState(order: PlannedState): StatePlan {
     steps,
     notes: generation?.notes ?? [],
     degraded,
+    safeMode,
   };
 }
 
-function generationOf(order: PlannedState, { facts, data }: FoundData, image: ControlFile): PlannedGeneration {
+function whyState(
+  { wish }: PlannedState,
+  { kept, generation, missing }: { kept: boolean; generation: PlannedGeneration | null; missing: string | null },
+): string {
+  if (!kept) return "the image keeps nothing beyond a boot";
+  if (missing !== null) return `no data filesystem: ${missing}`;
+  return wish === "memory" ? "safe mode: no generation is used" : (generation?.why ?? "there is none");
+}
+
+function generationOf(order: PlannedState, { facts, data }: FoundData, image: ControlFile): PlannedGeneration | null {
+  const { wish } = order;
+  if (wish === "memory") return null;
   if (facts.content === null) return unknownGeneration(order, facts.unknown ?? "nobody looked");
-  return planSlotGeneration(order, facts.content, image, data.uuid);
+  return planSlotGeneration({ ...order, wish }, facts.content, image, data.uuid);
 }
 
 function stateless(why: string, opened: FoundData | null): StatePlan {
-  return { data: opened?.data ?? null, generation: null, why, steps: [], notes: [], degraded: [] };
+  return { data: opened?.data ?? null, generation: null, why, steps: [], notes: [], degraded: [], safeMode: false };
 }
 
 /** Plans the mount of the data filesystem, or says why there is none. */

@@ -2,6 +2,7 @@ import type { Resolution } from "../../boot/devices/resolve.ts";
 import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import type { GenerationFacts } from "../../state-ops/generation-facts.ts";
+import type { StateWish } from "../../state-ops/recovery.ts";
 import type { DataFacts } from "./facts.ts";
 import type { Effect } from "./plan-shape.ts";
 
@@ -26,7 +27,8 @@ export interface PlannedData {
 /** Whose state is planned, and what the planned record knows of it. */
 export interface PlannedState
   extends PlannedData,
-    Omit<GenerationFacts, "controlDigest" | "pointers" | "generations" | "orders"> {
+    Omit<GenerationFacts, "controlDigest" | "pointers" | "generations" | "orders" | "wish"> {
+  wish: StateWish;
   /** The image's control file; null where it has none. */
   imageControl: ControlFile | null;
   attempt: number;

@@ -1,7 +1,7 @@
 import type { BootRecord } from "../../boot/record/record.ts";
 import { byPriority, slotOf } from "../../boot/selection/slots.ts";
-import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
 import { generationName } from "../../state-ops/layout.ts";
+import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 import type { StateStep } from "../../state-ops/state-plan.ts";
 import { holdScreen } from "../sequence/hold.ts";
 import { effectLine } from "./effect-line.ts";

@@ -1,8 +1,8 @@
 import { type CloneProgress, progressLine } from "../../state-ops/clone-progress.ts";
 import { cloneRules } from "../../state-ops/clone-rules.ts";
 import type { Operator } from "../../state-ops/control.ts";
-import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
 import { generationName } from "../../state-ops/layout.ts";
+import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 import { type Descriptor, KernelError } from "../kernel/kernel.ts";
 import type { OnProgress } from "../state/beneath.ts";
 import { measureStores } from "../state/estimate.ts";

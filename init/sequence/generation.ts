@@ -1,9 +1,10 @@
 import type { ControlFile } from "../../state-ops/control.ts";
 import { lostState } from "../../state-ops/data-use.ts";
 import { type GenerationFacts, NO_ORDERS } from "../../state-ops/generation-facts.ts";
-import { type GenerationPlan, planGeneration } from "../../state-ops/generation-plan.ts";
+import { planGeneration } from "../../state-ops/generation-plan.ts";
 import { generationNotes, planWork } from "../../state-ops/generation-work.ts";
 import { generationName } from "../../state-ops/layout.ts";
+import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 import { planRequests, type RequestPlan } from "../../state-ops/request-plan.ts";
 import type { Descriptor, KernelError } from "../kernel/kernel.ts";
 import type { OnProgress } from "../state/beneath.ts";
@@ -17,7 +18,7 @@ import type { Launch } from "./launch.ts";
 
 /** Who gets a generation, and what the counters know of it. */
 export interface GenerationRequest
-  extends Pick<GenerationFacts, "slot" | "imageId" | "attempt" | "trial" | "previousEnd" | "committed" | "left"> {
+  extends Pick<GenerationFacts, "slot" | "imageId" | "attempt" | "trial" | "previousEnd" | "committed" | "left" | "wish"> {
   /** Root of the image, over which nothing is laid yet. */
   newRoot: Descriptor;
   /** UUID that the boot record knows of the data filesystem. */
@@ -69,8 +70,8 @@ function factsOf(
   request: GenerationRequest,
   imageControl: ControlFile,
 ): Omit<GenerationFacts, "pointers" | "generations" | "orders"> {
-  const { slot, imageId, trial, previousEnd, committed, left, attempt } = request;
-  return { slot, imageId, trial, previousEnd, committed, left, attempt, controlDigest: imageControl.digest };
+  const { slot, imageId, trial, previousEnd, committed, left, attempt, wish } = request;
+  return { slot, imageId, trial, previousEnd, committed, left, attempt, wish, controlDigest: imageControl.digest };
 }
 
 function toldOf(launch: Launch, { notes }: RequestPlan): string[] {
@@ -124,10 +125,11 @@ function notAsAsked(
   onProgress: OnProgress,
 ): string[] {
   const { without, carry } = facts.orders;
+  const kept = facts.wish === "ordinary" ? "the slot keeps its own state" : "recovery takes another state";
   const inPlace = unasked.plan.do === "continue";
   if (inPlace) resetInPlace(launch.kernel, data.root, unasked.prepared.number, without, onProgress);
   return [
-    ...(carry === null ? [] : [`the slot keeps its own state instead of that of generation ${generationName(carry)}: ${why}`]),
+    ...(carry === null ? [] : [`${kept} instead of that of generation ${generationName(carry)}: ${why}`]),
     ...(without.length === 0 ? [] : [inPlace ? `reset without a new generation: ${why}` : `nothing was reset: ${why}`]),
   ];
 }

@@ -1,12 +1,15 @@
 import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
-import { isKept, keepsState, planStateWithout } from "../../state-ops/data-use.ts";
+import { isKept, keepsState, planStateWithout, whyNoPrevious } from "../../state-ops/data-use.ts";
 import type { StateWish } from "../../state-ops/recovery.ts";
+import { inSafeMode, memoryIn, planSafeMode, SAFE_MODE } from "../../state-ops/safe-mode.ts";
 import { needsOverlay } from "../../state-ops/state-plan.ts";
-import { KernelError } from "../kernel/kernel.ts";
+import { readText } from "../kernel/files.ts";
+import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { applyState } from "../state/apply.ts";
 import { detachDataFilesystem } from "../state/data-filesystem.ts";
 import {
+  closeData,
   DATA_PLACE,
   DamagedUnderImage,
   type DataRequest,
@@ -19,7 +22,7 @@ import { type GenerationRequest, type MadeGeneration, makeGeneration } from "./g
 import type { Launch } from "./launch.ts";
 
 /** Whose state is laid, and what the counters know of it. */
-export interface StateRequest extends DataRequest, GenerationRequest {
+export interface StateRequest extends DataRequest, Omit<GenerationRequest, "wish"> {
   /** The image's control file; null where it has none, and so no writable state. */
   imageControl: ControlFile | null;
   /** How it is laid. */
@@ -35,37 +38,47 @@ export interface LaidState {
   /** The data filesystem is still mounted at its own place. */
   dataVisible: boolean;
   degraded: { path: string; reason: string }[];
+  /** Persistent state is in memory, since a recovery wanted it so. */
+  safeMode: boolean;
 }
 
 /**
  * Lays the image's declared state over it: mounts the data filesystem, makes the slot's generation, carries out the mount
  * plan. Throws where an operator that is `required` cannot be laid. {@link detachState} undoes what stays visible. A data
- * filesystem that is `opened` already belongs to this function, and is mounted no more where it throws.
+ * filesystem that is `opened` already belongs to this function, and is mounted no more where it throws. What a recovery wishes
+ * is had, or this throws.
  */
 export async function layState(launch: Launch, request: StateRequest): Promise<LaidState> {
-  const { imageControl, newRoot, slot } = request;
-  const opened = request.opened;
+  const { imageControl, newRoot, slot, opened, wish } = request;
+  const unkept = wish === "previous" ? whyNoPrevious(imageControl?.operators ?? [], slot) : null;
+  if (unkept !== null) {
+    if (opened !== null) closeData(launch.kernel, opened);
+    throw new Error(unkept);
+  }
+  const safeMode = wish === "memory";
   if (imageControl === null) {
     launch.warn(`the image in slot ${slot} has no control file: it gets no writable state; compile one into it`);
     if (opened !== null) launch.kernel.close(opened.root);
-    return { generation: null, data: opened?.facts ?? null, notes: [], dataVisible: opened !== null, degraded: [] };
+    return { generation: null, data: opened?.facts ?? null, notes: [], dataVisible: opened !== null, degraded: [], safeMode };
   }
-  if (request.wish !== "ordinary")
-    throw new Error(`the state of slot ${slot} can only be laid as declared, not "${request.wish}"`);
   const { operators } = imageControl;
   const onProgress = () => launch.chores();
   const keeps = keepsState(operators);
   const { data, generation, missing } = keeps ? await openState(launch, request, imageControl) : { ...NO_STATE, data: opened };
   try {
-    const steps = planStateWithout(operators, { generation: generation?.path ?? null }, missing);
+    const steps = safeMode
+      ? planSafeMode(operators, { missing, memory: readMemory(launch.kernel) })
+      : planStateWithout(operators, { generation: generation?.path ?? null }, missing);
     if (needsOverlay(steps)) launch.loadForFilesystem("overlay");
     const laid = applyState(launch.kernel, { steps, newRoot, data: data?.root ?? null, onProgress });
     for (const warning of laid.warnings) launch.warn(warning);
     const planned = new Set(steps.flatMap((step) => (step.do === "tmpfs" && step.degraded ? [`/${step.path}`] : [])));
-    const degraded = laid.degraded.map(({ path, reason }) => ({
+    const failed = laid.degraded.map(({ path, reason }) => ({
       path,
       reason: planned.has(path) ? (missing ?? reason) : reason,
     }));
+    const degraded = safeMode ? inSafeMode(operators, failed) : failed;
+    if (safeMode) launch.note(SAFE_MODE);
     for (const { path, reason } of degraded) launch.warn(`${path} is degraded to memory: ${reason}`);
     return {
       generation: generation?.name ?? null,
@@ -73,12 +86,22 @@ export async function layState(launch: Launch, request: StateRequest): Promise<L
       notes: generation?.notes ?? [],
       dataVisible: data !== null,
       degraded,
+      safeMode,
     };
   } catch (error) {
     if (data !== null) detachDataFilesystem(launch.kernel, DATA_PLACE);
     throw error;
   } finally {
     if (data !== null) launch.kernel.close(data.root);
+  }
+}
+
+function readMemory(kernel: Kernel): number | null {
+  try {
+    return memoryIn(readText(kernel, "/proc/meminfo"));
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    return null;
   }
 }
 
@@ -103,16 +126,19 @@ const NO_STATE: OpenState = { data: null, generation: null, missing: null };
  * a trial that cannot have its generation fails, and leaves the committed one alone.
  */
 async function openState(launch: Launch, request: StateRequest, imageControl: ControlFile): Promise<OpenState> {
+  const { wish } = request;
   const { data, missing } = await openDataIfPossible(launch, request);
+  if (data === null && wish === "previous") throw new Error(`recovery cannot go back to the state before: ${missing}`);
   if (data === null) return { data, generation: null, missing };
+  if (wish === "memory") return { data, generation: null, missing: null };
   try {
-    const opened = await withRepair(launch, data, (open) => makeGeneration(launch, open, request, imageControl));
+    const opened = await withRepair(launch, data, (open) => makeGeneration(launch, open, { ...request, wish }, imageControl));
     return { data: opened.data, generation: opened.result, missing: null };
   } catch (error) {
     if (error instanceof DamagedUnderImage) throw error;
     const required = imageControl.operators.some((operator) => isKept(operator) && operator.onFailure === "required");
     const reason = failureText(data.facts.device, error);
-    if (request.trial || required) throw error instanceof KernelError ? new Error(reason) : error;
+    if (request.trial || required || wish !== "ordinary") throw error instanceof KernelError ? new Error(reason) : error;
     launch.warn(`no generation: ${reason}`);
     return { ...NO_STATE, missing: reason };
   }

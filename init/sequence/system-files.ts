@@ -13,17 +13,20 @@ export interface SystemFile {
  *
  * @param control the initrd's control file, and its text
  * @param watchdogRuns whether PID 1 started the hardware's watchdog
+ * @param safeMode whether persistent state is in memory
  */
 export function systemFiles(
   report: BootReport,
   control: { text: string; values: Pick<ControlFile, "trialDeadline" | "watchdog"> },
   watchdogRuns: boolean,
+  safeMode: boolean,
 ): SystemFile[] {
   const { trialDeadline, watchdog } = control.values;
   const own = (path: string, text: string): SystemFile => ({ directory: RUN.directory, path, text });
   return [
     own(RUN.report, `${JSON.stringify(report)}\n`),
     own(RUN.control, control.text),
+    ...(safeMode ? [own(RUN.safeMode, `slot ${report.slot}, attempt ${report.attempt}\n`)] : []),
     ...(report.trial
       ? [
           own(RUN.uncommitted, `slot ${report.slot}, attempt ${report.attempt}\n`),

@@ -1,16 +1,17 @@
 /** Makes a generation: aside, durable, vouched for, and only then under its name. */
 import { cloneRules } from "../../state-ops/clone-rules.ts";
 import type { Operator } from "../../state-ops/control.ts";
-import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
 import {
   formatComplete,
   formatMeta,
+  formatStandIn,
   GENERATION,
   type GenerationMeta,
   generationName,
   LAYOUT,
   temporaryGeneration,
 } from "../../state-ops/layout.ts";
+import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { exists, type OnProgress, splitPath, withDirectory, writeNewFile } from "./beneath.ts";
 import { makeSnapshot, makeSubvolume } from "./btrfs.ts";
@@ -46,9 +47,12 @@ export function buildGeneration(kernel: Kernel, data: Descriptor, order: BuildOr
   return withDirectory(kernel, data, LAYOUT.generations, (generations) => {
     try {
       const { files, notes } = fill(kernel, generations, aside, order, onProgress);
-      withDirectory(kernel, generations, aside, (directory) =>
-        seal(kernel, data, directory, { ...files, [GENERATION.meta]: formatMeta(metaOf(order)) }),
-      );
+      withDirectory(kernel, generations, aside, (directory) => {
+        // Not vouched for by COMPLETE: the boot after a commit takes it away.
+        const { standIn } = order.plan;
+        if (standIn !== undefined) writeNewFile(kernel, directory, GENERATION.standIn, formatStandIn(standIn), 0o600);
+        seal(kernel, data, directory, { ...files, [GENERATION.meta]: formatMeta(metaOf(order)) });
+      });
       kernel.rename(aside, generationName(number), { at: generations, exclusive: true });
       kernel.sync(generations);
       return notes;

@@ -13,6 +13,7 @@ import {
   parseMeta,
   parsePin,
   parsePointerTarget,
+  parseStandIn,
   vouchesFor,
 } from "../../state-ops/layout.ts";
 import { MNT, MS, O } from "../kernel/constants.ts";
@@ -132,16 +133,25 @@ function readGeneration(
       const isPinned = exists(kernel, generation, GENERATION.pinned);
       const read = (file: string) => readText(kernel, generation, file, LONGEST_TEXT, onUnreadable);
       const pinned = isPinned ? parsePin(read(GENERATION.pinned)) : null;
+      const standIn = readStandIn(kernel, generation);
       const complete = read(GENERATION.complete);
       const meta = read(GENERATION.meta);
       if (complete === null || meta === null) return { ...incomplete, pinned };
-      return { number, complete: vouchesFor(complete, GENERATION.meta, meta), meta: parseMeta(meta), pinned };
+      return { number, complete: vouchesFor(complete, GENERATION.meta, meta), meta: parseMeta(meta), pinned, ...standIn };
     });
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
     onUnreadable(error);
     return incomplete;
   }
+}
+
+/** What says that a recovery made the generation; nothing where nothing says so that can be read. */
+function readStandIn(kernel: Kernel, generation: Descriptor): Pick<GenerationFact, "standIn"> {
+  if (!exists(kernel, generation, GENERATION.standIn)) return {};
+  const text = readText(kernel, generation, GENERATION.standIn, LONGEST_TEXT);
+  const standIn = text === null ? null : parseStandIn(text);
+  return standIn === null ? {} : { standIn };
 }
 
 /** What the generation in the open directory belongs to; null where meta.json is anything else. */

@@ -4,8 +4,7 @@
  * pointer the slot still points at its old generation; what is deleted is renamed into trash/ first.
  */
 
-import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
-import type { GenerationWork } from "../../state-ops/generation-work.ts";
+import type { GenerationWork, PinOrder } from "../../state-ops/generation-work.ts";
 import {
   GENERATION,
   generationName,
@@ -14,11 +13,12 @@ import {
   LAYOUT,
   pointerTarget,
 } from "../../state-ops/layout.ts";
+import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 import type { Descriptor, Kernel } from "../kernel/kernel.ts";
 import { exists, isCode, type OnProgress, warningOf, withDirectory } from "./beneath.ts";
 import { type BuildOrder, buildGeneration } from "./build-generation.ts";
 import { readPointer } from "./data-filesystem.ts";
-import { pinGeneration, unpinGeneration } from "./pins.ts";
+import { confirmGeneration, pinGeneration, unpinGeneration } from "./pins.ts";
 import { emptyTrash, moveToTrash, removeTree } from "./remove-tree.ts";
 
 export interface GenerationOrder extends Omit<BuildOrder, "plan"> {
@@ -51,16 +51,22 @@ export function prepareGeneration(
   const warnings: string[] = [];
   const notes: string[] = [];
   if (work.factory) warnings.push(...moveAllToTrash(kernel, data));
-  const pin = ({ number, reason }: GenerationWork["pins"][number]): string[] =>
-    tolerated("pinned", number, () => pinGeneration(kernel, data, number, { reason, attempt }));
-  const unmarked = work.pins.filter((mark) => pin(mark).length > 0);
+  const mark = ({ number, ...pin }: PinOrder): void => pinGeneration(kernel, data, number, { ...pin, attempt });
+  const pin = (wanted: PinOrder): string[] => tolerated("pinned", wanted.number, () => mark(wanted));
+  for (const made of work.confirm) {
+    warnings.push(...tolerated("taken for its slot's own", made, () => confirmGeneration(kernel, data, made)));
+  }
+  const unmarked = work.pins.filter((wanted) => pin(wanted).length > 0);
   const number = plan.do === "continue" ? plan.generation : plan.to;
   if (plan.do !== "continue") {
     warnings.push(...deleteGenerations(kernel, data, work.collect, onProgress));
     notes.push(...buildWhereSpaceIs(kernel, data, { ...order, plan }, onProgress));
   }
   // What was deleted for the build has made room for a mark, and only the pointer still protects what it is to protect.
-  warnings.push(...unmarked.flatMap(pin));
+  for (const wanted of unmarked) {
+    if (wanted.by === undefined) warnings.push(...pin(wanted));
+    else mark(wanted);
+  }
   setPointer(kernel, data, slot, number, onProgress);
   const { unpin } = work;
   if (unpin !== null) warnings.push(...tolerated("unpinned", unpin, () => unpinGeneration(kernel, data, unpin)));

@@ -2,10 +2,13 @@ import { formatPin, GENERATION, generationPath, type Pin } from "../../state-ops
 import type { Descriptor, Kernel } from "../kernel/kernel.ts";
 import { exists, removeIfThere, replaceFile, withDirectory } from "./beneath.ts";
 
-/** Marks a generation as one that is never collected unasked, and makes that durable. One that is pinned keeps its reason. */
+/**
+ * Marks a generation as one that is never collected unasked, and makes that durable. One that is pinned keeps its reason, unless
+ * a recovery sets it aside.
+ */
 export function pinGeneration(kernel: Kernel, data: Descriptor, number: number, pin: Pin): void {
   withGeneration(kernel, data, number, (generation) => {
-    if (!exists(kernel, generation, GENERATION.pinned)) {
+    if (pin.by !== undefined || !exists(kernel, generation, GENERATION.pinned)) {
       replaceFile(kernel, generation, GENERATION.pinned, formatPin(pin), 0o600);
     }
   });
@@ -15,6 +18,14 @@ export function pinGeneration(kernel: Kernel, data: Descriptor, number: number, 
 export function unpinGeneration(kernel: Kernel, data: Descriptor, number: number): void {
   withGeneration(kernel, data, number, (generation) => {
     removeIfThere(kernel, generation, GENERATION.pinned);
+    kernel.sync(generation);
+  });
+}
+
+/** Takes the mark away that a recovery made the generation: its system was committed. */
+export function confirmGeneration(kernel: Kernel, data: Descriptor, number: number): void {
+  withGeneration(kernel, data, number, (generation) => {
+    removeIfThere(kernel, generation, GENERATION.standIn);
     kernel.sync(generation);
   });
 }

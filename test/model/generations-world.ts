@@ -1,8 +1,9 @@
 /** A machine's generations as data: what PID 1 decides is carried out on it one durable step after another. */
 import { planCollection } from "../../state-ops/collection.ts";
 import { type GenerationFact, type GenerationFacts, type GenerationOrders, NO_ORDERS } from "../../state-ops/generation-facts.ts";
-import { type GenerationPlan, planGeneration } from "../../state-ops/generation-plan.ts";
+import { planGeneration } from "../../state-ops/generation-plan.ts";
 import { planWork } from "../../state-ops/generation-work.ts";
+import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 
 /** What the stores of a generation hold, by id. */
 export type Content = Readonly<Record<string, string>>;
@@ -19,6 +20,8 @@ export class GenerationsWorld {
   slots: Record<string, Slot> = {};
   lastCommitted: { slot: string; imageId: string } | null = null;
   orders: GenerationOrders = NO_ORDERS;
+  /** Of the next boots. */
+  wish: GenerationFacts["wish"] = "ordinary";
   /** The slot whose system runs; null while the machine is off. */
   running: string | null = null;
   attempt = 0;
@@ -32,7 +35,16 @@ export class GenerationsWorld {
     const { imageId, committed } = this.#slot(slot);
     const ofThis = this.#last?.slot === slot && this.#last.imageId === imageId;
     return {
-      ...{ slot, imageId, controlDigest: "sha256:c", trial: !committed, left: null, attempt: this.attempt, orders: this.orders },
+      ...{
+        slot,
+        imageId,
+        controlDigest: "sha256:c",
+        trial: !committed,
+        left: null,
+        attempt: this.attempt,
+        orders: this.orders,
+        wish: this.wish,
+      },
       ...{ previousEnd: ofThis ? (this.#last?.ended ?? "none") : "none", committed: this.lastCommitted },
       ...{ pointers: { ...this.pointers }, generations: [...this.generations] },
     };

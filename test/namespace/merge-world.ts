@@ -7,10 +7,10 @@ import { layOut } from "../../init/state/data-filesystem.ts";
 import { type GenerationOrder, type PreparedGeneration, prepareGeneration } from "../../init/state/generations.ts";
 import { adaptGeneration } from "../../init/state/merge/adapt.ts";
 import type { DataFilesystem, Operator } from "../../state-ops/control.ts";
-import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
 import { NO_WORK } from "../../state-ops/generation-work.ts";
 import { generationName } from "../../state-ops/layout.ts";
 import { MERGE_REPORT, type MergeReport } from "../../state-ops/merge/report.ts";
+import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 import { kernel, makeFilesystem, mountDisk, mountTmpfs, program, scratch } from "./state-machine.ts";
 
 /** As PID 1 mounts them. */

@@ -26,8 +26,8 @@ import {
 import { cloneRules } from "../../state-ops/clone-rules.ts";
 import type { CloneEngine } from "../../state-ops/clone-space.ts";
 import type { DataFilesystem } from "../../state-ops/control.ts";
-import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
 import { NO_WORK } from "../../state-ops/generation-work.ts";
+import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 import { plainOrder } from "../samples/generation-order.ts";
 import { sampleOperator } from "../samples/operator.ts";
 import { boot, read, root, write } from "./state-boots.ts";

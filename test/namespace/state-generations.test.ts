@@ -47,7 +47,7 @@ function prepare(on: Kernel, data: Descriptor, slot: "a" | "b", attempt: number,
     trial: committed !== slot,
     previousEnd: "clean",
     committed: committed === null ? null : { slot: committed, imageId: images[committed] },
-    ...{ left: null, attempt, orders: NO_ORDERS },
+    ...{ left: null, attempt, orders: NO_ORDERS, wish: "ordinary" },
   };
   const order: GenerationOrder = { plan: planGeneration(facts), ...who, attempt, ...plainOrder };
   return prepareGeneration(on, data, order, nothing).number;

@@ -6,7 +6,7 @@ import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { cloneTold } from "../../init/sequence/clone-told.ts";
 import { Launch } from "../../init/sequence/launch.ts";
 import { Log } from "../../init/sequence/log.ts";
-import type { GenerationPlan } from "../../state-ops/generation-plan.ts";
+import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 import { controlFile } from "./golden-machine.ts";
 
 const MiB = 1024 * 1024;

@@ -140,7 +140,7 @@ for (const row of rows) {
 test("PID 1 deletes the tries of this trial that nothing points at, and no others", () => {
   const facts: GenerationFacts = {
     ...{ slot: "b", imageId: "Y", controlDigest: "sha256:c", trial: true, previousEnd: "unclean" },
-    ...{ left: null, attempt: 9, orders: NO_ORDERS },
+    ...{ left: null, attempt: 9, orders: NO_ORDERS, wish: "ordinary" },
     pointers: { a: 1, b: 4 },
     committed: committedA,
     generations: [

@@ -27,7 +27,7 @@ const base: GenerationFacts = {
   pointers: { a: 1, b: 2 },
   generations: [generation(1, "a", "X"), generation(2, "b", "Y", 1)],
   committed: { slot: "a", imageId: "X" },
-  ...{ left: null, attempt: 9, orders: NO_ORDERS },
+  ...{ left: null, attempt: 9, orders: NO_ORDERS, wish: "ordinary" },
 };
 
 interface Outcome {

@@ -34,6 +34,7 @@ function facts(changes: Partial<GenerationFacts>): GenerationFacts {
     left: null,
     attempt: 9,
     orders: NO_ORDERS,
+    wish: "ordinary",
   };
   return { ...base, ...changes };
 }
@@ -267,6 +268,7 @@ const arbitraryFacts: fc.Arbitrary<GenerationFacts> = fc.record({
   left: fc.constantFrom(null, "tries used up"),
   attempt: fc.integer({ min: 1, max: 9 }),
   orders: fc.constant(NO_ORDERS),
+  wish: fc.constant<GenerationFacts["wish"]>("ordinary"),
 });
 
 test("a trial whose committed generation is damaged descends from an older one of it, and says so", () => {

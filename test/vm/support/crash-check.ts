@@ -22,7 +22,7 @@ import { eachPoint } from "./rebuild-disk.ts";
 
 const kernel = linuxKernel();
 /** What no boot before and no request changes. */
-const asNextBoot = { previousEnd: "unclean", left: null, attempt: 99, orders: NO_ORDERS } as const;
+const asNextBoot = { previousEnd: "unclean", left: null, attempt: 99, orders: NO_ORDERS, wish: "ordinary" } as const;
 
 function program(name: string, ...words: string[]): string | null {
   const { status, stderr, error } = spawnSync(name, words, { encoding: "utf8" });
