@@ -85,6 +85,11 @@ export function resolve(
   return { missing: `${result.missing}; ${elsewhere.join(" and ")} matches, but does not lie on the disk ${disk.path}` };
 }
 
+/** The one device that `reference` means, on whatever disk. */
+export function resolveAnywhere(devices: readonly BlockDevice[], reference: DeviceReference): Resolution {
+  return only(matching(devices, reference), describe(reference), devices, null, reference);
+}
+
 /** Everything that a boot looks for. */
 export interface Wanted {
   /** The control file's `disk:`. */

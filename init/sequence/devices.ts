@@ -1,9 +1,10 @@
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { type DeviceReference, parseReference } from "../../boot/devices/reference.ts";
-import type { RecordCondition, Resolution } from "../../boot/devices/resolve.ts";
+import { type RecordCondition, type Resolution, resolveAll, resolveAnywhere } from "../../boot/devices/resolve.ts";
 import { MODULES, readModuleIndex } from "../../boot/modules.ts";
 import { deviceUnder } from "../../state-ops/slot-file.ts";
 import { ModuleLoader } from "../devices/modules.ts";
+import { needsOf, scanBlockDevices } from "../devices/scan.ts";
 import { waitForDevices } from "../devices/wait.ts";
 import { readTextIfThere } from "../kernel/files.ts";
 import { BootRecordStore } from "../store/boot-record.ts";
@@ -71,6 +72,17 @@ export class Devices {
     const resolution: Resolution = others.get(what) ?? { missing: "it was not looked for" };
     if ("found" in resolution) return resolution.found;
     throw new DeviceFailure("missing" in resolution ? resolution.missing : resolution.ambiguous);
+  }
+
+  /** What `reference` means among the devices that are there now, on our disk, else on any. Nothing is waited for. */
+  look(reference: string): Resolution {
+    const wanted = parseReference(reference);
+    const { devices } = scanBlockDevices(this.#boot.kernel, needsOf([wanted, ...(this.#disk === null ? [] : [this.#disk])]));
+    if (this.#disk !== null) {
+      const { record: here } = resolveAll(devices, { disk: this.#disk, record: wanted, others: new Map() }, new Map());
+      if (!("missing" in here)) return here;
+    }
+    return resolveAnywhere(devices, wanted);
   }
 
   /** One time for all devices of a boot, so that a machine with several missing ones does not wait for each in turn. */
