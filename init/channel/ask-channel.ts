@@ -5,9 +5,9 @@ import type { BootRecord } from "../../boot/record/record.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { type Places, readMachine } from "../commands/machine.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { type BelievedChannel, believeChannel } from "./believe-channel.ts";
 import { machineFacts } from "./machine-facts.ts";
 import { noteSerial } from "./note-serial.ts";
-import { type BelievedChannel, believeChannel } from "./read-channel.ts";
 
 /** What is asked of a channel. */
 export interface Question {

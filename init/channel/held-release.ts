@@ -5,7 +5,7 @@ import { slotOf } from "../../boot/selection/slots.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { changeRecord, type Places, requireSlot } from "../commands/machine.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { believeChannel } from "./read-channel.ts";
+import { believeChannel } from "./believe-channel.ts";
 
 /** Which slot's image is wanted, and for whom. */
 export interface Holder {

@@ -76,7 +76,7 @@ export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: Wa
 }
 
 /** Loads drivers for what appeared. True when a block device came, went or changed. */
-function takeUevents(kernel: Kernel, socket: Descriptor, modules: ModuleLoader | null): boolean {
+export function takeUevents(kernel: Kernel, socket: Descriptor, modules: ModuleLoader | null): boolean {
   const { uevents, lost } = drainUevents(kernel, socket);
   if (lost) modules?.loadForHardware();
   for (const { action, modalias } of uevents) {

@@ -20,4 +20,14 @@ export async function* findImages(
 ): AsyncGenerator<FoundImage> {
   const search = new ImageSearch(desk, wanted, refused);
   yield* findInSlots(search);
+  const { recovery } = desk.boot.control;
+  if (recovery.factory !== null || recovery.media) {
+    const { findOnFactory, findOnMedia } = await import("./find-on-devices.ts");
+    yield* findOnFactory(search);
+    yield* findOnMedia(search);
+  }
+  if (recovery.sources.length > 0) {
+    const { findOnMirrors } = await import("./find-on-mirrors.ts");
+    yield* findOnMirrors(search);
+  }
 }

@@ -87,11 +87,11 @@ async function openImage(search: ImageSearch, { slot, seal, layout }: SealedSlot
   const { desk } = search;
   const { kernel } = desk.boot;
   const name = `slot ${slot}`;
+  search.advance();
   try {
     const place = await findSlot(desk, slotDefinition(desk, slot));
     try {
       const inner = FileSource.of(kernel, name, kernel.open(place.path, O.RDONLY));
-      search.advance();
       return foundImage({ place: "slots", name, source: new SlotSource(slot, inner), seal, layout });
     } finally {
       place.close();
@@ -99,7 +99,7 @@ async function openImage(search: ImageSearch, { slot, seal, layout }: SealedSlot
   } catch (error) {
     search.desk.signal.throwIfAborted();
     if (!(error instanceof Error)) throw error;
-    search.refuse(name, error.message);
+    search.tell(error.message);
     return null;
   }
 }

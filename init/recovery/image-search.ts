@@ -48,9 +48,13 @@ export class ImageSearch {
     return reason === null;
   }
 
-  /** What is at `name` is not taken: told to people, and kept for the step's reason. */
+  /** What is at `name` is not taken. */
   refuse(name: string, reason: string): void {
-    const line = `${name}: ${reason}`;
+    this.tell(`${name}: ${reason}`);
+  }
+
+  /** Why something is not taken: told to people, and kept for the step's reason. The same is told once. */
+  tell(line: string): void {
     if (this.#told.has(line)) return;
     this.#told.add(line);
     this.desk.boot.log.notice(line);

@@ -1,3 +1,5 @@
+import type { Channel } from "../../boot/channel/channel.ts";
+import { withSerial } from "../../boot/channel/serial.ts";
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import type { JournalEntry, Outcome } from "../../boot/record/journal.ts";
 import type { BootRecord, ImageId, SlotName, Stage } from "../../boot/record/record.ts";
@@ -231,6 +233,14 @@ export class Counters {
     this.#notes = [...degradedNotes(state.degraded), ...state.notes];
     this.#write();
     this.#journal("handover", "running", null);
+  }
+
+  /** A channel is believed: its serial is durable before anything that it says is acted on. Throws Refusal where it went back. */
+  noteSerial(channel: Pick<Channel, "channel" | "serial">): void {
+    const next = withSerial(this.#record, channel);
+    if (next === this.#record) return;
+    this.#record = next;
+    this.#write();
   }
 
   /** No slot is left: re-arms one, and lets a recovery begin anew. Returns which, and how long to wait before the restart. */

@@ -1,6 +1,6 @@
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { type DeviceReference, parseReference } from "../../boot/devices/reference.ts";
-import { type RecordCondition, type Resolution, resolveAll, resolveAnywhere } from "../../boot/devices/resolve.ts";
+import { matches, type RecordCondition, type Resolution, resolveAll, resolveAnywhere } from "../../boot/devices/resolve.ts";
 import { MODULES, readModuleIndex } from "../../boot/modules.ts";
 import { deviceUnder } from "../../state-ops/slot-file.ts";
 import { ModuleLoader } from "../devices/modules.ts";
@@ -64,6 +64,13 @@ export class Devices {
       if ("ambiguous" in disk) throw new DeviceFailure(disk.ambiguous);
       if ("found" in disk) this.#disk = { by: "path", value: disk.found.path };
     }
+  }
+
+  /** Name of the disk that labels are resolved on, as one of `devices`; null where none is known. */
+  ownDisk(devices: readonly BlockDevice[]): string | null {
+    const disk = this.#disk;
+    const found = disk === null ? undefined : devices.find((device) => matches(device, disk));
+    return found?.disk ?? found?.name ?? null;
   }
 
   /** The device that `reference` means, waited for. Throws {@link DeviceFailure}. */
