@@ -115,6 +115,7 @@ export function generationNotes(facts: GenerationFacts, plan: GenerationPlan, wo
   const { carry } = facts.orders;
   const there = validGenerations(facts.generations).find(({ number }) => number === carry);
   const missing = carry !== null && there === undefined;
+  const isCarried = there !== undefined && plan.do === "clone" && plan.from === carry;
   return [
     ...(plan.reason === null || (plan.do === "create" && plan.standIn === undefined)
       ? []
@@ -122,7 +123,10 @@ export function generationNotes(facts: GenerationFacts, plan: GenerationPlan, wo
     ...(missing
       ? [`generation ${generationName(carry)}, which slot ${facts.slot} was to go on with, is not there: it keeps its own`]
       : []),
-    ...(there !== undefined && plan.do === "clone" && plan.from === carry
+    ...(there !== undefined && !isCarried && facts.wish !== "ordinary"
+      ? [`the request that slot ${facts.slot} goes on with generation ${name(there)} was dropped: recovery came first`]
+      : []),
+    ...(there !== undefined && isCarried
       ? [`slot ${facts.slot} goes on with the state of generation ${name(there)} of slot ${there.meta.slot}`]
       : []),
     ...work.pins.map(({ number, reason }) => `generation ${generationName(number)} is kept: ${reason}`),
