@@ -29,6 +29,8 @@ export class NextSlots {
   #recovery: Recovery | null = null;
   /** A recovery was asked for, or goes on, though slots may boot. */
   #isFirst: boolean;
+  /** Whether the file that may ask for one was looked for. */
+  #isFileTaken = false;
 
   constructor(boot: Launch, devices: Devices, counters: Counters) {
     this.#boot = boot;
@@ -40,6 +42,7 @@ export class NextSlots {
 
   /** The slot to try next. Never ends where there is none: it waits, and restarts the machine. */
   async next(passed: readonly Skipped[]): Promise<ChosenSlot> {
+    await this.#takeFile();
     for (;;) {
       const selection = this.#counters.choose();
       const left = joinSkipped(passed, selection.skipped);
@@ -73,6 +76,21 @@ export class NextSlots {
 
   #holdAndRestart(skipped: Skipped[]): Promise<never> {
     return holdAndRestart(this.#boot, { reason: null, skipped, ...this.#counters.giveUp() });
+  }
+
+  /** The file that asks is taken whoever else asks too, so that it asks once. The record remembers it until the first step. */
+  async #takeFile(): Promise<void> {
+    if (this.#isFileTaken) return;
+    this.#isFileTaken = true;
+    const { request, ladder } = this.#boot.control.recovery;
+    if (request === null || ladder.length === 0) return;
+    const { takeRequest } = await import("../recovery/request-file.ts");
+    const taken = await takeRequest(this.#boot, this.#devices, this.#counters.record.dataFilesystem);
+    if (taken === null || (this.#request?.asked ?? null) !== null) return;
+    const recovery = recoveryOf(this.#counters.record);
+    this.#counters.change({ ...this.#counters.record, recovery: { ...recovery, asked: taken.asks } });
+    this.#request = { asked: taken.asks, who: taken.by, obeyed: recovery.obeyed };
+    this.#isFirst = true;
   }
 
   async #begun(): Promise<Recovery> {

@@ -3,6 +3,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parseCommandLine } from "../../boot/kernel-command-line.ts";
 import { readRequest } from "../../boot/recovery/request.ts";
+import type { BootReport } from "../../boot/report.ts";
 import { BlockDevice } from "../../init/kernel/recording/memory-devices.ts";
 import { directory, link, type Tree } from "../../init/kernel/recording/memory-tree.ts";
 import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
@@ -12,7 +13,8 @@ import { Devices } from "../../init/sequence/devices.ts";
 import { Launch } from "../../init/sequence/launch.ts";
 import { Log } from "../../init/sequence/log.ts";
 import { type ControlRecovery, DEFAULT_RECOVERY, RUNGS } from "../../state-ops/recovery.ts";
-import { controlFile, ext4, MiB } from "./golden-machine.ts";
+import { controlFile, ext4, image, MiB } from "./golden-machine.ts";
+import { World } from "./golden-world.ts";
 
 const DATA_UUID = "000000da-0000-0000-0000-000000000001";
 
@@ -222,6 +224,24 @@ test("wherever the power fails, the file is whole or gone, and once a recovery i
     if (!cut) break;
     assert.ok(effects < 40);
   }
+});
+
+test("a whole boot: the file's rung is taken, the report names it, and the next boot is an ordinary one", async () => {
+  const request = { device: "PARTLABEL=sys-data", path: "recover" };
+  const world = new World({ a: image(1), data: {}, control: { recovery: { ...DEFAULT_RECOVERY, request } } });
+  const told = (kernel: RecordingKernel): Partial<BootReport> => JSON.parse(kernel.peek("/run/slipway/boot.json") ?? "{}");
+  assert.is((await world.boot()).end, "exec /sbin/init");
+  world.commitAndShutDown("a", image(1).id);
+  world.data.filesystem?.root.node.directory
+    ?.make("recover", "file", 0o600)
+    .node.bytes.write(0, new TextEncoder().encode("safe-mode"));
+  const boot = await world.boot();
+  assert.is(boot.end, "exec /sbin/init", boot.escaped?.stack);
+  const { recovery, slot } = told(boot.kernel);
+  assert.equal([slot, recovery?.asked, recovery?.rung], ["a", "the file recover on PARTLABEL=sys-data", "safe-mode"]);
+  const next = await world.boot();
+  assert.is(next.end, "exec /sbin/init");
+  assert.is(told(next.kernel).recovery?.rung ?? null, null);
 });
 
 test.run();
