@@ -1,8 +1,5 @@
-import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
+import { startServer } from "./server.ts";
 
 /** Debian's nginx, as a server of images: for tests, the demo and the bench. */
 export interface NginxOptions {
@@ -45,53 +42,18 @@ export interface Nginx {
 
 /** Starts nginx on a free loopback port, in the foreground, as one process that ends with this one. */
 export async function startNginx(options: NginxOptions): Promise<Nginx> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await startOn(await freePort(), options);
-    } catch (error) {
-      // somebody else may have taken the port in between
-      if (attempt === 5 || !(error instanceof Error) || !error.message.includes("Address already in use")) throw error;
-    }
-  }
-}
-
-async function startOn(port: number, options: NginxOptions): Promise<Nginx> {
-  const directory = mkdtempSync(join(tmpdir(), "slipway-nginx-"));
-  const log = `${directory}/access.log`;
-  writeFileSync(`${directory}/nginx.conf`, configuration(directory, log, port, options));
-  const words = ["--pdeathsig", "KILL", "--", "nginx", "-e", "stderr", "-p", directory, "-c", `${directory}/nginx.conf`];
-  const path = `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/sbin:/sbin`;
-  const child = spawn("setpriv", words, { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, PATH: path } });
-  let errors = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    errors += text;
+  const server = await startServer("nginx", "nginx-light", (directory, port) => {
+    writeFileSync(`${directory}/nginx.conf`, configuration(directory, `${directory}/access.log`, port, options));
+    return ["-e", "stderr", "-p", directory, "-c", `${directory}/nginx.conf`];
   });
-  let ended: string | null = null;
-  const end = new Promise<void>((resolve) => {
-    child.on("error", (error) => {
-      ended = error.message;
-      resolve();
-    });
-    child.on("close", (code, signal) => {
-      ended ??= String(code ?? signal);
-      resolve();
-    });
-  });
-  const stop = async (): Promise<void> => {
-    if (ended === null) child.kill("SIGTERM");
-    await end;
-    rmSync(directory, { recursive: true, force: true });
+  const url = `${options.tls ? "https" : "http"}://127.0.0.1:${server.port}`;
+  return {
+    url,
+    port: server.port,
+    pid: server.pid,
+    requests: () => readLog(`${server.directory}/access.log`),
+    stop: server.stop,
   };
-  for (let waits = 0; ended === null && !(await accepts(port)); waits++) {
-    if (waits === 500) ended = "it accepts no connection after 10 s";
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  if (ended !== null || child.pid === undefined) {
-    await stop();
-    throw new Error(`nginx does not run (is Debian's nginx-light installed?): ${ended}\n${errors.trim()}`);
-  }
-  const url = `${options.tls ? "https" : "http"}://127.0.0.1:${port}`;
-  return { url, port, pid: child.pid, requests: () => readLog(log), stop };
 }
 
 function configuration(directory: string, log: string, port: number, options: NginxOptions): string {
@@ -139,25 +101,4 @@ function readLog(log: string): NginxRequest[] {
         connection: Number(connection),
       };
     });
-}
-
-/** A loopback port that nobody listens on. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return address.port;
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host: "127.0.0.1" });
-    const settle = (accepted: boolean): void => {
-      socket.destroy();
-      resolve(accepted);
-    };
-    socket.on("connect", () => settle(true)).on("error", () => settle(false));
-  });
 }

@@ -34,6 +34,7 @@ const packageOf = {
   mmdebstrap: "mmdebstrap",
   cpio: "cpio",
   nginx: "nginx-light",
+  tinyproxy: "tinyproxy-bin",
   openssl: "openssl",
   veritysetup: "cryptsetup-bin",
   casync: "casync",
@@ -48,6 +49,7 @@ const initrd = ["mksquashfs", "zstd", "xz"];
 const filesystems = ["mkfs.erofs", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "mcopy", "sgdisk", "sfdisk"];
 const machine = ["qemu-system-x86_64", "mmdebstrap", "cpio", "flock", "depmod", "/bin/busybox", ...initrd, ...filesystems];
 const server = ["nginx", "openssl"];
+const proxy = ["tinyproxy"];
 const verity = ["veritysetup"];
 const updaters = ["casync", "rauc", "dbus-daemon", "dbus-send", "curl"];
 
@@ -56,7 +58,7 @@ const scripts = {
   build: { programs: compiler, dist: false },
   demo: { programs: [...compiler, ...machine, ...server], dist: true },
   vm: { programs: [...compiler, ...machine], dist: true },
-  test: { programs: [...compiler, ...machine, ...server, ...verity], dist: true },
+  test: { programs: [...compiler, ...machine, ...server, ...proxy, ...verity], dist: true },
   bench: { programs: [...compiler, ...machine, ...server, ...updaters], dist: true },
 };
 

@@ -2,6 +2,7 @@ import type { AnswerHead, Framing } from "../../boot/network/answer-head.ts";
 import { type AnswerEvent, AnswerReader } from "../../boot/network/answer-reader.ts";
 import type { Connection } from "./connection.ts";
 import type { Limits } from "./limits.ts";
+import { eventsOf, readHead } from "./read-head.ts";
 import { Trouble } from "./trouble.ts";
 
 /** The answer to one request: its head, and its body piece by piece. */
@@ -28,19 +29,9 @@ export class Answer {
   static async to(request: Uint8Array, connection: Connection, limits: Limits): Promise<Answer> {
     const reader = new AnswerReader();
     await connection.send(request);
-    const deadline = performance.now() + limits.headMs;
-    for (;;) {
-      const left = deadline - performance.now();
-      const late = (): Trouble => new Trouble("again", `sent no whole header in ${Math.round(limits.headMs / 1000)} s`);
-      if (left <= 0) throw late();
-      const bytes = await connection.next(Math.min(left, limits.stallMs)).catch((error: unknown) => {
-        // A timer may end a little early.
-        throw left < limits.stallMs && performance.now() >= deadline - 5 ? late() : error;
-      });
-      const [first, ...rest] = eventsOf(reader, bytes);
-      if (first?.is === "fault") throw new Trouble("again", `answers with what ${first.reason}`);
-      if (first?.is === "head") return new Answer(connection, first.head, first.framing, reader, rest, limits);
-    }
+    const { first, rest } = await readHead(connection, reader, limits);
+    if (first.is === "fault") throw new Trouble("again", `answers with what ${first.reason}`);
+    return new Answer(connection, first.head, first.framing, reader, rest, limits);
   }
 
   /** The next piece of the body; null at its end. Throws Trouble where it does not come as the head promised. */
@@ -65,8 +56,4 @@ export class Answer {
   get reusable(): boolean {
     return this.#reusable && this.connection.idle;
   }
-}
-
-function eventsOf(reader: AnswerReader, bytes: Uint8Array | null): AnswerEvent[] {
-  return bytes === null ? [reader.close()] : reader.feed(bytes);
 }

@@ -1,4 +1,3 @@
-import type { ProxyUrl } from "../../boot/network/proxy-url.ts";
 import type { SourceUrl } from "../../boot/network/source-url.ts";
 import type { Told } from "./attempts.ts";
 import type { Identity } from "./identity.ts";
@@ -68,7 +67,7 @@ export class Connection {
           ? new Trouble(error.is, `cannot be asked: the proxy ${error.reason}`)
           : error;
       });
-      if (proxy !== null && url.secure) await this.#tunnel(url, proxy, { identity, own, told });
+      if (proxy !== null && url.secure) await this.#tunnel(url, { identity, own, told });
     } catch (error) {
       this.destroy();
       if (error instanceof Trouble) throw error;
@@ -145,8 +144,8 @@ export class Connection {
   }
 
   /** From here on everything is said to the server, and the proxy sees bytes only. */
-  async #tunnel(url: SourceUrl, proxy: ProxyUrl, tls: Tls): Promise<void> {
-    await askForTunnel(this, url, proxy, this.#limits);
+  async #tunnel(url: SourceUrl, tls: Tls): Promise<void> {
+    await askForTunnel(this, url, this.#limits);
     const socket = this.#socket;
     if (socket === null || !this.idle) throw new Trouble("again", "cannot be asked: the proxy speaks before it is asked to");
     await this.#within(async (ready) => {

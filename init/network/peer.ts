@@ -51,7 +51,8 @@ export async function judgePeer(
     return judgePin(pin, identity);
   }
   if (!sound || error !== null || !socket.authorized) {
-    if (code === "" || code === "EPROTO") return new Trouble("again", "ends the TLS handshake; is it an https: server?");
+    // no code, or one of the system's: the connection ended before anything was proven
+    if (/^(E[A-Z0-9]+)?$/.test(code)) return new Trouble("again", "ends the TLS handshake; is it an https: server?");
     return refusal(refusals[code] ?? code);
   }
   return judgePin(pinOfPeer(socket), identity);

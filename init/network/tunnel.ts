@@ -1,9 +1,9 @@
 import { AnswerReader } from "../../boot/network/answer-reader.ts";
 import { judgeTunnel } from "../../boot/network/judge-tunnel.ts";
-import type { ProxyUrl } from "../../boot/network/proxy-url.ts";
 import type { SourceUrl } from "../../boot/network/source-url.ts";
 import type { Connection } from "./connection.ts";
 import type { Limits } from "./limits.ts";
+import { readHead } from "./read-head.ts";
 import { userAgent } from "./request.ts";
 import { Trouble } from "./trouble.ts";
 
@@ -11,28 +11,19 @@ import { Trouble } from "./trouble.ts";
  * Asks the proxy that `connection` leads to for a tunnel to the server of `url` (RFC 9110 9.3.6). Afterwards every byte is the
  * server's. Throws Trouble.
  */
-export async function askForTunnel(connection: Connection, url: SourceUrl, proxy: ProxyUrl, limits: Limits): Promise<void> {
+export async function askForTunnel(connection: Connection, url: SourceUrl, limits: Limits): Promise<void> {
   const server = `${url.host.includes(":") ? `[${url.host}]` : url.host}:${url.port}`;
   const head = [`CONNECT ${server} HTTP/1.1`, `Host: ${server}`, userAgent, "\r\n"].join("\r\n");
   await connection.send(new TextEncoder().encode(head));
-  const reader = new AnswerReader();
-  const deadline = performance.now() + limits.headMs;
-  for (;;) {
-    const left = deadline - performance.now();
-    if (left <= 0) throw refused("again", `sent no whole header in ${Math.round(limits.headMs / 1000)} s`);
-    const bytes = await connection.next(Math.min(left, limits.stallMs)).catch((error: unknown) => {
-      throw error instanceof Trouble ? refused(error.is, error.reason) : error;
-    });
-    const [first, ...more] = bytes === null ? [reader.close()] : reader.feed(bytes);
-    if (first?.is === "fault") throw refused("again", `answers with what ${first.reason}`);
-    if (first?.is !== "head") continue;
-    const judgement = judgeTunnel(first.head);
-    if (judgement !== null) throw refused(judgement.is, judgement.reason);
-    if (more.some(({ is }) => is === "body" || is === "fault")) throw refused("again", "sends more than it was asked for");
-    return;
-  }
+  const { first, rest } = await readHead(connection, new AnswerReader(), limits).catch((error: unknown) => {
+    throw error instanceof Trouble ? refused(error.is, error.reason) : error;
+  });
+  if (first.is === "fault") throw refused("again", `answers with what ${first.reason}`);
+  const judgement = judgeTunnel(first.head);
+  if (judgement !== null) throw refused(judgement.is, judgement.reason);
+  if (rest.some(({ is }) => is === "body" || is === "fault")) throw refused("again", "sends more than it was asked for");
+}
 
-  function refused(is: Trouble["is"], reason: string): Trouble {
-    return new Trouble(is, `cannot be asked: the proxy ${proxy.name} ${reason}`);
-  }
+function refused(is: Trouble["is"], reason: string): Trouble {
+  return new Trouble(is, `cannot be asked: the proxy ${reason}`);
 }
