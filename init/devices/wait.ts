@@ -22,6 +22,11 @@ export interface WaitOptions {
   modules: ModuleLoader | null;
   /** Called at least twice a second. */
   onIdle(): void | Promise<void>;
+  /**
+   * Called with all devices when what the record's reference means was not there for {@link GRACE_MS}, and again when other
+   * devices came meanwhile. True: something was done about it, so that it is looked again.
+   */
+  onMissing?(devices: readonly BlockDevice[]): boolean | Promise<boolean>;
 }
 
 /** What there was when the wait ended. */
@@ -57,12 +62,20 @@ export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: Wa
       options.modules.loadForHardware();
       result = look(null);
     }
+    let asked: Scan | null = null;
     for (;;) {
       const waitedMs = kernel.now().bootMs - startMs;
       const waitedSeconds = Math.round(waitedMs / 1000);
       const leftMs = options.timeoutSeconds * 1000 - waitedMs;
       const done = isSettled(result) && (result.certain || waitedMs >= GRACE_MS);
       if (leftMs <= 0) return done ? { ...result, waitedSeconds } : look(waitedSeconds);
+      if (options.onMissing && "missing" in result.record && waitedMs >= GRACE_MS && asked !== result.scan) {
+        asked = result.scan;
+        if (await options.onMissing(result.scan.devices)) {
+          result = look(null);
+          continue;
+        }
+      }
       if (kernel.poll([socket], done ? 0 : Math.min(leftMs, SLICE_MS)).length === 0) {
         if (done) return { ...result, waitedSeconds };
       } else if (takeUevents(kernel, socket, options.modules)) {

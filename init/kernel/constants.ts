@@ -53,11 +53,19 @@ export const IOCTL = {
   /** linux/fs.h */
   BLKROSET: 0x125d,
   BLKROGET: 0x125e,
+  /** Reads the partition table again; refused (EBUSY) while one of its partitions is in use. */
+  BLKRRPART: 0x125f,
   BLKGETSIZE64: 0x80081272,
   FICLONE: 0x40049409,
   FS_IOC_GETFLAGS: 0x80086601,
   FS_IOC_SETFLAGS: 0x40086602,
+  /** fs/ext4/ext4.h, Documentation/filesystems/ext4: the new size in blocks, 64 bits. */
+  EXT4_IOC_RESIZE_FS: 0x40086610,
+  /** fs/xfs/libxfs/xfs_fs.h */
+  XFS_IOC_FSGEOMETRY_V1: 0x80705864,
+  XFS_IOC_FSGROWFSDATA: 0x4010586e,
   /** linux/btrfs.h */
+  BTRFS_IOC_RESIZE: 0x50009403,
   BTRFS_SUBVOL_CREATE: 0x5000940e,
   BTRFS_SNAP_DESTROY: 0x5000940f,
   BTRFS_SNAP_CREATE_V2: 0x50009417,
@@ -98,6 +106,9 @@ export const NETLINK = { ROUTE: 0, KOBJECT_UEVENT: 15 } as const;
 /** setsockopt(2) levels and options: asm-generic/socket.h, linux/netlink.h. */
 export const SOL = { SOCKET: 1, NETLINK: 270 } as const;
 export const SO = { RCVBUF: 8, ATTACH_FILTER: 26, RCVBUFFORCE: 33 } as const;
+
+/** linux/blkpg.h */
+export const BLKPG = { ioctl: 0x1269, op: { add: 1, resize: 3 } } as const;
 
 /** Signals that matter here, asm-generic/signal.h. */
 export const SIGNAL = { INT: 2, KILL: 9, PIPE: 13, TERM: 15, CHLD: 17, XFSZ: 25 } as const;

@@ -93,6 +93,14 @@ export interface OpenOptions {
   resolve?: number;
 }
 
+/** Bytes from the start of the disk; `number` as in the partition table. */
+export interface PartitionChange {
+  how: "add" | "resize";
+  number: number;
+  start: bigint;
+  length: bigint;
+}
+
 export interface Kernel {
   // Files. Relative paths start from `at` where it is given.
   /** [openat2] Flags are the O_* bits of constants.ts; O_CLOEXEC is always added. */
@@ -167,6 +175,11 @@ export interface Kernel {
   unmount(target: Path, flags: number): void;
   /** [ioctl] `argument` is a number, or a buffer that the kernel may fill. Returns the call's result. */
   ioctl(fd: Descriptor, request: number, argument: number | Uint8Array<ArrayBuffer>): number;
+  /**
+   * [ioctl BLKPG] Tells the kernel of one partition of the disk `disk`, whatever the table on it says; nothing is written. One
+   * that is in use can be made larger. One that is added so has no label until the table is read again.
+   */
+  changePartition(disk: Descriptor, change: PartitionChange): void;
   /** [finit_module] */
   loadModule(fd: Descriptor, parameters: string): void;
   /** [flock] Exclusive. False when somebody else holds it. */

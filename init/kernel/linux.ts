@@ -1,9 +1,21 @@
 /** The real kernel: {@link Kernel} over system calls. Layouts are those of Linux on 64-bit little-endian machines. */
+import { BLKPG } from "./constants.ts";
 import { errnoName } from "./errno.ts";
-import { type Descriptor, type EndedChild, type Kernel, KernelError, type Path } from "./kernel.ts";
+import { type Descriptor, type EndedChild, type Kernel, KernelError, type PartitionChange, type Path } from "./kernel.ts";
 import { subjectOf } from "./linux-files.ts";
 import { LinuxSockets } from "./linux-sockets.ts";
-import { type Argument, call, cString, execute, type Memory, memory, rawCall, spawnProcess, words } from "./syscall.ts";
+import {
+  type Argument,
+  addressOf,
+  call,
+  cString,
+  execute,
+  type Memory,
+  memory,
+  rawCall,
+  spawnProcess,
+  words,
+} from "./syscall.ts";
 
 const CLOCK = { REALTIME: 0, BOOTTIME: 7 } as const;
 const REBOOT = { restart: 0x01234567, "power-off": 0x4321fedc, halt: 0xcdef0123 } as const;
@@ -30,6 +42,21 @@ class LinuxKernel extends LinuxSockets implements Kernel {
   }
   ioctl(fd: Descriptor, request: number, argument: number | Memory): number {
     return call("ioctl", `${subjectOf(fd)} request 0x${request.toString(16)}`, fd, request, argument);
+  }
+  changePartition(disk: Descriptor, { how, number, start, length }: PartitionChange): void {
+    // struct blkpg_partition: start, length, pno, devname[64], volname[64]; struct blkpg_ioctl_arg: op, flags, datalen, data.
+    const partition = memory(152);
+    const view = new DataView(partition.buffer);
+    view.setBigInt64(0, start, true);
+    view.setBigInt64(8, length, true);
+    view.setInt32(16, number, true);
+    const request = memory(24);
+    const words = new DataView(request.buffer);
+    words.setInt32(0, BLKPG.op[how], true);
+    words.setInt32(8, partition.length, true);
+    words.setBigUint64(16, addressOf(partition), true);
+    // The kernel takes no fifth argument: it is handed over so that the memory stays referenced.
+    call("ioctl", `${subjectOf(disk)} BLKPG ${how} ${number}`, disk, BLKPG.ioctl, request, partition);
   }
   loadModule(fd: Descriptor, parameters: string): void {
     call("finit_module", subjectOf(fd), fd, cString(parameters), 0);

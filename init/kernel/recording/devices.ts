@@ -1,5 +1,5 @@
 import { IOCTL, O } from "../constants.ts";
-import type { Descriptor, Path } from "../kernel.ts";
+import type { Descriptor, PartitionChange, Path } from "../kernel.ts";
 import { readLoopConfiguration } from "../layouts.ts";
 import { BlockDevice, type DeviceDescription, ueventMessage } from "./memory-devices.ts";
 import type { OpenFile } from "./memory-files.ts";
@@ -34,8 +34,35 @@ export abstract class RecordingDevices extends RecordingSockets {
 
   #appear(block: BlockDevice): void {
     this.machine.addDevice(block);
+    this.#tell(block);
+  }
+
+  #tell(block: BlockDevice): void {
     const listening = [...this.machine.files.descriptors.values()].some((open) => this.#hearsUevents(open));
     if (listening) this.#uevents.push(ueventMessage("add", block, this.#sequence++));
+  }
+
+  /** Lies on its disk, but is seen only once the disk's table is read again, and names it. */
+  addHiddenPartition(device: DeviceDescription | BlockDevice): BlockDevice {
+    const block = device instanceof BlockDevice ? device : new BlockDevice(device);
+    this.machine.partitions.describe(block);
+    return block;
+  }
+
+  changePartition(disk: Descriptor, change: PartitionChange): void {
+    const { how, number, start, length } = change;
+    const words = [how, `partition ${number}`, `${length} bytes from ${start} on`];
+    this.run("changePartition", "blkpg", this.place(disk), words, true, () => {
+      const added = this.machine.partitions.change(this.#blockOf(disk), change);
+      if (added !== null) this.#tell(added);
+    });
+  }
+
+  #blockOf(fd: Descriptor): BlockDevice {
+    const { node } = this.machine.files.descriptor(fd);
+    const block = node?.kind === "block" ? this.machine.files.devices.get(numberText(node.device)) : undefined;
+    if (block === undefined) throw new Errno("ENOTTY");
+    return block;
   }
 
   onIoctl(request: number, answer: IoctlAnswer): void {
@@ -78,6 +105,9 @@ export abstract class RecordingDevices extends RecordingSockets {
       if (typeof argument === "number") throw new Errno("EINVAL");
       this.machine.deviceMapper?.answer(request, argument);
       return 0;
+    }
+    if (request === IOCTL.BLKRRPART) {
+      for (const appeared of this.machine.partitions.readTable(this.#blockOf(fd))) this.#tell(appeared);
     }
     if (request === IOCTL.FICLONE) throw new Errno("EOPNOTSUPP");
     if (request === IOCTL.LOOP_CTL_GET_FREE) return this.machine.loops.free();

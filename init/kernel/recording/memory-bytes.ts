@@ -117,7 +117,7 @@ export class Part implements Storage {
   constructor(
     readonly whole: Storage,
     readonly start: number,
-    readonly size: number,
+    public size: number,
   ) {}
 
   read(offset: number, length: number): Uint8Array<ArrayBuffer> {

@@ -83,6 +83,11 @@ export class BlockDevice {
     this.filesystem?.sync(null);
   }
 
+  /** Of a partition: it ends elsewhere. */
+  resize(size: number): void {
+    if (this.storage.below instanceof Part) this.storage.below.size = size;
+  }
+
   /** Remembers a whole disk, or the filesystem of a partition; what it returns brings that back. */
   checkpoint(): () => void {
     const bytes = this.storage.below instanceof Bytes ? this.storage.below : null;

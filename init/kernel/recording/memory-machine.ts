@@ -6,6 +6,7 @@ import { MemoryFiles } from "./memory-files.ts";
 import { MemoryLoops } from "./memory-loops.ts";
 import { type Directory, Entry, Errno, Filesystem, Node, type Place, toName } from "./memory-nodes.ts";
 import { OverlayFilesystem, overlayLayers } from "./memory-overlay.ts";
+import { MemoryPartitions } from "./memory-partitions.ts";
 import { numberText } from "./memory-status.ts";
 import { device, directory, file, link, plant, type Tree } from "./memory-tree.ts";
 import { DeviceMapper, DM_NUMBER } from "./memory-verity.ts";
@@ -27,6 +28,7 @@ const CHANGES_PROPAGATION = MS.PRIVATE | MS.SHARED;
 export class MemoryMachine {
   readonly files: MemoryFiles;
   readonly loops: MemoryLoops;
+  readonly partitions = new MemoryPartitions(this);
   /** Null: the kernel has none. */
   readonly deviceMapper: DeviceMapper | null;
   readonly #proc: Filesystem;

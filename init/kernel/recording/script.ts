@@ -33,6 +33,7 @@ const SYSTEM_CALLS: Partial<Record<CallName, string>> = {
   setAttribute: "lsetxattr",
   removeAttribute: "lremovexattr",
   unmount: "umount2",
+  changePartition: "ioctl",
   loadModule: "finit_module",
   lock: "flock",
   openUevents: "socket",

@@ -1,0 +1,76 @@
+import type { BlockDevice } from "../../boot/devices/block-device.ts";
+import { type GptCopy, readEntries } from "../../boot/devices/gpt.ts";
+import { restorePrimary } from "../../boot/devices/gpt-plans.ts";
+import type { GptPair } from "../../boot/devices/gpt-table.ts";
+import { isOwnTable } from "../../boot/devices/own-table.ts";
+import { parseReference } from "../../boot/devices/reference.ts";
+import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import { O } from "../kernel/constants.ts";
+import { withOpen } from "../kernel/files.ts";
+import { KernelError } from "../kernel/kernel.ts";
+import type { Launch } from "../sequence/launch.ts";
+import { readTable, rereadTable, writeTable } from "./disk-table.ts";
+
+/**
+ * The kernel finds no partitions on a disk whose primary table is lost, whatever its backup says. Of each such disk whose backup
+ * names what the control file does, the primary is restored, and the kernel reads it. Returns what was done, a sentence for each
+ * disk. Throws nothing of its own: what fails is a warning.
+ *
+ * A disk with two valid tables is left alone here, however they differ: the kernel used the primary, and so does everybody.
+ */
+export function repairTables(boot: Launch, devices: readonly BlockDevice[]): string[] {
+  const disks = devices.filter(({ disk, name }) => disk === null && !devices.some((device) => device.disk === name));
+  return disks.filter((disk) => mayBeOurs(boot, disk)).flatMap((disk) => repairTable(boot, disk) ?? []);
+}
+
+function mayBeOurs({ control }: Launch, disk: BlockDevice): boolean {
+  const named = control.disk === null ? null : parseReference(control.disk);
+  return named === null || named.by !== "path" || named.value === disk.path;
+}
+
+function repairTable(boot: Launch, disk: BlockDevice): string | null {
+  try {
+    const pair = readTable(boot.kernel, disk);
+    const copy = ownCopy(boot, pair);
+    if (copy === null) return null;
+    const restored = restorePrimary(pair);
+    const foreign = typeof restored === "string" ? restored : whatElse(boot, disk);
+    const lost = whatIsLost(pair);
+    if (restored === null) return null;
+    if (typeof restored === "string" || foreign !== null) {
+      boot.warnOnce(`${disk.path}: ${lost}, and is not restored: ${foreign}; its backup has the machine's partitions`);
+      return null;
+    }
+    if (disk.readOnly) {
+      boot.warnOnce(`${disk.path}: ${lost}, and cannot be restored: the disk is write-protected; unlock it`);
+      return null;
+    }
+    writeTable(boot.kernel, disk, restored);
+    const unread = rereadTable(boot.kernel, disk, readEntries(copy), pair.sectorSize);
+    if (unread !== null) boot.warn(unread);
+    const told = `the partition table of ${disk.path} is restored: ${lost}`;
+    boot.note(told);
+    return told;
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    boot.warnOnce(`the partition table of ${disk.path} cannot be looked at or restored: ${error.message}`);
+    return null;
+  }
+}
+
+/** The copy that rules, where it is this machine's table. */
+function ownCopy({ control }: Launch, { primary, backup }: GptPair): GptCopy | null {
+  const copy = typeof primary === "string" ? backup : primary;
+  return typeof copy !== "string" && isOwnTable(readEntries(copy), control) ? copy : null;
+}
+
+function whatIsLost({ primary }: GptPair): string {
+  return typeof primary === "string" ? `its primary copy is lost (${primary})` : "its protective MBR is lost";
+}
+
+/** Somebody may have made another thing of the disk, and only the backup at its end is left of what it was. */
+function whatElse({ kernel }: Launch, disk: BlockDevice): string | null {
+  const bytes = withOpen(kernel, disk.path, O.RDONLY, (fd) => kernel.read(fd, SUPERBLOCK_BYTES, 0n));
+  const superblock = readSuperblock(bytes);
+  return superblock === null ? null : `the whole disk has a filesystem, ${superblock.type}`;
+}
