@@ -1,23 +1,13 @@
+import type { Way } from "../network/links/machine-network.ts";
 import type { Counters } from "../sequence/counters.ts";
 import type { Devices } from "../sequence/devices.ts";
 import type { Launch } from "../sequence/launch.ts";
 import type { RecoveryScreen } from "./screen.ts";
 
-/** A way to the network, ready to be used. */
-export interface DeskWay {
-  /** The kernel's name of the link. */
-  link: string;
-  /** How it was set up: "DHCP". */
-  by: string;
-  addresses: string[];
-  nameservers: string[];
-  proxy: string | null;
-}
-
 /** The machine's network, as far as a recovery's steps have to do with it. */
 export interface DeskNetwork {
   /** Every way that comes up within `waitMs`, one after the other, each the one that is used when it is given. */
-  ways(waitMs: number, signal: AbortSignal): AsyncGenerator<DeskWay>;
+  ways(waitMs: number, signal: AbortSignal): AsyncGenerator<Way>;
   /** For people. */
   addresses(): string[];
 }

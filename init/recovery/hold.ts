@@ -63,7 +63,7 @@ export class RecoveryHold {
       const end = kernel.now().bootMs + seconds * 1000;
       const links = this.#linksUp();
       for (let left = end - kernel.now().bootMs; left > 0; left = end - kernel.now().bootMs) {
-        this.#screen.show({ nextAttemptSeconds: Math.ceil(left / 1000), addresses: this.#network.addresses });
+        this.#screen.show({ nextAttemptSeconds: Math.ceil(left / 1000), addresses: this.#network.addresses() });
         await this.#boot.breathe();
         kernel.poll(socket === null ? [] : [socket], Math.min(left, LOOK_EVERY));
         const came = (socket === null ? null : this.#mediumIn(socket)) ?? this.#newLink(links);

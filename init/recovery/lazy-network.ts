@@ -1,28 +1,48 @@
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
+import { MachineNetwork, type NetworkRequest, type Way } from "../network/links/machine-network.ts";
 import type { Launch } from "../sequence/launch.ts";
 import type { DeskNetwork } from "./desk.ts";
 import type { RecoveryScreen } from "./screen.ts";
 
-/** The machine's network, brought up when a step first asks for it. */
-export class LazyNetwork {
+/** The machine's network, brought up when a step first asks for it, and shown to people. */
+export class LazyNetwork implements DeskNetwork {
   readonly #boot: Launch;
+  readonly #screen: RecoveryScreen;
+  readonly #request: NetworkRequest;
+  #network: MachineNetwork | null = null;
   /** How it was reached last; null where it was not. */
   told: ToldRecovery["network"] = null;
 
-  constructor(boot: Launch) {
+  constructor(boot: Launch, screen: RecoveryScreen) {
     this.#boot = boot;
+    this.#screen = screen;
+    this.#request = { words: boot.words.network, settings: boot.control.recovery.network, profile: null };
   }
 
-  async open(_screen: RecoveryScreen): Promise<DeskNetwork | null> {
-    this.#boot.log.info("no network");
-    return null;
+  /** Null where there is to be none. */
+  open(): DeskNetwork | null {
+    return MachineNetwork.wanted(this.#request) ? this : null;
   }
 
-  /** Of the machine, for people. */
-  get addresses(): string[] {
-    return [];
+  async *ways(waitMs: number, signal: AbortSignal): AsyncGenerator<Way> {
+    this.#network ??= MachineNetwork.open(this.#boot.kernel, this.#request, (line) => {
+      this.#boot.log.info(line);
+      this.#screen.show({ addresses: this.addresses() });
+    });
+    for await (const way of this.#network.ways(waitMs, signal)) {
+      this.told = { link: way.link, by: way.by, addresses: [...way.addresses] };
+      this.#screen.show({ addresses: this.addresses() });
+      yield way;
+    }
+  }
+
+  addresses(): string[] {
+    return this.#network?.addresses() ?? [];
   }
 
   /** Lets links and addresses go, so that the system's network manager finds them untouched. */
-  close(): void {}
+  close(): void {
+    this.#network?.close();
+    this.#network = null;
+  }
 }

@@ -59,7 +59,7 @@ export class Recovery {
     this.#devices = devices;
     this.#counters = counters;
     this.#screen = new RecoveryScreen(boot.kernel);
-    this.#network = new LazyNetwork(boot);
+    this.#network = new LazyNetwork(boot, this.#screen);
     this.#told = new ToldSteps(boot, counters);
     this.#facts = { left: counters.left, badTargets: new Set(), ended: false };
     this.#asked = request;
@@ -174,7 +174,7 @@ export class Recovery {
     const { patience } = this.#boot.control.recovery;
     return whilePatient(this.#boot, patience, ({ signal, advanced }) => {
       const [boot, devices, counters, screen] = [this.#boot, this.#devices, this.#counters, this.#screen];
-      const desk = { boot, devices, counters, screen, signal, advanced, network: () => this.#network.open(screen) };
+      const desk = { boot, devices, counters, screen, signal, advanced, network: async () => this.#network.open() };
       return putImage(desk, step, this.#facts, told);
     });
   }
