@@ -80,6 +80,8 @@ export function reportedImage(manifest: Manifest | null): BootReport["image"] {
 export const RUN = {
   directory: "/run/slipway",
   report: "/run/slipway/boot.json",
+  /** The report of a recovery that nobody took yet: what `slipway report-recovery` posts. */
+  recoveryReport: "/run/slipway/recovery-report.json",
   /** Exists until the image of this boot is committed. */
   uncommitted: "/run/slipway/uncommitted",
   /** Exists where the system runs in safe mode: with memory in the place of its persistent state. */
