@@ -5,7 +5,7 @@ import type { Rung } from "../../state-ops/recovery.ts";
 import { MS, O } from "../kernel/constants.ts";
 import { makeDirectories, withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
-import { closeData, openDataIfPossible } from "../sequence/data.ts";
+import { closeData, type DataDevice, openDataIfPossible } from "../sequence/data.ts";
 import type { Devices } from "../sequence/devices.ts";
 import type { Launch } from "../sequence/launch.ts";
 import { exists, isCode, openBeneath, splitPath, withDescriptor, withDirectory } from "../state/beneath.ts";
@@ -72,7 +72,7 @@ function isData(boot: Launch, devices: Pick<Devices, "look">, device: string): b
 }
 
 /** The data filesystem has rules of its own: which one it may be, and what is done where it is damaged. */
-async function takeFromData(taking: Taking, device: { path: string; readOnly: boolean }, knownData: string | null) {
+async function takeFromData(taking: Taking, device: DataDevice, knownData: string | null) {
   const { boot } = taking;
   const { data } = await openDataIfPossible(boot, { knownData, findDevice: async () => device, opened: null, checked: null });
   if (data === null) return null;

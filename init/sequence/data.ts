@@ -1,3 +1,4 @@
+import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { extErrors, readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile, DataFilesystem } from "../../state-ops/control.ts";
@@ -10,14 +11,20 @@ import { detachDataFilesystem, layOut, mountDataFilesystem } from "../state/data
 import { checkData } from "./data-repair.ts";
 import type { Launch } from "./launch.ts";
 
+/** A device that is larger than its filesystem by less is as large, bytes: partitions end at whole MiB. */
+const LEAST_GROWTH = 1024n * 1024n;
+
 /** Where PID 1 alone sees the data filesystem, until the handover. */
 export const DATA_PLACE = "/run/slipway/data";
+
+/** The data partition as it was found. */
+export type DataDevice = Pick<BlockDevice, "path" | "readOnly" | "sizeBytes">;
 
 export interface DataRequest {
   /** UUID that the boot record knows of the data filesystem. */
   knownData: string | null;
   /** Resolves the data partition's device. Called only where an operator or the slot's own image needs it. */
-  findDevice(): Promise<{ path: string; readOnly: boolean }>;
+  findDevice(): Promise<DataDevice>;
   /** It is mounted already, since the slot's image lies on it; null where it is not. */
   opened: OpenData | null;
   /** What its checker said in this boot; null where it was not asked. */
@@ -82,12 +89,21 @@ export function failureText(device: string, error: unknown): string {
 
 async function openData(launch: Launch, definition: NonNullable<ControlFile["data"]>, request: DataRequest): Promise<OpenData> {
   const device = await request.findDevice();
-  const seen = lookOrSay(launch.kernel, device);
+  const { seen, filesystemBytes } = lookOrSay(launch.kernel, device);
   const use = judgeData(seen, { definition, known: request.knownData, adopt: launch.words.adoptData });
   for (const note of use.notes) launch.note(note);
   const facts = { device: device.path, filesystem: definition.filesystem, uuid: seen.uuid };
   launch.loadForFilesystem(facts.filesystem);
   const checked = use.check && request.checked === null ? await checkFirst(launch, facts) : request.checked;
+  const open = await mountOrRepair(launch, facts, checked);
+  if (definition.grow && device.sizeBytes - filesystemBytes >= LEAST_GROWTH) {
+    const { growData } = await import("../disk/grow-data.ts");
+    growData(launch, open, { fromBytes: filesystemBytes, deviceBytes: device.sizeBytes });
+  }
+  return open;
+}
+
+async function mountOrRepair(launch: Launch, facts: DataFacts, checked: string | null): Promise<OpenData> {
   try {
     return { root: mountData(launch, facts), facts, checked, holdsImage: false };
   } catch (error) {
@@ -96,7 +112,7 @@ async function openData(launch: Launch, definition: NonNullable<ControlFile["dat
   }
 }
 
-function lookOrSay(kernel: Kernel, device: { path: string; readOnly: boolean }): SeenData {
+function lookOrSay(kernel: Kernel, device: DataDevice): { seen: SeenData; filesystemBytes: bigint } {
   try {
     return lookAtData(kernel, device);
   } catch (error) {
@@ -105,16 +121,17 @@ function lookOrSay(kernel: Kernel, device: { path: string; readOnly: boolean }):
 }
 
 /** What is on the data partition, before anything is done to it. Throws KernelError where it cannot be read. */
-function lookAtData(kernel: Kernel, device: { path: string; readOnly: boolean }): SeenData {
+function lookAtData(kernel: Kernel, device: DataDevice): { seen: SeenData; filesystemBytes: bigint } {
   const bytes = withOpen(kernel, device.path, O.RDONLY, (fd) => kernel.read(fd, SUPERBLOCK_BYTES, 0n));
   const superblock = readSuperblock(bytes);
-  return {
+  const seen = {
     device: device.path,
     readOnly: device.readOnly,
     filesystem: superblock?.type ?? null,
     uuid: superblock?.uuid ?? "unknown",
     errors: superblock?.type === "ext4" && extErrors(bytes),
   };
+  return { seen, filesystemBytes: superblock?.size ?? device.sizeBytes };
 }
 
 /**

@@ -5,7 +5,8 @@ import { MODULES, readModuleIndex } from "../../boot/modules.ts";
 import { deviceUnder } from "../../state-ops/slot-file.ts";
 import { ModuleLoader } from "../devices/modules.ts";
 import { needsOf, scanBlockDevices } from "../devices/scan.ts";
-import { waitForDevices } from "../devices/wait.ts";
+import { type WaitOptions, waitForDevices } from "../devices/wait.ts";
+import { tendDisk } from "../disk/tend-disk.ts";
 import { readTextIfThere } from "../kernel/files.ts";
 import { BootRecordStore } from "../store/boot-record.ts";
 import { openRecordDevice } from "../store/record-device.ts";
@@ -46,13 +47,36 @@ export class Devices {
 
   /** The partition of the boot record; null, with a warning, where there is none. Throws where more than one could be it. */
   async findRecord(): Promise<BlockDevice | null> {
-    const { disk, record } = await this.#wait(new Map());
+    const { disk, record, scan } = await this.#wait(new Map(), { onMissing: (devices) => this.#repair(devices) });
     if ("found" in disk) this.#disk = { by: "path", value: disk.found.path };
+    if ("found" in disk && "found" in record) {
+      await tendDisk(this.#boot, disk.found, record.found, scan.devices);
+      return record.found;
+    }
     if ("found" in record) return record.found;
     if ("ambiguous" in record) throw new DeviceFailure(record.ambiguous);
     this.#boot.warn(record.missing);
     await this.#anchorOnSlots();
-    return null;
+    return this.#layOutBlank();
+  }
+
+  /** Tables that the kernel does not see. True: it does now. */
+  async #repair(devices: readonly BlockDevice[]): Promise<boolean> {
+    const { repairTables } = await import("../disk/repair-tables.ts");
+    return repairTables(this.#boot, devices).length > 0;
+  }
+
+  /** Where nothing of this machine is on any disk, and one has nothing on it at all: what it is made into has a boot record. */
+  async #layOutBlank(): Promise<BlockDevice | null> {
+    if (this.#boot.control.install === null) return null;
+    const { installBlank } = await import("../disk/install-blank.ts");
+    const laidOut = await installBlank(this.#boot);
+    if (laidOut === null) return null;
+    this.#disk = { by: "path", value: laidOut.path };
+    const { disk, record, scan } = await this.#wait(new Map());
+    if (!("found" in record && "found" in disk)) return null;
+    await tendDisk(this.#boot, disk.found, record.found, scan.devices);
+    return record.found;
   }
 
   /** Without a partition for the boot record, the disk is the one that the first slot to be found lies on. */
@@ -60,7 +84,7 @@ export class Devices {
     for (const slot of this.#boot.control.slots) {
       if (this.#disk !== null) return;
       const device = deviceUnder(slot, this.#boot.control.data);
-      const { disk } = await this.#wait(new Map(), parseReference(device), 0);
+      const { disk } = await this.#wait(new Map(), { anchor: parseReference(device), timeoutSeconds: 0 });
       if ("ambiguous" in disk) throw new DeviceFailure(disk.ambiguous);
       if ("found" in disk) this.#disk = { by: "path", value: disk.found.path };
     }
@@ -101,9 +125,10 @@ export class Devices {
 
   async #wait(
     others: Map<string, DeviceReference>,
-    anchor = parseReference(this.#boot.control.bootRecord.device),
-    timeoutSeconds = this.#secondsLeft(),
+    special: { anchor?: DeviceReference; timeoutSeconds?: number; onMissing?: WaitOptions["onMissing"] } = {},
   ) {
+    const anchor = special.anchor ?? parseReference(this.#boot.control.bootRecord.device);
+    const timeoutSeconds = special.timeoutSeconds ?? this.#secondsLeft();
     const { kernel } = this.#boot;
     const result = await waitForDevices(
       kernel,
@@ -117,6 +142,7 @@ export class Devices {
         readRecordCondition: (device) => this.#condition(device),
         modules: this.#boot.modules,
         onIdle: () => this.#boot.breathe(),
+        ...(special.onMissing ? { onMissing: special.onMissing } : {}),
       },
     );
     for (const note of result.scan.notes) this.#boot.log.warning(note);

@@ -1,7 +1,7 @@
 /** Data partitions that are spoiled in every way, looked at by the boot's own code with the real checkers. */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parseCommandLine } from "../../boot/kernel-command-line.ts";
@@ -108,7 +108,7 @@ async function open(type: DataFilesystem, file: string, circumstances: Circumsta
     const readOnly = circumstances.readOnly ?? false;
     const opened = await openDataIfPossible(launch, {
       ...{ knownData: known, opened: null, checked: null },
-      findDevice: async () => ({ path: device, readOnly }),
+      findDevice: async () => ({ path: device, readOnly, sizeBytes: BigInt(statSync(file).size) }),
     });
     const told = (missing: string | null, generations: number[] | null): Opened => ({
       ...{ missing, generations, notes: launch.stateNotes, warnings: launch.warnings },

@@ -2,7 +2,7 @@
  * A machine whose data partition somebody wrote to while it was off: the whole part of a boot that deals with state, as PID 1
  * runs it, over a real image and a real ext4 (or another), and a watch on everything that it must not touch.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { parseCommandLine } from "../../boot/kernel-command-line.ts";
 import { MS, O } from "../../init/kernel/constants.ts";
@@ -137,7 +137,7 @@ export async function bootHostile(order: HostileBoot, see: (outcome: Outcome) =>
         previousEnd,
       },
       ...{ committed: { slot: "a", imageId: "sha256:a" }, left: null, knownData: null, opened: null, checked: null },
-      findDevice: async () => ({ path: device, readOnly: false }),
+      findDevice: async () => ({ path: device, readOnly: false, sizeBytes: BigInt(statSync(disk).size) }),
     });
     detachState(launch, laid);
     for (const line of mountLines().slice(mountsBefore)) allowed(line, launch.warnings);
