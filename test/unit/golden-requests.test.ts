@@ -6,67 +6,14 @@ import { UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { rollBack } from "../../boot/selection/running.ts";
 import { O } from "../../init/kernel/constants.ts";
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
-import { formatRequests, NO_REQUESTS, REQUESTS, type StateRequests } from "../../state-ops/requests.ts";
+import { REQUESTS } from "../../state-ops/requests.ts";
 import { cutEverywhere } from "./golden-cuts.ts";
 import { image } from "./golden-machine.ts";
-import { type Boot, World } from "./golden-world.ts";
+import { ask, DATA_AT, names, notesOf, put, text, updated, used, warningsOf, withData } from "./golden-state.ts";
+import type { Boot } from "./golden-world.ts";
 
 const [v1, v2] = [image(1), image(2)];
-const at = "/sysroot";
-
-/** Runs `use` with the data filesystem of a machine that is off mounted at /sysroot. */
-function withData<Result>(world: World, use: (kernel: RecordingKernel) => Result): Result {
-  const kernel = world.kernel();
-  kernel.mount("/dev/vda4", at, "ext4", 0, "");
-  const result = use(kernel);
-  const root = kernel.open(at, O.RDONLY);
-  kernel.syncFilesystem(root);
-  kernel.close(root);
-  return result;
-}
-
-function put(world: World, path: string, text: string): void {
-  withData(world, (kernel) => {
-    const file = kernel.open(`${at}/${path}`, O.WRONLY | O.CREAT | O.TRUNC, { mode: 0o600 });
-    kernel.write(file, new TextEncoder().encode(text), 0n);
-    kernel.close(file);
-  });
-}
-
-function ask(world: World, requests: Partial<StateRequests> | string): void {
-  withData(world, (kernel) => kernel.makeDirectory(`${at}/${REQUESTS.directory}`, 0o700));
-  const text = typeof requests === "string" ? requests : formatRequests({ ...NO_REQUESTS, ...requests });
-  put(world, `${REQUESTS.directory}/${REQUESTS.file}`, text);
-}
-
-const names = (world: World, directory: string): string[] =>
-  withData(world, (kernel) => {
-    const fd = kernel.open(`${at}/${directory}`, O.RDONLY | O.DIRECTORY);
-    return kernel.readDirectory(fd).map(({ name }) => Buffer.from(name).toString());
-  });
-const text = (world: World, path: string): string | null => withData(world, (kernel) => kernel.peek(`${at}/${path}`));
-const notesOf = (boot: Boot): string => JSON.parse(boot.kernel.peek("/run/slipway/boot.json") ?? "{}").stateNotes.join(" | ");
-const warningsOf = (boot: Boot): string => JSON.parse(boot.kernel.peek("/run/slipway/boot.json") ?? "{}").warnings.join(" | ");
-
-/** Slot a is committed, and its system wrote to a persistent store and to the overlay of /etc. */
-async function used(): Promise<World> {
-  const world = new World({ a: v1 });
-  await world.boot();
-  world.commitAndShutDown("a", v1.id);
-  put(world, "gens/000001/tree/var-lib-app/own", "written in a\n");
-  put(world, "gens/000001/ovl/etc/upper/hostname", "gateway\n");
-  return world;
-}
-
-/** As {@link used}; then slot b was updated to, committed, and its system wrote as well. */
-async function updated(): Promise<World> {
-  const world = await used();
-  world.installInB(v2);
-  await world.boot();
-  world.commitAndShutDown("b", v2.id);
-  put(world, "gens/000002/tree/var-lib-app/own", "written in b\n");
-  return world;
-}
+const at = DATA_AT;
 
 const machineId = (boot: Boot) => boot.kernel.peek("/etc/machine-id");
 
