@@ -1,7 +1,7 @@
 /** The recovery of a boot: takes the ladder's steps, one after the other, until one leaves a slot that can be booted. */
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import { armOnce, beginPass, beginStep, giveUpStep } from "../../boot/recovery/changes.ts";
-import { interruptedStep, isSameStep, recoveryOf } from "../../boot/recovery/known.ts";
+import { interruptedStep, isOneTry, isSameStep, recoveryOf } from "../../boot/recovery/known.ts";
 import { type LadderStep, nextStep, rungsAsked } from "../../boot/recovery/ladder.ts";
 import type { RecoveryRecord, ToldRecovery, ToldStep } from "../../boot/recovery/step.ts";
 import { policyOf } from "../../boot/selection/policy.ts";
@@ -50,6 +50,8 @@ export class Recovery {
   #isOptional: boolean;
   /** What was asked for is to begin: the record changes with the first step. */
   #isNew: boolean;
+  /** Slots that failed with another state than their own, as somebody asked for, and in no other way: they may boot as they are. */
+  readonly #spared = new Set<SlotName>();
   /** The step whose slot is tried. */
   #booted: ToldStep | null = null;
 
@@ -138,6 +140,7 @@ export class Recovery {
   /** What was asked for is over. From here on the whole ladder is at hand, should no slot boot. */
   #endOptional(): null {
     this.#isOptional = false;
+    this.#counters.forgetFailures([...this.#spared]);
     this.#rungs = this.#boot.control.recovery.ladder;
     return null;
   }
@@ -151,6 +154,7 @@ export class Recovery {
       this.#end(step, told, outcome, reason);
       if (outcome !== "booted") return null;
       this.#booted = told;
+      if (this.#isOptional && isOneTry(step.rung) && !this.#counters.failed.has(slot)) this.#spared.add(slot);
       this.#counters.forgetFailures([slot]);
       return { slot, why: `recovery by ${step.rung}: ${reason}` };
     } catch (error) {

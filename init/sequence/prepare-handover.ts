@@ -1,8 +1,8 @@
 import { ABILITIES } from "../../boot/image/judge-seal.ts";
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
-import { type BootReport, RUN, reportedImage } from "../../boot/report.ts";
+import { type BootReport, reportedImage } from "../../boot/report.ts";
 import type { Skipped } from "../../boot/selection/skipped.ts";
-import { exists, makeDirectories, readText, writeVolatile } from "../kernel/files.ts";
+import { makeDirectories, readText, writeVolatile } from "../kernel/files.ts";
 import type { Counters } from "./counters.ts";
 import type { Launch } from "./launch.ts";
 import type { ReadySlot } from "./slot.ts";
@@ -63,8 +63,6 @@ function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, { wh
     timeline: boot.timeline,
   };
   const own = { text: readText(kernel, "/etc/slipway/control.json"), values: control };
-  // A slot that failed after this was written for it is not the one that boots.
-  if (!ready.state.safeMode && exists(kernel, RUN.safeMode)) kernel.remove(RUN.safeMode);
   for (const { directory, path, text } of systemFiles(report, own, boot.watchdog !== null, ready.state.safeMode)) {
     makeDirectories(kernel, directory);
     writeVolatile(kernel, path, text);
