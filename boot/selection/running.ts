@@ -46,9 +46,18 @@ function goodAttempt({ attempt, lastCommitted, recovery }: BootRecord, slot: Slo
   return attempt?.slot === slot ? { attempt: attempt.number } : {};
 }
 
+/** Whether the attempt under way runs in safe mode, as the record says. */
+export function isSafeMode({ attempt, recovery }: BootRecord): boolean {
+  const current = recovery?.current ?? null;
+  return (
+    current !== null && current.rung === "safe-mode" && current.slot === attempt?.slot && current.imageId === attempt.imageId
+  );
+}
+
 /**
  * The record at an orderly shutdown of the attempt under way. With `credit` a committed slot gets its try back, at most
- * three times between good boots and never above its maximum; a trial never. Doing it twice gives nothing more.
+ * three times between good boots and never above its maximum; a trial never. Out of safe mode any slot that has no try left gets
+ * one: who shut it down has looked at it. Doing it twice gives nothing more.
  */
 export function endCleanly(record: BootRecord, policy: Policy, end: { credit: boolean; unixMs: number }): BootRecord {
   const attempt = record.attempt;
@@ -56,6 +65,8 @@ export function endCleanly(record: BootRecord, policy: Policy, end: { credit: bo
   if (attempt === null || attempt.cleanEnd) return ended;
   const closed = { ...ended, attempt: { ...attempt, cleanEnd: true } };
   const { state, tries, credits, reason } = slotOf(record, attempt.slot);
+  if (end.credit && isSafeMode(record) && tries === 0 && reason === null)
+    return withSlot(closed, attempt.slot, { tries: 1, reason: null });
   const room = tries < policy.tries.committed && credits < MOST_CREDITS;
   // A slot with a reason was marked bad while it ran: it stays so.
   const gives = end.credit && state === "committed" && reason === null && room;

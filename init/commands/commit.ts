@@ -8,6 +8,7 @@ import { linuxKernel } from "../kernel/linux.ts";
 import { type Answer, print } from "./answer.ts";
 import { bytesToRead, readingFor, readWhole, type ToRead } from "./commit-reading.ts";
 import { type Change, changeRecord, PLACES, type Places, writeRecord } from "./machine.ts";
+import { leavingSafeMode, safeModeOf } from "./safe-mode.ts";
 import { flag, type Verb } from "./verb.ts";
 
 /** Longer than a command's: when the unit gives up, the trial ends. */
@@ -22,6 +23,16 @@ function refuseDegraded({ machine, store }: Change): void {
   store.updateJournal(attempt, { reason: `not committed: degraded ${what}` });
   throw new Refusal(
     `slot ${slot} runs degraded and a trial cannot be committed so: ${what}; repair that and reboot, or run "slipway rollback"`,
+  );
+}
+
+/** Its persistent state is not the slot's, so that nothing is shown by its going well. */
+function refuseSafeMode({ machine, store }: Change): void {
+  const mode = safeModeOf(machine.report);
+  if (mode === null) return;
+  store.updateJournal(machine.report.attempt, { reason: "not committed: safe mode" });
+  throw new Refusal(
+    `slot ${mode.slot} runs in safe mode, without its persistent state, and cannot be committed so; ${leavingSafeMode(mode, machine)}`,
   );
 }
 
@@ -61,6 +72,7 @@ function refuseTrial(facts: Change): void {
 /** What is to be read before {@link commit}; null where nothing is. Throws what refuses the commit already. */
 export function beforeCommit(kernel: Kernel, places: Places, waitMs = LOCK_WAIT): ToRead | null {
   const look = (facts: Change) => {
+    refuseSafeMode(facts);
     const wanted = readingFor(facts);
     if (wanted !== null) refuseTrial(facts);
     return wanted;
@@ -70,11 +82,12 @@ export function beforeCommit(kernel: Kernel, places: Places, waitMs = LOCK_WAIT)
 
 /**
  * Ends the trial of the running slot, or gives a committed one all its tries back: one write of the boot record. Doing it
- * twice changes nothing more. Throws Refusal for a degraded or damaged trial and where the record is not about this boot, Error
+ * twice changes nothing more. Throws Refusal in safe mode, for a degraded or damaged trial and where the record is not about this boot, Error
  * where the record cannot be written.
  */
 export function commit(kernel: Kernel, places: Places, waitMs = LOCK_WAIT): Answer {
   const change = (facts: Change): Answer => {
+    refuseSafeMode(facts);
     const { machine, store, record } = facts;
     const { slot, imageId, attempt, image, proof } = machine.report;
     const trial = slotOf(record, slot).state !== "committed";
@@ -118,7 +131,7 @@ Usage: slipway commit [--quick] [--json]
 
 Says that the running image is good: ends the trial of its slot, or gives a committed slot all its tries back. The unit
 slipway-commit.service does it at every boot, once boot-complete.target was reached. Refused while the boot of a trial is
-degraded. Doing it twice does no harm. RAUC's word for it, mark-good, works too.
+degraded, and in safe mode, where the unit is skipped. Doing it twice does no harm. RAUC's word for it, mark-good, works too.
 
 Before a trial ends, the whole slot is read against its image's hash tree, when nobody else wants the disk: a bad block that
 nobody read yet would restart the machine some day. Where one is found the trial is not committed.

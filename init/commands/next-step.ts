@@ -1,12 +1,17 @@
 import { OPERATOR_ROLLBACK } from "../../boot/record/reason.ts";
+import { askedText } from "./status-recovery.ts";
 import type { Status } from "./status-shape.ts";
 
 /** What to do next, the most urgent thing first, as one sentence. */
 export function nextStep(status: Omit<Status, "nextStep">): string {
-  const { running, slots, next, pendingTrial, record, degraded, rollback } = status;
+  const { running, slots, next, pendingTrial, record, degraded, rollback, recovery } = status;
   const current = slots.find((slot) => slot.running);
   if (!record.writable) return "make the boot record writable: until then no try is counted, and no new image can be tried.";
   if (record.condition !== "valid") return "reboot: PID 1 then begins a new boot record.";
+  if (recovery.asked !== null) {
+    return `reboot (systemctl reboot) to begin ${askedText(recovery.asked)}, or take it back with "slipway recover --cancel".`;
+  }
+  if (recovery.safeMode !== null) return recovery.safeMode.leave;
   if (running.uncommitted || current?.state === "trial") {
     if (current && current.givenUp !== null && next.slot !== running.slot) {
       return `reboot (systemctl reboot) to go to slot ${next.slot}.`;

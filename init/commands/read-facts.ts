@@ -1,7 +1,7 @@
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile, ControlTrust, SlotDefinition } from "../../state-ops/control.ts";
-import { RUNGS } from "../../state-ops/recovery.ts";
+import { type ControlRecovery, RUNGS } from "../../state-ops/recovery.ts";
 
 /**
  * Reading of what PID 1 left below /run. The initrd may be newer or older than the image that this runs from (think of a
@@ -12,7 +12,11 @@ import { RUNGS } from "../../state-ops/recovery.ts";
 /** The part of the control file that the commands use. */
 export type BootedControl = Pick<ControlFile, "system" | "slots" | "tries" | "trialDeadline" | "watchdog" | "trust"> & {
   data: Pick<NonNullable<ControlFile["data"]>, "device" | "filesystem" | "whenReplaced"> | null;
+  /** Null for an initrd of a version that knew no recovery. */
+  recovery: BootedRecovery | null;
 };
+
+export type BootedRecovery = Pick<ControlRecovery, "ladder" | "sources" | "factory" | "media">;
 
 class Unexpected extends Error {}
 
@@ -188,7 +192,18 @@ export function readBootedControl(text: string): BootedControl {
       return { timeout: watchdog.number("timeout"), after: watchdog.word("after", ["systemd", "keep", "stop"]) };
     }),
     trust: control.nullable("trust", () => readTrust(control.object("trust"))) ?? { mode: "unsigned" },
+    recovery: control.nullable("recovery", () => readRecovery(control.object("recovery"))),
   }));
+}
+
+/** Rungs that this version does not know are left out: nobody can ask for them here. */
+function readRecovery(recovery: Reader): BootedRecovery {
+  return {
+    ladder: recovery.texts("ladder").flatMap((word) => RUNGS.find((rung) => rung === word) ?? []),
+    sources: recovery.texts("sources"),
+    factory: recovery.nullable("factory", () => recovery.text("factory")),
+    media: recovery.flag("media"),
+  };
 }
 
 /** An initrd of a version that knew no signatures says nothing: it boots anything. */

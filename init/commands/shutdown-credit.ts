@@ -1,5 +1,5 @@
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
-import { endCleanly } from "../../boot/selection/running.ts";
+import { endCleanly, isSafeMode } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
@@ -20,7 +20,7 @@ export interface CleanEnd {
 
 /** Why a clean end earns no credit; null when it does. */
 function whyNoCredit(record: BootRecord, slot: SlotName, systemctl: string): string | null {
-  if (slotOf(record, slot).state !== "committed") return "a trial gets no try back";
+  if (slotOf(record, slot).state !== "committed" && !isSafeMode(record)) return "a trial gets no try back";
   const actions = failureActions(systemctl);
   if (actions === null) return "systemd did not tell whether a failure caused the shutdown";
   return actions.length > 0 ? actions.join("; ") : null;
@@ -44,7 +44,13 @@ export function endBootCleanly(kernel: Kernel, places: Places): CleanEnd {
     if (entry?.outcome === "running") store.updateJournal(attempt, { outcome: "clean" });
     else if (entry?.outcome === "good") store.updateJournal(attempt, { reason: entry.reason ?? "shut down cleanly" });
     const credited = slotOf(ended, slot).tries > slotOf(record, slot).tries;
-    return { slot, credited, why: reason ?? (credited ? "a clean shutdown of a committed slot" : "it had its tries already") };
+    return {
+      slot,
+      credited,
+      why:
+        reason ??
+        (credited ? `a clean shutdown of ${isSafeMode(record) ? "safe mode" : "a committed slot"}` : "it had its tries already"),
+    };
   };
   return changeRecord(kernel, places, "slipway shutdown-credit", change, LOCK_WAIT);
 }

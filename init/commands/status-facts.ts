@@ -14,6 +14,7 @@ import { isUncommitted, type Machine, openRecord, type Places, readMachine } fro
 import { nextBoot } from "./next-boot.ts";
 import { nextStep } from "./next-step.ts";
 import { slotDefinition, withSlotPlace } from "./slot-place.ts";
+import { recoveryFacts } from "./status-recovery.ts";
 import type { SlotFacts, Status } from "./status-shape.ts";
 import { statusState } from "./status-state.ts";
 import { trustFacts } from "./trust-facts.ts";
@@ -147,6 +148,7 @@ export function readStatus(kernel: Kernel, places: Places): Status {
       reason: read.unwritableReason ?? read.record.reason,
       uncleanEnds: record.uncleanEnds,
     },
+    recovery: recoveryFacts(machine, record),
     watchdog: watchdogFacts(kernel, places, machine),
     trust: trustFacts(kernel, places, machine, record),
     generation: report.generation,

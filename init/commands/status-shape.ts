@@ -1,5 +1,6 @@
 import type { ImageId, SlotName } from "../../boot/record/record.ts";
 import type { LastBoot, RollbackFacts } from "./last-boots.ts";
+import type { RecoveryFacts } from "./status-recovery.ts";
 import type { StatusState } from "./status-state.ts";
 import type { TrustFacts } from "./trust-facts.ts";
 import type { WatchdogFacts } from "./watchdog-facts.ts";
@@ -43,6 +44,7 @@ export interface Status {
     reason: string | null;
     uncleanEnds: number;
   };
+  recovery: RecoveryFacts;
   watchdog: WatchdogFacts;
   trust: TrustFacts;
   generation: string | null;

@@ -1,4 +1,5 @@
 import type { LastBoot } from "./last-boots.ts";
+import { askedText, recoveryLines } from "./status-recovery.ts";
 import type { SlotFacts, Status } from "./status-shape.ts";
 import { table, timeText } from "./text.ts";
 
@@ -50,11 +51,12 @@ function bootTable(boots: LastBoot[], paint: Paint): string[] {
 }
 
 function headline(status: Status): string {
-  const { running, slots } = status;
+  const { running, slots, recovery } = status;
   const slot = slots.find((candidate) => candidate.running);
+  const mode = recovery.safeMode === null ? "" : " in SAFE MODE";
   const standing = slot?.state === "committed" ? "committed" : "on trial";
   const version = slot?.version ? `, ${slot.version}` : "";
-  return `Slot ${running.slot} runs, ${standing}${version} (attempt ${running.attempt}: ${running.why}).`;
+  return `Slot ${running.slot} runs${mode}, ${standing}${version} (attempt ${running.attempt}: ${running.why}).`;
 }
 
 function recordLine({ record }: Status): string {
@@ -63,6 +65,12 @@ function recordLine({ record }: Status): string {
   const where = record.device === null ? "" : `, ${record.device}`;
   const writable = record.writable ? "" : ", CANNOT BE WRITTEN";
   return `${record.condition}${where}${writable}${unclean}${record.reason === null ? "" : ` (${record.reason})`}`;
+}
+
+function nextBootText({ next, recovery }: Status): string {
+  if (recovery.asked !== null) return `begins with ${askedText(recovery.asked)}`;
+  if (next.slot !== null) return `slot ${next.slot}: ${next.why}`;
+  return recovery.ladder.length === 0 ? next.why : `${next.why}: a recovery begins (${recovery.ladder.join(", ")})`;
 }
 
 function factOf(name: string, text: string | null): [string, string][] {
@@ -76,7 +84,7 @@ export function statusText(status: Status, { colour, all }: { colour: boolean; a
   const more = status.boots.length - boots.length;
   const { trust } = status;
   const facts: [string, string][] = [
-    ["Next boot", status.next.slot === null ? status.next.why : `slot ${status.next.slot}: ${status.next.why}`],
+    ["Next boot", nextBootText(status)],
     ["Image", trust.summary],
     ...factOf("Floors", trust.floors === null ? null : `boot ${trust.floors.boot}, install ${trust.floors.install}`),
     ...trust.quarantined.map(({ imageId, attempt, reason }): [string, string] => [
@@ -86,6 +94,7 @@ export function statusText(status: Status, { colour, all }: { colour: boolean; a
     ["Loader", trust.loader.summary],
     ["Boot record", recordLine(status)],
     ["Watchdog", status.watchdog.summary],
+    ...recoveryLines(status.recovery).map((line, index): [string, string] => [index === 0 ? "Recovery" : "", line]),
     ...factOf("State", status.generation === null ? null : `generation ${status.generation}`),
     ...status.stateNotes.map((note): [string, string] => ["", note]),
     ...status.pinned.map(({ generation, reason, attempt }): [string, string] => [
@@ -93,6 +102,7 @@ export function statusText(status: Status, { colour, all }: { colour: boolean; a
       `generation ${generation}, in attempt ${attempt}: ${reason}`,
     ]),
     ...status.pending.map((line): [string, string] => ["Pending", line]),
+    ...factOf("Pending", status.recovery.asked === null ? null : askedText(status.recovery.asked)),
     ...factOf("Pending", status.pendingTrial === null ? null : `slot ${status.pendingTrial} waits for its trial`),
     ...factOf("Rollback", status.rollback?.story ?? null),
   ];

@@ -56,6 +56,12 @@ export const table: Entry[] = [
     load: () => import("./activate.ts"),
   },
   {
+    name: "recover",
+    summary: "ask the next boot for a recovery: safe mode, a repair, a reinstall",
+    group: "running system",
+    load: () => import("./recover.ts"),
+  },
+  {
     name: "check",
     summary: "compare this machine with a channel: what it offers, and what not",
     group: "running system",

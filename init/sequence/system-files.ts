@@ -27,7 +27,8 @@ export function systemFiles(
     own(RUN.report, `${JSON.stringify(report)}\n`),
     own(RUN.control, control.text),
     ...(safeMode ? [own(RUN.safeMode, `slot ${report.slot}, attempt ${report.attempt}\n`)] : []),
-    ...(report.trial
+    // Safe mode of a committed slot ends at a deadline too, or a machine that nobody looks after would never repair itself.
+    ...(report.trial || safeMode
       ? [
           own(RUN.uncommitted, `slot ${report.slot}, attempt ${report.attempt}\n`),
           // An empty setting first: systemd would add the unit's own time to this one. Not in /run/systemd/system, which

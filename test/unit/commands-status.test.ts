@@ -6,6 +6,7 @@ import { statusText } from "../../init/commands/status-text.ts";
 import type { ControlFile, ControlTrust } from "../../state-ops/control.ts";
 import { formatPin } from "../../state-ops/layout.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
+import { DEFAULT_RECOVERY } from "../../state-ops/recovery.ts";
 import { formatRequests } from "../../state-ops/requests.ts";
 import { matchesGolden } from "../golden.ts";
 import { sampleOperator } from "../samples/operator.ts";
@@ -22,6 +23,9 @@ function golden(name: string, options: MachineOptions): void {
     matchesGolden(`status-${name.replaceAll(" ", "-")}`, `${statusText(statusOf(options), { colour: false, all: false })}\n`);
   });
 }
+
+const safeStep = { rung: "safe-mode", slot: "a", imageId: IMAGE_A } as const;
+const toldStep = { slot: "a", startMs: 2000, lengthMs: 4200, installed: null, networkBytes: 0, writtenBytes: 0 } as const;
 
 const watchdog = (identity: string, state: string) => ({
   "class/watchdog/watchdog0": { identity: `${identity}\n`, state: `${state}\n` },
@@ -116,6 +120,56 @@ golden("damaged and no fallback", {
     watchdog: { timeout: 30, after: "systemd" },
   },
 });
+golden("safe mode", {
+  record: record({
+    slots: { a: slot({ priority: 2, tries: 0 }), b: slot({ tries: 0, imageId: IMAGE_B, damaged: "block 7 is not the image's" }) },
+    recovery: { asked: null, tried: [safeStep], current: safeStep },
+  }),
+  report: report({
+    recovery: {
+      asked: null,
+      rung: "safe-mode",
+      steps: [
+        { ...toldStep, rung: "previous-generation", outcome: "failed", reason: "ended uncleanly in the booted system" },
+        { ...toldStep, rung: "safe-mode", outcome: "booted", reason: "its own state did not boot" },
+      ],
+      network: null,
+      reportedTo: null,
+    },
+  }),
+  uncommitted: true,
+  control: { recovery: DEFAULT_RECOVERY },
+});
+golden("recovered", {
+  ...trialOfB(),
+  report: report({
+    ...trialOfB().report,
+    recovery: {
+      asked: "slipway.recover",
+      rung: "reinstall",
+      steps: [
+        { ...toldStep, rung: "repair", slot: null, outcome: "passed", reason: "nothing to repair", lengthMs: 20 },
+        {
+          ...toldStep,
+          rung: "reinstall",
+          slot: "b",
+          outcome: "booted",
+          reason: "image 2.1 of the channel stable",
+          installed: { version: "2.1", imageId: IMAGE_B, source: "https://updates.example/stable", place: "mirror" },
+          networkBytes: 52_428_800,
+          writtenBytes: 104_857_600,
+        },
+      ],
+      network: { link: "eth0", by: "DHCP", addresses: ["10.0.2.15/24"] },
+      reportedTo: "https://fleet.example/recoveries",
+    },
+  }),
+  control: { recovery: DEFAULT_RECOVERY },
+});
+golden("recovery asked for", {
+  record: record({ recovery: { asked: "repair", tried: [], current: null } }),
+  control: { recovery: DEFAULT_RECOVERY },
+});
 golden("record lost", {
   record: null,
   report: report({
@@ -167,6 +221,7 @@ test("the JSON says the same, with all attempts", () => {
     "pendingTrial",
     "pinned",
     "record",
+    "recovery",
     "requests",
     "rollback",
     "running",
