@@ -4,7 +4,7 @@ import type { BootRecord, ImageId, SlotName } from "../record/record.ts";
 import type { Policy } from "../selection/policy.ts";
 import { raised, slotOf, withNewImage, withSlot } from "../selection/slots.ts";
 import { isOneTry, isSameStep, recoveryOf } from "./known.ts";
-import { MOST_BEGUN, MOST_TRIED, type RecoveryRecord, type TriedStep } from "./step.ts";
+import { MOST_BEGUN, MOST_TRIED, type RecoveryRecord, type ToldRecovery, type TriedStep } from "./step.ts";
 
 /** What a slot's damage is while an image is written to it that the record knew there before. */
 export const BEING_WRITTEN = "its image was being written";
@@ -98,6 +98,13 @@ export function wishOf(record: BootRecord, slot: SlotName, imageId: ImageId | nu
   const { current } = recoveryOf(record);
   const isBooted = current !== null && imageId !== null && current.slot === slot && current.imageId === imageId;
   return isBooted ? WISH_OF[current.rung] : "ordinary";
+}
+
+/** For the report of a boot that goes on with what an earlier boot's recovery put into the slot; null where it does not. */
+export function goesOnRecovered(record: BootRecord, slot: SlotName, imageId: ImageId): ToldRecovery | null {
+  const { current } = recoveryOf(record);
+  if (current === null || current.slot !== slot || current.imageId !== imageId) return null;
+  return { asked: null, rung: current.rung, steps: [], network: null, reportedTo: null };
 }
 
 /** Whether the attempt on `slot` is one that is held against nobody: it ran with another state than its own. */

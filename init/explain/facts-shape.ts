@@ -105,12 +105,13 @@ const UNKNOWN_SEAL: SealFacts = { is: "unsealed", reason: "the facts tell of no 
 
 /** machine.json */
 export function machineFacts(value: unknown): MachineFacts {
-  const fields = new Fields(value, "", ["schema", "kernelRelease", "unixMs", "watchdog", "running"], ["verity"]);
+  const fields = new Fields(value, "", ["schema", "kernelRelease", "unixMs", "watchdog", "running"], ["verity", "memory"]);
   fields.integer("schema", 1, 1);
   return {
     kernelRelease: fields.text("kernelRelease"),
     unixMs: countOf(fields, "unixMs"),
     watchdog: flagOf(fields, "watchdog"),
+    ...(fields.has("memory") ? { memory: countOf(fields, "memory") } : {}),
     verity: fields.has("verity") ? fields.nullable("verity", () => verityVersion(fields)) : null,
     running: fields.nullable("running", () => {
       const running = fields.object("running", ["attempt", "slot"]);

@@ -35,6 +35,8 @@ export interface MachineFacts {
   unixMs: number;
   /** Whether there is a /dev/watchdog. */
   watchdog: boolean;
+  /** The machine's memory, bytes; left out where it is not known. */
+  memory?: number;
   /** Version of the kernel's dm-verity; null where it was not loaded. */
   verity: VerityVersion | null;
   /** The attempt that ran while the facts were gathered; null where slipway did not boot the machine, or it was off. */

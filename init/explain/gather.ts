@@ -6,6 +6,7 @@ import { RUN } from "../../boot/report.ts";
 import type { ControlFile, FileSlot } from "../../state-ops/control.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { readControl } from "../../state-ops/read-control.ts";
+import { memoryIn } from "../../state-ops/safe-mode.ts";
 import { readReport } from "../commands/read-facts.ts";
 import { needsOf, scanBlockDevices } from "../devices/scan.ts";
 import { verityVersion } from "../image/verity-device.ts";
@@ -134,10 +135,12 @@ function readRunning(kernel: Kernel): Running | null {
 }
 
 function machineFacts(kernel: Kernel, running: Running | null): MachineFacts {
+  const memory = memoryIn(readTextIfThere(kernel, "/proc/meminfo") ?? "");
   return {
     kernelRelease: kernelRelease(kernel),
     unixMs: kernel.now().unixMs,
     watchdog: exists(kernel, WATCHDOG),
+    ...(memory === null ? {} : { memory }),
     verity: verityVersion(kernel),
     running: running === null ? null : { attempt: running.attempt, slot: running.slot },
   };

@@ -150,6 +150,7 @@ function layState(planning: Planning, plan: SlotPlan, root: RootFacts | null, op
     trial,
     previousEnd: endOfLastTry(previous, plan.slot, plan.imageId ?? ""),
     committed: record.lastCommitted,
+    memory: planning.facts.machine.memory ?? null,
     wish: wishOf(record, plan.slot, plan.imageId),
     left: whyLeft(record, planning.record.failed, control.trust),
   });

@@ -29,9 +29,8 @@ export function planSlotState(order: PlannedState): StatePlan {
   if (missing !== null && order.wish === "previous") throw new Error(`recovery cannot go back to the state before: ${missing}`);
   const generation = found === null || !kept ? null : generationOf(order, found, imageControl);
   const safeMode = order.wish === "memory";
-  const memory = null; // Of the machine that boots nobody knows it here: the kernel's own limits are shown.
   const steps = safeMode
-    ? planSafeMode(operators, { missing, memory })
+    ? planSafeMode(operators, { missing, memory: order.memory })
     : planStateWithout(operators, { generation: generation?.path ?? null }, missing);
   order.effects.push(...stateEffects(steps));
   const failed = steps.flatMap((step) =>
@@ -65,7 +64,13 @@ function generationOf(order: PlannedState, { facts, data }: FoundData, image: Co
   const { wish } = order;
   if (wish === "memory") return null;
   if (facts.content === null) return unknownGeneration(order, facts.unknown ?? "nobody looked");
-  return planSlotGeneration({ ...order, wish }, facts.content, image, data.uuid);
+  try {
+    return planSlotGeneration({ ...order, wish }, facts.content, image, data.uuid);
+  } catch (error) {
+    // There is no state from before: nothing of the data filesystem stays mounted.
+    if (order.opened === null) order.effects.push(unmountData);
+    throw error;
+  }
 }
 
 function stateless(why: string, opened: FoundData | null): StatePlan {

@@ -2,8 +2,10 @@
  * What PID 1 would do on a machine of which the facts are known: a plan, and no effects. It takes the same decisions in the
  * same order as the sequence, by the same functions; the tests compare the two.
  */
+
 import { ABILITIES, UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { applyLadder, applyLock, type CommandLine, parseCommandLine } from "../../boot/kernel-command-line.ts";
+import { goesOnRecovered } from "../../boot/recovery/changes.ts";
 import { type BootReport, reportedImage } from "../../boot/report.ts";
 import { policyOf } from "../../boot/selection/policy.ts";
 import type { Selection } from "../../boot/selection/select.ts";
@@ -167,7 +169,7 @@ function planHandover(planning: Planning, plan: SlotPlan, selection: Selection, 
     stateNotes: [...planning.stateNotes, ...(plan.state?.notes ?? [])],
     degraded: plan.state?.degraded ?? [],
     warnings: [...new Set(warnings)],
-    recovery: null,
+    recovery: goesOnRecovered(record.record, plan.slot, plan.imageId ?? ""),
     timeline: [],
   };
   const watchdogRuns = control.watchdog !== null && facts.machine.watchdog;

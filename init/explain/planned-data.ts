@@ -32,6 +32,8 @@ export interface PlannedState
   /** The image's control file; null where it has none. */
   imageControl: ControlFile | null;
   attempt: number;
+  /** The machine's memory, bytes; null where it is not known. */
+  memory: number | null;
   /** It is mounted already, since the slot's image lies on it; null where it is not. */
   opened: FoundData | null;
 }

@@ -1,5 +1,5 @@
 import type { ImageId, SlotName } from "../../boot/record/record.ts";
-import { beginPass, forgetObeyed } from "../../boot/recovery/changes.ts";
+import { beginPass, forgetObeyed, goesOnRecovered } from "../../boot/recovery/changes.ts";
 import { interruptedStep, recoveryOf } from "../../boot/recovery/known.ts";
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
@@ -69,9 +69,7 @@ export class NextSlots {
   /** What the report of a boot of `slot` says of its recovery; null where there was none. */
   told(slot: SlotName, imageId: ImageId): ToldRecovery | null {
     if (this.#recovery !== null) return this.#recovery.told(slot);
-    const { current } = recoveryOf(this.#counters.record);
-    if (current === null || current.slot !== slot || current.imageId !== imageId) return null;
-    return { asked: null, rung: current.rung, steps: [], network: null, reportedTo: null };
+    return goesOnRecovered(this.#counters.record, slot, imageId);
   }
 
   #holdAndRestart(skipped: Skipped[]): Promise<never> {

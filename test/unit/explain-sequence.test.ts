@@ -16,7 +16,7 @@ const SHOWN = [
   /^ioctl\("[^"]*", (BLKROSET|LOOP_CONFIGURE|DM_)/,
   /^add-key/,
   /^write\("\/dev\/vda1", record/,
-  /^write\("\/run\/(slipway\/[a-z.]+"|systemd\/)/,
+  /^write\("\/run\/(slipway\/[a-z.-]+"|systemd\/)/,
   /^set-clock/,
   /WDIOC_SETTIMEOUT/,
   /^chroot/,

@@ -5,6 +5,7 @@ import { O } from "../../init/kernel/constants.ts";
 import { device, directory, file as memoryFile, type Tree } from "../../init/kernel/recording/memory-tree.ts";
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import type { Operator } from "../../state-ops/control.ts";
+import type { Rung } from "../../state-ops/recovery.ts";
 import { formatRequests, NO_REQUESTS, REQUESTS, type StateRequests } from "../../state-ops/requests.ts";
 import { everyKind, everyKindTree, moreKinds } from "./every-kind.ts";
 import { fileOf, filesWorld, v3 } from "./file-worlds.ts";
@@ -138,6 +139,22 @@ async function rolledBack(): Promise<World> {
   return world;
 }
 
+/** As {@link rolledBack}, and slot b is to boot once more. */
+async function backAgain(): Promise<World> {
+  const world = await rolledBack();
+  await world.boot();
+  world.commitAndShutDown("a", v1.id);
+  world.activate("b", v2.id, "a");
+  return world;
+}
+
+/** A step of a recovery has left slot b ready. */
+function recovering(world: World, rung: Rung): World {
+  const step = { rung, slot: "b", imageId: v2.id };
+  world.change((record) => ({ ...record, recovery: { asked: null, tried: [step], current: step } }));
+  return world;
+}
+
 const otherModules = { "usr/lib/modules": memoryFile(""), "usr/lib/modules/5.10.0-other/modules.dep": "" };
 const words = "quiet rw slipway.slot=b init=/usr/lib/systemd/systemd slipway.nonsense panic=7 -- single";
 
@@ -229,6 +246,37 @@ export const machines: Record<string, () => Promise<Prepared>> = {
   "reset of a store": async () =>
     as(asked(await committed({ a: v1 }), { reset: { what: "stores", ids: ["var-lib-app", "no"] } })),
   "factory reset": async () => as(asked(await rolledBack(), { reset: { what: "factory", identity: false } })),
+  "fresh state of a recovery": async () => as(recovering(await trial(), "reinstall-fresh")),
+  "fresh state of a recovery, a further try": async () => {
+    const world = recovering(await trial(), "reinstall-fresh");
+    await world.boot();
+    return as(world);
+  },
+  "fresh state of a recovery, a further try after a clean end": async () => {
+    const world = recovering(await trial(), "reinstall-fresh");
+    await world.boot();
+    world.shutDown();
+    return as(world);
+  },
+  "fresh state of a recovery that was committed": async () => {
+    const world = recovering(await trial(), "reinstall-fresh");
+    await world.boot();
+    world.commitAndShutDown("b", v2.id);
+    return as(world);
+  },
+  "the state before, of a recovery": async () => as(recovering(await backAgain(), "previous-generation")),
+  "the state before, of a recovery that has none": async () => as(recovering(await trial(), "previous-generation")),
+  "safe mode": async () => as(recovering(await trial(), "safe-mode")),
+  "safe mode without the data filesystem": async () => as(recovering(await trial(), "safe-mode"), ["vda4"]),
+  "safe mode on a small machine": async () => {
+    const world = recovering(await trial(), "safe-mode");
+    const kernel = () => {
+      const small = world.kernel();
+      small.plant("/proc", { meminfo: "MemTotal:         131072 kB\nMemFree: 1 kB\n" });
+      return small;
+    };
+    return { world, kernel };
+  },
   "words of the command line": async () => as(new World({ a: plain(1), b: plain(2), commandLine: words })),
   "sealed image": async () => as(new World({ a: await sealed(1), control: signedControl() })),
   "sealed image, restarts where its device fails": async () =>
