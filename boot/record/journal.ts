@@ -36,7 +36,7 @@ export interface JournalEntry {
 
 const OUTCOMES: readonly Outcome[] = ["running", "good", "clean", "unclean", "failed"];
 /** Five notes and a reason of the longest kind still fit into a frame. */
-const MOST_NOTES = 5;
+export const MOST_NOTES = 5;
 const PAIRS = RECORD_LAYOUT.journalSize / RECORD_LAYOUT.journalEntrySize / 2;
 
 interface Found {

@@ -178,7 +178,9 @@ export function targetFor(record: BootRecord, imageId: ImageId | null, policy: P
     const slot = slotOf(record, name);
     const unreachable = facts.left.get(name)?.kind === "device" ? 100 : 0;
     if (imageId !== null && slot.imageId === imageId) return unreachable + (slot.damaged === null ? 0 : 1);
-    const missed = whySpent(slot) === null ? 10 : slot.state === "empty" ? 2 : slot.damaged !== null ? 3 : 5;
+    const isBootable = whySpent(slot) === null && !facts.left.has(name);
+    const holdsNothing = slot.damaged !== null || slot.imageId === null;
+    const missed = isBootable ? 10 : slot.state === "empty" ? 2 : holdsNothing ? 3 : 5;
     const known = record.lastCommitted?.slot === name ? 3 : slot.state === "committed" ? 2 : 0;
     return unreachable + missed + (missed < 5 ? 0 : known);
   };

@@ -128,7 +128,8 @@ class Putting {
       this.#desk.signal.throwIfAborted();
       const written = writtenBytes(converged);
       this.#told.writtenBytes += written;
-      const isWhole = !converged.changed && slotOf(counters.record, slot).damaged === null;
+      // A footer alone may have been written: one that was never there is no damage.
+      const isWhole = written === 0 && slotOf(counters.record, slot).damaged === null;
       if (this.#step.do === "repair" && isWhole)
         return { outcome: "passed", slot, reason: `image ${version} is whole in slot ${slot}: there is nothing to repair` };
       this.#told.installed = { version, imageId, source: found.name, place: found.place };

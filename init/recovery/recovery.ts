@@ -85,7 +85,7 @@ export class Recovery {
     this.#booted = this.#closeBooted();
     this.#boot.alsoChore = () => this.#screen.refresh();
     try {
-      this.#screen.show({ title: this.#title(), slots: [...passed], nextAttemptSeconds: null });
+      this.#screen.show({ title: this.#title(), slots: [...passed], trying: null, nextAttemptSeconds: null });
       for (let step = this.#nextStep(); step !== null; step = this.#nextStep()) {
         const recovered = await this.#carryOut(step);
         if (recovered !== null) return recovered;
@@ -171,8 +171,9 @@ export class Recovery {
     const again = !this.#facts.ended && isSameStep(interruptedStep(record), { rung, slot, imageId });
     this.#facts.ended = false;
     if (step.do === "boot") {
+      const reason = this.#whyTaken(slot);
       this.#change(armOnce(record, { rung, slot, imageId }));
-      return { outcome: "booted", slot, reason: this.#whyTaken(slot) };
+      return { outcome: "booted", slot, reason };
     }
     this.#change(beginStep(record, { rung, slot, imageId }, again));
     const { patience } = this.#boot.control.recovery;

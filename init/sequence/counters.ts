@@ -1,7 +1,7 @@
 import type { Channel } from "../../boot/channel/channel.ts";
 import { withSerial } from "../../boot/channel/serial.ts";
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
-import type { JournalEntry, Outcome } from "../../boot/record/journal.ts";
+import { type JournalEntry, MOST_NOTES, type Outcome } from "../../boot/record/journal.ts";
 import type { BootRecord, ImageId, SlotName, Stage } from "../../boot/record/record.ts";
 import { freshRecord, type RecordReading } from "../../boot/record/store.ts";
 import { beginPass } from "../../boot/recovery/changes.ts";
@@ -47,7 +47,7 @@ export class Counters {
   readonly #failed = new Map<SlotName, string>();
   readonly #left = new Map<SlotName, LeftSlot>();
   /** What the recovery of this boot did, one line each, for the journal. */
-  readonly #recovered: string[] = [];
+  #recovered: string[] = [];
   /** Whether a try was counted in this boot. */
   #counted = false;
   #record: BootRecord;
@@ -120,7 +120,8 @@ export class Counters {
 
   /** A line for the boot journal about what a recovery did: with the last attempt of this boot, and with those to come. */
   tellRecovered(line: string): void {
-    this.#recovered.push(line);
+    // Of a recovery that takes long the newest lines are worth most.
+    this.#recovered = [...this.#recovered.filter((told) => told !== line), line].slice(-MOST_NOTES);
     const notes = [...this.#launch.stateNotes, ...this.#notes, ...this.#recovered];
     if (this.#counted) this.#updateJournal(this.attempt, { notes });
   }

@@ -42,7 +42,7 @@ export async function launch(kernel: Kernel, log: Log, preinit: string): Promise
   const counters = await boot.part("record", () => new Counters(boot, recordDevice));
   liftClock(kernel, log, counters.record.lastKnownUnixMs);
 
-  const passed: Skipped[] = [];
+  let passed: Skipped[] = [];
   const slots = new NextSlots(boot, devices, counters);
   for (;;) {
     const chosen = await slots.next(passed);
@@ -51,7 +51,8 @@ export async function launch(kernel: Kernel, log: Log, preinit: string): Promise
     const attempt = new SlotAttempt(boot, devices, counters, chosen.slot);
     const ready = await trySlot(boot, counters, attempt, slots, chosen, passed);
     if (ready !== null) leave(boot, counters, ready);
-    passed.push({ slot: chosen.slot, reason: counters.failed.get(chosen.slot) ?? "unknown" });
+    const left = { slot: chosen.slot, reason: counters.failed.get(chosen.slot) ?? "unknown" };
+    passed = [...passed.filter(({ slot }) => slot !== left.slot), left];
   }
 }
 

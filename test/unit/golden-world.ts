@@ -179,6 +179,7 @@ export class World {
     kernel.describe(/^\/dev\/vda1$/, describeRecord);
     kernel.describe(/\/(boot|meta)\.json$/, describeReport);
     kernel.describe(/^\/run\/slipway\/control\.json$/, () => "the initrd's control file");
+    kernel.describe(/\/recovery\.json\.new$/, () => "what the screen shows");
     kernel.describe(/machine.*id/, (bytes) => (/^[0-9a-f]{32}\n$/.test(Buffer.from(bytes).toString()) ? "a machine id" : null));
     kernel.beginTrace();
     return kernel;
