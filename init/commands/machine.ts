@@ -14,6 +14,7 @@ export interface Places {
   report: string;
   control: string;
   uncommitted: string;
+  recoveryReport: string;
   lock: string;
   installLock: string;
   systemctl: string;
@@ -31,6 +32,7 @@ export const PLACES: Places = {
   report: RUN.report,
   control: RUN.control,
   uncommitted: RUN.uncommitted,
+  recoveryReport: RUN.recoveryReport,
   lock: RUN.lock,
   installLock: RUN.installLock,
   systemctl: "systemctl",

@@ -206,6 +206,22 @@ function readRecovery(recovery: Reader): BootedRecovery {
   };
 }
 
+/** What reporting a recovery needs of the control file. */
+export type Reporting = Pick<ControlRecovery, "report" | "authorities" | "proxy">;
+
+/** Reads whom the initrd's control file wants to be told of a recovery. Throws Error that says what is wrong with it. */
+export function readReporting(text: string): Reporting {
+  const nobody: Reporting = { report: null, authorities: null, proxy: null };
+  return parsed(text, "control.json", (control) => {
+    const read = (): Reporting => {
+      const recovery = control.object("recovery");
+      const textOf = (key: string): string | null => recovery.nullable(key, () => recovery.text(key));
+      return { report: textOf("report"), authorities: textOf("authorities"), proxy: textOf("proxy") };
+    };
+    return control.nullable("recovery", read) ?? nobody;
+  });
+}
+
 /** An initrd of a version that knew no signatures says nothing: it boots anything. */
 function readTrust(trust: Reader): ControlTrust {
   if (trust.word("mode", ["unsigned", "signed"]) === "unsigned") return { mode: "unsigned" };

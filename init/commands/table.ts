@@ -134,6 +134,12 @@ export const table: Entry[] = [
     load: () => import("./trial-failed.ts"),
   },
   {
+    name: "report-recovery",
+    summary: "for a unit: post the report of a recovery that PID 1 could not post",
+    group: "boot",
+    load: () => import("./report-recovery.ts"),
+  },
+  {
     name: "initrd build",
     summary: "write an initrd for a machine's control file and kernel",
     group: "builder",

@@ -173,7 +173,7 @@ function planHandover(planning: Planning, plan: SlotPlan, selection: Selection, 
     timeline: [],
   };
   const watchdogRuns = control.watchdog !== null && facts.machine.watchdog;
-  const files = systemFiles(report, { text: facts.control, values: control }, watchdogRuns, plan.state?.safeMode === true);
+  const files = systemFiles(report, { text: facts.control, values: control }, watchdogRuns, plan.state?.safeMode === true, null);
   record.handOver(plan.state?.data?.uuid ?? null, report.degraded.length > 0);
   const effects: Effect[] = [
     ...(plan.state === null || plan.state.data === null ? [] : [unmountData]),

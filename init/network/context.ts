@@ -9,6 +9,8 @@ export interface NetworkContext {
   limits?: Limits;
   /** Gives up: what is under way ends with a SourceError. */
   signal?: AbortSignal;
+  /** PEM text of the authorities to believe where a source's options name none; null or left out: the system's. */
+  authorities?: string | null;
   /** Set where PID 1 recovers the machine; see {@link InRecovery}. */
   recovery?: InRecovery;
 }

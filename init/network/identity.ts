@@ -37,7 +37,7 @@ const TOKEN = /^[A-Za-z0-9\-._~+/]{1,8192}=*$/;
 export function readIdentity(
   options: SourceOptions,
   url: SourceUrl,
-  { kernel = linuxKernel(), recovery }: NetworkContext,
+  { kernel = linuxKernel(), recovery, authorities = null }: NetworkContext,
 ): Identity {
   if (recovery !== undefined) return identityInRecovery(kernel, options, url, recovery);
   const fault = optionsFault(options, url.secure);
@@ -48,7 +48,7 @@ export function readIdentity(
       ? null
       : { certificate: readPem(kernel, certificate, "CERTIFICATE"), privateKey: readKey(kernel, privateKey) };
   return {
-    ca: ca === null ? (url.secure ? systemStore(kernel) : null) : readPem(kernel, ca, "CERTIFICATE"),
+    ca: ca === null ? (url.secure ? (authorities ?? systemStore(kernel)) : null) : readPem(kernel, ca, "CERTIFICATE"),
     pins,
     client,
     token: tokenFile === null ? null : readToken(kernel, tokenFile),

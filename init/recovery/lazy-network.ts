@@ -7,16 +7,20 @@ import type { RecoveryScreen } from "./screen.ts";
 /** The machine's network, brought up when a step first asks for it, and shown to people. */
 export class LazyNetwork implements DeskNetwork {
   readonly #boot: Launch;
-  readonly #screen: RecoveryScreen;
+  #screen: RecoveryScreen | null = null;
   readonly #request: NetworkRequest;
   #network: MachineNetwork | null = null;
   /** How it was reached last; null where it was not. */
   told: ToldRecovery["network"] = null;
 
-  constructor(boot: Launch, screen: RecoveryScreen) {
+  constructor(boot: Launch) {
     this.#boot = boot;
-    this.#screen = screen;
     this.#request = { words: boot.words.network, settings: boot.control.recovery.network, profile: null };
+  }
+
+  /** Where addresses are shown from now on; null: nowhere. */
+  shownOn(screen: RecoveryScreen | null): void {
+    this.#screen = screen;
   }
 
   /** Null where there is to be none. */
@@ -27,11 +31,11 @@ export class LazyNetwork implements DeskNetwork {
   async *ways(waitMs: number, signal: AbortSignal): AsyncGenerator<Way> {
     this.#network ??= MachineNetwork.open(this.#boot.kernel, this.#request, (line) => {
       this.#boot.log.info(line);
-      this.#screen.show({ addresses: this.addresses() });
+      this.#screen?.show({ addresses: this.addresses() });
     });
     for await (const way of this.#network.ways(waitMs, signal)) {
       this.told = { link: way.link, by: way.by, addresses: [...way.addresses] };
-      this.#screen.show({ addresses: this.addresses() });
+      this.#screen?.show({ addresses: this.addresses() });
       yield way;
     }
   }

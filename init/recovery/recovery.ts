@@ -10,6 +10,7 @@ import type { Rung } from "../../state-ops/recovery.ts";
 import type { Counters } from "../sequence/counters.ts";
 import type { Devices } from "../sequence/devices.ts";
 import type { Launch } from "../sequence/launch.ts";
+import type { DeskNetwork } from "./desk.ts";
 import { RecoveryHold } from "./hold.ts";
 import { LazyNetwork } from "./lazy-network.ts";
 import { Stuck, whilePatient } from "./patience.ts";
@@ -61,7 +62,7 @@ export class Recovery {
     this.#devices = devices;
     this.#counters = counters;
     this.#screen = new RecoveryScreen(boot.kernel);
-    this.#network = new LazyNetwork(boot, this.#screen);
+    this.#network = new LazyNetwork(boot);
     this.#told = new ToldSteps(boot, counters);
     this.#facts = { left: counters.left, badTargets: new Set(), ended: false };
     this.#asked = request;
@@ -84,6 +85,7 @@ export class Recovery {
   async next(passed: readonly Skipped[]): Promise<Recovered | null> {
     this.#booted = this.#closeBooted();
     this.#boot.alsoChore = () => this.#screen.refresh();
+    this.#network.shownOn(this.#screen);
     try {
       this.#screen.show({ title: this.#title(), slots: [...passed], trying: null, nextAttemptSeconds: null });
       for (let step = this.#nextStep(); step !== null; step = this.#nextStep()) {
@@ -94,10 +96,19 @@ export class Recovery {
       await this.#hold(passed);
       return null;
     } finally {
+      this.#network.shownOn(null);
       this.#screen.end();
       this.#boot.alsoChore = null;
-      this.#network.close();
     }
+  }
+
+  /** The network that the steps used, for the report: it stays up until {@link closeNetwork}. */
+  network(): DeskNetwork | null {
+    return this.#network.open();
+  }
+
+  closeNetwork(): void {
+    this.#network.close();
   }
 
   /** For the report of a boot of `slot`. */

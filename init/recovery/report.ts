@@ -33,8 +33,30 @@ const QUICK: Limits = {
   retry: { ...LIMITS.retry, attempts: 2, firstAttempts: 2 },
 };
 
+/** What became of a report. */
+export interface Reported {
+  told: ToldRecovery;
+  /** For the system to post; null where it was taken, or nobody is to be told. */
+  text: string | null;
+}
+
+/** Reports the recovery that led to the boot of `ready`, whose state is laid, where somebody is to be told. */
+export async function reportRecovery(
+  desk: ReportDesk,
+  told: ToldRecovery,
+  ready: ReadySlot,
+  skipped: readonly Skipped[],
+): Promise<Reported> {
+  const { boot, counters } = desk;
+  if (boot.control.recovery.report === null) return { told, text: null };
+  const text = writeReport(boot, counters, told, ready, skipped);
+  // A further try of what an earlier boot installed: the network is not worth its time.
+  const reportedTo = told.steps.length === 0 ? null : await boot.part("report", () => postReport(desk, text));
+  return { told: { ...told, reportedTo }, text: reportedTo === null ? text : null };
+}
+
 /** The report of the boot of `ready`, whose state is laid. */
-export function writeReport(
+function writeReport(
   boot: Launch,
   counters: Counters,
   told: ToldRecovery,

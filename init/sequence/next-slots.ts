@@ -4,10 +4,12 @@ import { interruptedStep, recoveryOf } from "../../boot/recovery/known.ts";
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
 import type { Recovery, RecoveryRequest } from "../recovery/recovery.ts";
+import type { Reported } from "../recovery/report.ts";
 import type { Counters } from "./counters.ts";
 import type { Devices } from "./devices.ts";
 import { holdAndRestart } from "./hold.ts";
 import type { Launch } from "./launch.ts";
+import type { ReadySlot } from "./slot.ts";
 
 /** The slot that is tried next. */
 export interface ChosenSlot {
@@ -66,8 +68,28 @@ export class NextSlots {
     return this.#counters.count(slot) || (isRecovered && this.#counters.count(slot));
   }
 
+  /**
+   * The recovery that led to a boot of `ready`, reported where somebody is to be told and can be at once; null where there was none.
+   * From here on PID 1 uses no network.
+   */
+  async report(ready: ReadySlot, skipped: readonly Skipped[]): Promise<Reported | null> {
+    const told = this.#told(ready.slot, ready.image.imageId);
+    if (told === null) return null;
+    const recovery = this.#recovery;
+    try {
+      const { reportRecovery } = await import("../recovery/report.ts");
+      const desk = { boot: this.#boot, counters: this.#counters, network: async () => recovery?.network() ?? null };
+      return await reportRecovery(desk, told, ready, skipped);
+    } catch (error) {
+      this.#boot.warn(`the recovery is not reported: ${error instanceof Error ? error.message : error}`);
+      return { told, text: null };
+    } finally {
+      recovery?.closeNetwork();
+    }
+  }
+
   /** What the report of a boot of `slot` says of its recovery; null where there was none. */
-  told(slot: SlotName, imageId: ImageId): ToldRecovery | null {
+  #told(slot: SlotName, imageId: ImageId): ToldRecovery | null {
     if (this.#recovery !== null) return this.#recovery.told(slot);
     return goesOnRecovered(this.#counters.record, slot, imageId);
   }

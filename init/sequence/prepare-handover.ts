@@ -1,8 +1,8 @@
 import { ABILITIES } from "../../boot/image/judge-seal.ts";
-import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import { type BootReport, reportedImage } from "../../boot/report.ts";
 import type { Skipped } from "../../boot/selection/skipped.ts";
 import { makeDirectories, readText, writeVolatile } from "../kernel/files.ts";
+import type { Reported } from "../recovery/report.ts";
 import type { Counters } from "./counters.ts";
 import type { Launch } from "./launch.ts";
 import type { ReadySlot } from "./slot.ts";
@@ -13,7 +13,8 @@ import { systemFiles } from "./system-files.ts";
 export interface HandedSlot {
   why: string;
   skipped: Skipped[];
-  recovery: ToldRecovery | null;
+  /** Null where no recovery led here. */
+  reported: Reported | null;
 }
 
 /** Everything that is left to do before the first step that cannot be undone. */
@@ -34,7 +35,7 @@ export function prepareHandover(boot: Launch, counters: Counters, ready: ReadySl
 }
 
 /** Files below /run that tell the system what happened, and make systemd take part. */
-function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, { why, skipped, recovery }: HandedSlot): void {
+function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, { why, skipped, reported }: HandedSlot): void {
   const { kernel, control } = boot;
   const { verity } = ready.image;
   const report: BootReport = {
@@ -58,12 +59,13 @@ function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, { wh
     data: ready.state.data,
     stateNotes: [...boot.stateNotes, ...ready.state.notes],
     degraded: ready.state.degraded,
-    recovery,
+    recovery: reported?.told ?? null,
     warnings: boot.warnings,
     timeline: boot.timeline,
   };
   const own = { text: readText(kernel, "/etc/slipway/control.json"), values: control };
-  for (const { directory, path, text } of systemFiles(report, own, boot.watchdog !== null, ready.state.safeMode)) {
+  const unreported = reported?.text ?? null;
+  for (const { directory, path, text } of systemFiles(report, own, boot.watchdog !== null, ready.state.safeMode, unreported)) {
     makeDirectories(kernel, directory);
     writeVolatile(kernel, path, text);
   }

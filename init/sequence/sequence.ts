@@ -67,8 +67,9 @@ async function trySlot(
 ) {
   try {
     const ready = await attempt.prepare();
-    const chosen = { why, skipped: joinSkipped(skipped, passed), recovery: slots.told(ready.slot, ready.image.imageId) };
-    await boot.part("handover", () => prepareHandover(boot, counters, ready, chosen));
+    const left = joinSkipped(skipped, passed);
+    const reported = await slots.report(ready, left);
+    await boot.part("handover", () => prepareHandover(boot, counters, ready, { why, skipped: left, reported }));
     return ready;
   } catch (error) {
     attempt.abandon(error);

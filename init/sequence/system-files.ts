@@ -14,12 +14,14 @@ export interface SystemFile {
  * @param control the initrd's control file, and its text
  * @param watchdogRuns whether PID 1 started the hardware's watchdog
  * @param safeMode whether persistent state is in memory
+ * @param unreported the report of a recovery that the system is to post; null where there is none
  */
 export function systemFiles(
   report: BootReport,
   control: { text: string; values: Pick<ControlFile, "trialDeadline" | "watchdog"> },
   watchdogRuns: boolean,
   safeMode: boolean,
+  unreported: string | null,
 ): SystemFile[] {
   const { trialDeadline, watchdog } = control.values;
   const own = (path: string, text: string): SystemFile => ({ directory: RUN.directory, path, text });
@@ -27,6 +29,7 @@ export function systemFiles(
     own(RUN.report, `${JSON.stringify(report)}\n`),
     own(RUN.control, control.text),
     ...(safeMode ? [own(RUN.safeMode, `slot ${report.slot}, attempt ${report.attempt}\n`)] : []),
+    ...(unreported === null ? [] : [own(RUN.recoveryReport, unreported)]),
     // Safe mode of a committed slot ends at a deadline too, or a machine that nobody looks after would never repair itself.
     ...(report.trial || safeMode
       ? [

@@ -253,7 +253,7 @@ test("an orderly end of safe mode gives the slot one try with its own state, a t
 test("the system finds the marks of safe mode, and a deadline", () => {
   const { text, control: values } = controlFile();
   const files = (trial: boolean, safeMode: boolean) =>
-    systemFiles(report({ trial }), { text, values }, false, safeMode).map(({ path }) => path);
+    systemFiles(report({ trial }), { text, values }, false, safeMode, null).map(({ path }) => path);
   const marks = [
     "/run/slipway/safe-mode",
     "/run/slipway/uncommitted",

@@ -20,20 +20,24 @@ import { RUN } from "../../boot/report.ts";
 import { table } from "../../init/commands/table.ts";
 
 const units = join(import.meta.dirname, "../../init/units");
-const all = readdirSync(units).filter((name) => /\.(service|timer)$/.test(name));
+const all = readdirSync(units).filter((name) => /\.(service|timer|path)$/.test(name));
 /** Those that a fragment of the library brings along have commands and conditions of their own. */
 const names = all.filter((name) => name !== "slipway-ssh-keys.service");
 const system = "/usr/lib/systemd/system";
 const text = (name: string) => readFileSync(join(units, name), "utf8");
 
-test("units call verbs that exist", () => {
+test("units call verbs that exist, with options that they have", async () => {
   const commands = names.flatMap((name) => [...text(name).matchAll(/^Exec\w+=(.*)$/gm)].map((match) => match[1] ?? ""));
   assert.ok(commands.length >= 4);
   for (const command of commands) {
     const [program, ...words] = command.split(" ");
     assert.is(program, "/usr/bin/slipway");
+    const [options, name] = [words.filter((word) => word.startsWith("--")), words.filter((word) => !word.startsWith("--"))];
+    const entry = table.find((one) => one.name === name.join(" "));
+    assert.ok(entry, command);
+    const known = Object.keys((await entry.load()).verb.options);
     assert.ok(
-      table.some((entry) => entry.name === words.join(" ")),
+      options.every((option) => known.includes(option.slice(2))),
       command,
     );
   }
@@ -58,6 +62,15 @@ test("what is wanted is there", () => {
       assert.ok(all.includes(name), name);
     }
   }
+});
+
+test("a unit of every boot that needs the network is started by what it is for, and nothing else waits for the network", () => {
+  for (const name of readdirSync(join(units, "multi-user.target.wants"))) assert.not.match(text(name), /network-online/, name);
+  const path = /^PathExists=(.*)$/m.exec(text("slipway-recovery-report.path"))?.[1];
+  assert.is(path, RUN.recoveryReport);
+  assert.match(text("slipway-recovery-report.service"), new RegExp(`^ConditionPathExists=${path}$`, "m"));
+  // it triggers the service of its own name
+  assert.not.match(text("slipway-recovery-report.path"), /^Unit=/m);
 });
 
 test("timers that ask a server or install are not enabled, also not by a first boot's presets", () => {
