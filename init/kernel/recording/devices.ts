@@ -49,6 +49,11 @@ export abstract class RecordingDevices extends RecordingSockets {
     return block;
   }
 
+  /** The kernel reads the disk's table, as it does when a disk appears. */
+  scanPartitions(disk: BlockDevice): void {
+    this.machine.partitions.readTable(disk);
+  }
+
   changePartition(disk: Descriptor, change: PartitionChange): void {
     const { how, number, start, length } = change;
     const words = [how, `partition ${number}`, `${length} bytes from ${start} on`];
