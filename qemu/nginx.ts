@@ -13,6 +13,8 @@ export interface NginxOptions {
   rate?: string;
   /** Requests at a time; more get 503. */
   mostAtATime?: number;
+  /** It listens on the same port of ::1 too. */
+  ipv6?: boolean;
   /** More lines of its server block. */
   lines?: readonly string[];
 }
@@ -57,7 +59,7 @@ export async function startNginx(options: NginxOptions): Promise<Nginx> {
 }
 
 function configuration(directory: string, log: string, port: number, options: NginxOptions): string {
-  const { root, tls, noRanges, rate, mostAtATime, lines = [] } = options;
+  const { root, tls, noRanges, rate, mostAtATime, ipv6, lines = [] } = options;
   const own = (name: string) => `${name}_temp_path ${directory}/${name};`;
   return `
 daemon off;
@@ -74,6 +76,7 @@ http {
   limit_conn_zone all zone=all:64k;
   server {
     listen 127.0.0.1:${port}${tls ? " ssl" : ""};
+    ${ipv6 ? `listen [::1]:${port}${tls ? " ssl" : ""};` : ""}
     root ${root};
     ${tls ? `ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key};` : ""}
     ${tls?.clientAuthority ? `ssl_client_certificate ${tls.clientAuthority}; ssl_verify_client on;` : ""}

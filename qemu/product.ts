@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { guestKernel } from "./kernel.ts";
+import { guestKernel, type KernelFlavour } from "./kernel.ts";
 import { makeOnce } from "./lock.ts";
 import { cache, dist, project } from "./places.ts";
 import { runProgram } from "./program.ts";
@@ -92,11 +92,13 @@ export interface InitrdOptions {
   modules?: string[];
   /** Files for the runtime image, path there to path on the host. */
   extra?: Record<string, string>;
+  /** The kernel that it is for: default "cloud". */
+  flavour?: KernelFlavour;
 }
 
 /** An initrd for `control`, a control file on the host, and the guests' kernel. Kept; compressed for soon, not for small. */
 export async function initrdFor(control: string, options: InitrdOptions = {}): Promise<string> {
-  const { modules, version } = await guestKernel();
+  const { modules, version } = await guestKernel(options.flavour);
   const directory = await madeOf("initrd", [readFileSync(control, "utf8"), modules, version, options], async (aside) => {
     const words = ["initrd", "build", "--control", control, "--modules", modules, "--level", "3", "-o", `${aside}/initrd`];
     for (const name of options.modules ?? []) words.push("--module", name);

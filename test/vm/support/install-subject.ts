@@ -22,7 +22,7 @@ export const SPOILED = "spoiled by the test";
 export const SPOILED_BLOCKS = [0, 100, 333, 700];
 
 /** Bytes that no filesystem compresses much, the same for the same name. */
-function noise(name: string, bytes: number): string {
+export function noise(name: string, bytes: number): string {
   let text = "";
   for (let at = 0; text.length < bytes; at++) text += createHash("sha512").update(`${name} ${at}`).digest("base64");
   return text;

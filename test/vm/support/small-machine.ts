@@ -33,7 +33,7 @@ export interface SmallMachine {
 /** Makes everything for a machine, with a disk of its own. */
 export async function smallMachine(spec: SmallMachineSpec): Promise<SmallMachine> {
   const system = spec.system ?? smallSystem(Object.keys(spec.slots));
-  const { kernel } = await guestKernel();
+  const { kernel } = await guestKernel(spec.initrd?.flavour);
   const initrd = await smallInitrd(system, spec.initrd);
   return { kernel, initrd, disk: await smallDisk(spec) };
 }
