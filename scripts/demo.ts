@@ -91,6 +91,28 @@ async function repairFlipped(ground: DemoGround, shell: GuestShell): Promise<str
   return donated > 0 ? "taken from slot b" : "fetched";
 }
 
+/** Writes random bytes over both slots, also over the one whose system runs this, and resets the machine. */
+async function destroy(shell: GuestShell): Promise<void> {
+  const slots = ["a", "b"].map((slot) => `/dev/disk/by-partlabel/root-${slot}`);
+  await shell.must("sync; mkdir -p /run/demo && cp /usr/bin/dd /run/demo/ && ldd /usr/bin/dd >/dev/null");
+  const spoil = slots.map((slot) => `blockdev --setrw ${slot}; /run/demo/dd if=/dev/urandom of=${slot} bs=1M conv=fsync`);
+  shell.type(`(${spoil.join("; ")}; echo b >/proc/sysrq-trigger) >/dev/null 2>&1`);
+}
+
+/** What boot.json says of a recovery, as far as the demo looks at it. */
+interface RecoveryFacts {
+  recovery: { rung: string; steps: { networkBytes: number; startMs: number; lengthMs: number }[] } | null;
+}
+
+/** That the machine put an image into a slot by itself; says what that took. */
+async function recoveredBy(shell: GuestShell): Promise<string> {
+  const { recovery }: RecoveryFacts = JSON.parse(await shell.must("cat /run/slipway/boot.json"));
+  if (recovery === null) throw new Error("boot.json tells of no recovery");
+  const bytes = recovery.steps.reduce((sum, { networkBytes }) => sum + networkBytes, 0);
+  const seconds = recovery.steps.reduce((sum, { lengthMs }) => sum + lengthMs, 0) / 1000;
+  return `${recovery.rung}: ${megabytes(bytes)} fetched, ${seconds.toFixed(1)} s`;
+}
+
 async function tell(teller: Teller): Promise<void> {
   const ground = new DemoGround();
   const what = "a key, Debian v1, v2 and v3 signed with it, an initrd that trusts it, a disk with v1 in slot a";
@@ -148,6 +170,19 @@ async function tell(teller: Teller): Promise<void> {
       const facts = await status(shell);
       check(facts.rollback?.from === "a", "it tells of no rollback from slot a");
       check(facts.slots.find(({ name }) => name === "a")?.tries === 0, "slot a has tries left");
+      if (!teller.json) console.log(`\n${await shell.must("slipway status")}\n`);
+    });
+    const id = await shell.must("cat /etc/machine-id");
+    await teller.step("recovery", "random bytes over both slots, and a reset: the machine reinstalls v2 by itself", async () => {
+      await destroy(shell);
+      await shell.ready(undefined, 600_000);
+      const facts: { image: { version: string } } = JSON.parse(await shell.must("cat /run/slipway/boot.json"));
+      check(facts.image.version === "v2", `${facts.image.version} runs, not v2`);
+      return recoveredBy(shell);
+    });
+    await teller.step("recovered", "it is the same machine, with its state, and on trial until that is committed", async () => {
+      check((await shell.must("cat /etc/machine-id")) === id, "it has another machine id");
+      check((await shell.must("cat /var/lib/demo/notes")) === "written by v1\nwritten by v2", "its state is not there");
       if (!teller.json) console.log(`\n${await shell.must("slipway status")}\n`);
     });
   } finally {

@@ -8,7 +8,7 @@ import { cache } from "../../qemu/places.ts";
 import { slipway } from "../../qemu/product.ts";
 import { type TreeFiles, writeFiles } from "../../qemu/tree.ts";
 
-const system = `system: slipway-demo
+const systemWith = (source: string) => `system: slipway-demo
 slots:
   a: { device: PARTLABEL=root-a }
   b: { device: PARTLABEL=root-b }
@@ -17,10 +17,11 @@ boot-record: { store: record, device: PARTLABEL=boot-record }
 tries: { trial: 2, committed: 10 }
 watchdog: { timeout: 20, after: systemd }
 trust: { keys: [release.pub.pem] }
+recovery: { sources: ["${source}"] }
 `;
 
 /** Drivers of this machine, the filesystems of slots and data, and a watchdog in software. */
-const modules = ["virtio_pci", "virtio_blk", "virtio_net", "erofs", "ext4", "overlay", "softdog"];
+const modules = ["virtio_pci", "virtio_blk", "erofs", "ext4", "overlay", "softdog"];
 
 /** An address in QEMU's own network, in which the host is 10.0.2.2. */
 const network: TreeFiles = {
@@ -66,7 +67,8 @@ export class DemoGround {
     const directory = this.#directory;
     for (const name of ["www", "empty"]) mkdirSync(`${directory}/${name}`);
     await slipway(["keys", "new", `${directory}/release`]);
-    writeFiles(directory, { "/system.yaml": system });
+    this.#server = await startNginx({ root: `${directory}/www` });
+    writeFiles(directory, { "/system.yaml": systemWith(this.url("v2")) });
     for (const version of ["v1", "v2", "v3"] as const) await this.#makeImage(version);
     const definition = ["--system", `${directory}/system.yaml`];
     const slots = ["--slot", `a=${this.#image("v1")}`, "--size", "1G"];
@@ -76,7 +78,6 @@ export class DemoGround {
     const drivers = ["--modules", guest.modules, ...modules.flatMap((name) => ["--module", name])];
     const initrd = ["--control", `${directory}/control.json`, ...drivers, "--level", "3"];
     await slipway(["initrd", "build", ...initrd, "-o", `${directory}/initrd`]);
-    this.#server = await startNginx({ root: `${directory}/www` });
     return startMachine({
       name: "demo",
       kernel: guest.kernel,
