@@ -76,7 +76,7 @@ test("both slots destroyed: the same machine runs again, without a reboot in bet
   assert.is(machine.boots, 1, "it took a reboot");
   assert.is(await shell.must(identity), who);
   assert.is(await shell.must("cat /var/lib/notes"), "mine");
-  const told = (await statusOf(shell)).running.recovery;
+  const told = (await statusOf(shell)).recovery.boot;
   if (told === null) throw new Error("status tells of no recovery");
   const bytes = told.steps.reduce((sum, { networkBytes }) => sum + networkBytes, 0);
   const seconds = told.steps.reduce((sum, { lengthMs }) => sum + lengthMs, 0) / 1000;
@@ -112,7 +112,7 @@ layout:
   await debian.shell.ready(undefined, 600_000);
   assert.is(debian.machine.boots, 1, "it took a reboot");
   const status = await statusOf(debian.shell);
-  assert.is(status.running.recovery?.rung, "reinstall");
+  assert.is(status.recovery.boot?.rung, "reinstall");
   await debian.shell.must("echo mine >/var/lib/notes; sync; test -s /etc/machine-id");
   await committed(debian.shell, status.running.slot);
   await powerOff(debian);
