@@ -3,7 +3,7 @@ import { sha256Bytes } from "../../state-ops/sha256.ts";
 /**
  * A frame holds one payload so that a torn or foreign write is told from a whole one. All numbers are little endian:
  *
- *   0   8  magic, "slipwayR" for the boot record, "slipwayJ" for an entry of the boot journal
+ *   0   8  magic: "slipwayR" for the boot record, "slipwayJ" for an entry of the boot journal, "slipwayN" for the network's profile
  *   8   4  version of this layout, 1
  *  12   8  sequence, counts up with every write
  *  20   4  length of the payload in bytes
@@ -12,7 +12,7 @@ import { sha256Bytes } from "../../state-ops/sha256.ts";
  *
  * What follows the payload belongs to nobody.
  */
-export type FrameKind = "record" | "journal";
+export type FrameKind = "record" | "journal" | "network";
 
 export interface Frame {
   sequence: number;
@@ -25,7 +25,7 @@ const VERSION = 1;
 const FIELDS = 24;
 /** Bytes before the payload. */
 export const FRAME_HEADER = 56;
-const MAGIC: Record<FrameKind, string> = { record: "slipwayR", journal: "slipwayJ" };
+const MAGIC: Record<FrameKind, string> = { record: "slipwayR", journal: "slipwayJ", network: "slipwayN" };
 
 /** Whether every byte is zero; compared natively, since PID 1 looks at 300 KiB before its code is warm. */
 export function isZero(bytes: Uint8Array): boolean {

@@ -17,6 +17,9 @@ export const RECORD_LAYOUT = {
   /** Two frames for each of the last 32 attempts. */
   journalSize: 64 * 4096,
   journalEntrySize: 4096,
+  /** Two copies of the network's profile, written in turn and as far apart as those of the record. */
+  profileOffsets: [2.5 * 1024 * 1024, 3.5 * 1024 * 1024],
+  profileSize: 16 * 1024,
   /** What `encodeRecord` pads to: a multiple of every disk's logical block. */
   writeUnit: 4096,
   minimumPartitionSize: 4 * 1024 * 1024,

@@ -60,7 +60,8 @@ export function sourceOptions(kernel: Kernel, values: OptionValues, url: string,
   return options;
 }
 
-function readSettings(kernel: Kernel, file: string): ReadonlyMap<string, SourceOptions> {
+/** The options of each origin in the settings file; none without one. Throws BadInput for a file that is not sound. */
+export function readSettings(kernel: Kernel, file = SETTINGS_FILE): ReadonlyMap<string, SourceOptions> {
   let bytes: Uint8Array;
   try {
     bytes = readOwned(kernel, file, 0o022, "only its owner may write it: chmod go-w");
