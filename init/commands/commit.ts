@@ -7,7 +7,7 @@ import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { type Answer, print } from "./answer.ts";
 import { bytesToRead, readingFor, readWhole, type ToRead } from "./commit-reading.ts";
-import { type Change, changeRecord, type Machine, PLACES, type Places, writeRecord } from "./machine.ts";
+import { type Change, changeRecord, PLACES, type Places, writeRecord } from "./machine.ts";
 import { keepNetworkProfile } from "./network-profile.ts";
 import { leavingSafeMode, safeModeOf } from "./safe-mode.ts";
 import { flag, type Verb } from "./verb.ts";
@@ -59,12 +59,6 @@ function removeMark(kernel: Kernel, places: Places): string[] {
   }
 }
 
-/** What safe mode runs with is nobody's way to the network. */
-function rememberNetwork(kernel: Kernel, { report }: Machine): string[] {
-  const { device } = report.record;
-  return device === null || report.recovery?.rung === "safe-mode" ? [] : keepNetworkProfile(kernel, device);
-}
-
 function refuseTrial(facts: Change): void {
   refuseOtherBoot(facts);
   refuseDegraded(facts);
@@ -107,7 +101,8 @@ export function commit(kernel: Kernel, places: Places, waitMs = LOCK_WAIT): Answ
     const warnings = removeMark(kernel, places);
     const noted = store.updateJournal(attempt, { stage: "good", outcome: "good" });
     if (!noted.written) warnings.push(`the boot journal does not say so: ${noted.reason}`);
-    warnings.push(...rememberNetwork(kernel, machine));
+    const { device } = machine.report.record;
+    if (device !== null) warnings.push(...keepNetworkProfile(kernel, device));
     const { tries } = slotOf(committed, slot);
     const did = trial
       ? `Slot ${slot} is committed: its trial is over, and it has ${tries} tries.`

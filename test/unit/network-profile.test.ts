@@ -335,7 +335,7 @@ test("a kernel that does not answer, or answers with what is cut, is no reason t
 test("what safe mode runs with is not kept", () => {
   const recovery = { asked: null, rung: "safe-mode" as const, steps: [], network: null, reportedTo: null };
   const machine = connected({ report: report({ recovery }) });
-  commit(machine.kernel, machine.places);
+  assert.throws(() => commit(machine.kernel, machine.places), /safe mode/);
   assert.is(kept(machine).profile, null);
 });
 
