@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: how long until the next init starts, and how big the initrd is, side by side with what people use; what a
- * clone of state costs; what operators add to a boot, and proofs; what an update costs in bytes and time.
+ * clone of state costs; what operators add to a boot, and proofs; what an update costs in bytes and time, and a recovery.
  */
 import { statSync } from "node:fs";
 import { accelerator } from "../qemu/accelerator.ts";
@@ -14,6 +14,8 @@ import { type BenchOptions, parseOptions, Usage, usage } from "./bench/options.t
 import { peers } from "./bench/peers.ts";
 import { measureProof } from "./bench/proof.ts";
 import { proofTable } from "./bench/proof-table.ts";
+import { measureRecovery } from "./bench/recovery.ts";
+import { recoveryTable } from "./bench/recovery-table.ts";
 import { jsonOf, type Measured, tableOf } from "./bench/table.ts";
 import { measureUpdates } from "./bench/update.ts";
 import { hashing, wholeImage } from "./bench/update-contestants.ts";
@@ -74,6 +76,10 @@ const answers: Record<BenchOptions["subject"], (runs: number, json: boolean) => 
   update: async (runs, json) => {
     const measured = await measureUpdates(runs, say);
     return json ? JSON.stringify({ update: measured }) : updatesTable(measured, { whole: wholeImage, hashing });
+  },
+  recovery: async (runs, json) => {
+    const measured = await measureRecovery(runs, say);
+    return json ? JSON.stringify({ recovery: measured }) : recoveryTable(measured);
   },
 };
 

@@ -1,17 +1,18 @@
-export const usage = `npm run bench [-- [clone | operators | proof | update] [--runs N] [--json]]
+export const usage = `npm run bench [-- [clone | operators | proof | update | recovery] [--runs N] [--json]]
   (nothing)  boots slipway and what people use instead, side by side
   clone      clones 1 GiB in 20,000 files on ext4, xfs and btrfs, beside cp -a and a btrfs snapshot; needs root and 6 GiB
   operators  boots with 0, 1 and 100 operators
   proof      boots one filesystem with and without seal, signature and dm-verity
   update     a Debian's security updates into a slot, from nginx: bytes and time beside curl, casync and rauc; needs root
-  --runs N   of each contestant, 1 to 100, default 5 (clone, update: 3); they take turns
+  recovery   an image into destroyed slots: time beside curl and dd in the same machine, bytes for damage, least memory
+  --runs N   of each contestant, 1 to 100, default 5 (clone, update, recovery: 3); they take turns
   --json     one JSON object on standard output and nothing else (npm run -s bench -- --json)
 Times of boots are those of the guest's own clock. What is slow there is the emulation: read the ratios.
 Exit codes: 0 measured, 1 something failed, 2 wrong usage.`;
 
 export class Usage extends Error {}
 
-export const subjects = ["boot", "clone", "operators", "proof", "update"] as const;
+export const subjects = ["boot", "clone", "operators", "proof", "update", "recovery"] as const;
 
 export interface BenchOptions {
   subject: (typeof subjects)[number];
@@ -34,5 +35,5 @@ export function parseOptions(words: readonly string[]): BenchOptions {
       options.runs = Number(value);
     } else throw new Usage(`no such option: ${word}`);
   }
-  return { ...options, runs: options.runs ?? (["clone", "update"].includes(options.subject) ? 3 : 5) };
+  return { ...options, runs: options.runs ?? (["clone", "update", "recovery"].includes(options.subject) ? 3 : 5) };
 }

@@ -24,7 +24,7 @@ recovery: { sources: ["${source}"] }
 const modules = ["virtio_pci", "virtio_blk", "erofs", "ext4", "overlay", "softdog"];
 
 /** An address in QEMU's own network, in which the host is 10.0.2.2. */
-const network: TreeFiles = {
+export const demoNetwork: TreeFiles = {
   "/usr/lib/systemd/network/demo.network": `[Match]
 Driver=virtio_net
 [Network]
@@ -47,7 +47,7 @@ ExecStart=/bin/sh -c 'echo ruined by v3 > /var/lib/demo/notes; sync; echo "demo:
   "/usr/lib/systemd/system/boot-complete.target.d/demo-health.conf": "[Unit]\nRequires=demo-health.service\n",
 };
 
-const filesOf = { v1: network, v2: network, v3: { ...network, ...hanging } };
+const filesOf = { v1: demoNetwork, v2: demoNetwork, v3: { ...demoNetwork, ...hanging } };
 
 export type Version = keyof typeof filesOf;
 
