@@ -48,7 +48,7 @@ export async function launch(kernel: Kernel, log: Log, preinit: string): Promise
     const chosen = await slots.next(passed);
     boot.log.info(`slot ${chosen.slot}: ${chosen.why}`);
     if (!slots.count(chosen)) continue;
-    const attempt = new SlotAttempt(boot, devices, counters, chosen.slot);
+    const attempt = new SlotAttempt(boot, devices, counters, chosen);
     const ready = await trySlot(boot, counters, attempt, slots, chosen, passed);
     if (ready !== null) leave(boot, counters, ready);
     const left = { slot: chosen.slot, reason: counters.failed.get(chosen.slot) ?? "unknown" };

@@ -16,6 +16,7 @@ import { missingMountPoints } from "./handover.ts";
 import { mountImage, NEW_ROOT, readImageControl, setReadOnly } from "./image.ts";
 import type { Launch } from "./launch.ts";
 import { findNextInit, foreignModules } from "./next-init.ts";
+import type { ChosenSlot } from "./next-slots.ts";
 import { type ProvenImage, proveImage } from "./proof.ts";
 import { detachState, type LaidState, layState, type StateRequest } from "./state.ts";
 
@@ -35,6 +36,7 @@ export class SlotAttempt {
   readonly #devices: Devices;
   readonly #counters: Counters;
   readonly #slot: string;
+  readonly #isRecovered: boolean;
   #stage: Stage = "counted";
   /** Device of the slot, once it is to be set read-only. */
   #device: string | null = null;
@@ -48,11 +50,17 @@ export class SlotAttempt {
   #checked: string | null = null;
   #state: LaidState | null = null;
 
-  constructor(boot: Launch, devices: Devices, counters: Counters, slot: string) {
+  constructor(
+    boot: Launch,
+    devices: Devices,
+    counters: Counters,
+    { slot, isRecovered }: Pick<ChosenSlot, "slot" | "isRecovered">,
+  ) {
     this.#boot = boot;
     this.#devices = devices;
     this.#counters = counters;
     this.#slot = slot;
+    this.#isRecovered = isRecovered;
   }
 
   /** Prepares the slot up to the handover, after its try was counted. Throws whatever stands in the way. */
@@ -193,16 +201,19 @@ export class SlotAttempt {
   async #layState(newRoot: Descriptor, imageId: string): Promise<LaidState> {
     const { control, kernel } = this.#boot;
     const { record, attempt, trial, previous } = this.#counters;
+    const wish = wishOf(record, this.#slot, imageId);
+    // A step that was carried out in this very boot begins anew, whatever an earlier one of its kind came to.
+    const isFirstTry = this.#isRecovered && wish !== "ordinary";
     const request: StateRequest = {
       ...this.#dataRequest(),
       newRoot,
       imageControl: readImageControl(kernel, newRoot, control),
       slot: this.#slot,
-      wish: wishOf(record, this.#slot, imageId),
+      wish,
       imageId,
       attempt,
       trial,
-      previousEnd: endOfLastTry(previous, this.#slot, imageId),
+      previousEnd: isFirstTry ? "none" : endOfLastTry(previous, this.#slot, imageId),
       committed: record.lastCommitted,
       left: whyLeft(record, this.#counters.failed, control.trust),
     };

@@ -18,8 +18,10 @@ export class GenerationsWorld {
   generations: GenerationFact[] = [];
   readonly contents = new Map<number, Content>();
   slots: Record<string, Slot> = {};
-  lastCommitted: { slot: string; imageId: string } | null = null;
+  lastCommitted: GenerationFacts["committed"] = null;
   orders: GenerationOrders = NO_ORDERS;
+  /** A recovery's step was carried out in the boot that follows: whatever was tried before, this is no further try. */
+  isFirstTry = false;
   /** Of the next boots. */
   wish: GenerationFacts["wish"] = "ordinary";
   /** The slot whose system runs; null while the machine is off. */
@@ -45,7 +47,7 @@ export class GenerationsWorld {
         orders: this.orders,
         wish: this.wish,
       },
-      ...{ previousEnd: ofThis ? (this.#last?.ended ?? "none") : "none", committed: this.lastCommitted },
+      ...{ previousEnd: ofThis && !this.isFirstTry ? (this.#last?.ended ?? "none") : "none", committed: this.lastCommitted },
       ...{ pointers: { ...this.pointers }, generations: [...this.generations] },
     };
   }
@@ -55,6 +57,7 @@ export class GenerationsWorld {
     this.attempt++;
     const facts = this.facts(slot);
     const plan = planGeneration(facts);
+    this.isFirstTry = false;
     const all = this.#steps(facts, plan);
     for (const step of all.slice(0, steps)) step();
     const { imageId } = this.#slot(slot);
@@ -86,15 +89,28 @@ export class GenerationsWorld {
         controlDigest: "sha256:c",
         attempt: this.attempt,
       };
-      this.generations.push({ number: target, complete: true, meta, pinned: null });
+      const standIn = plan.do === "continue" ? undefined : plan.standIn;
+      this.generations.push({
+        number: target,
+        complete: true,
+        meta,
+        pinned: null,
+        ...(standIn === undefined ? {} : { standIn }),
+      });
       const source = plan.do === "clone" ? (this.contents.get(plan.from) ?? {}) : {};
       const without = plan.do === "clone" ? plan.without : [];
       const kept = Object.entries(source).filter(([id]) => !without.includes(id));
       this.contents.set(target, Object.fromEntries(kept));
     };
+    const confirm = (number: number) => () => {
+      this.generations = this.generations.map(({ standIn, ...entry }) =>
+        standIn === undefined || entry.number === number ? entry : { ...entry, standIn },
+      );
+    };
     return [
       ...(work.factory ? [factory] : []),
-      ...work.pins.map(({ number, reason }) => pin(number, { reason, attempt: this.attempt })),
+      ...work.confirm.map(confirm),
+      ...work.pins.map(({ number, ...words }) => pin(number, { ...words, attempt: this.attempt })),
       ...(plan.do === "continue" ? [] : work.collect.map((number) => () => this.#delete(number))),
       ...(plan.do === "continue" ? [] : [build]),
       () => {
@@ -127,7 +143,7 @@ export class GenerationsWorld {
     if (this.running === null) return;
     const slot = this.#slot(this.running);
     slot.committed = true;
-    this.lastCommitted = { slot: this.running, imageId: slot.imageId };
+    this.lastCommitted = { slot: this.running, imageId: slot.imageId, attempt: this.attempt };
   }
 
   end(how: "clean" | "unclean"): void {

@@ -1,7 +1,9 @@
 /** Random lives of machines with two and three slots: promises P4 and P5 for the generations of their state. */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { committedGenerationNumber, NO_ORDERS } from "../../state-ops/generation-facts.ts";
+import { committedGenerationNumber, NO_ORDERS, ownPointer } from "../../state-ops/generation-facts.ts";
+import { suspectedGeneration } from "../../state-ops/generation-wish.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { randomNumbers } from "../samples/random.ts";
 import { type Content, GenerationsWorld } from "./generations-world.ts";
 
@@ -16,6 +18,10 @@ class Life {
   readonly #left = new Map<string, Content>();
   /** Generations that a rollback left, until their slot boots again. */
   readonly #leftBehind = new Set<number>();
+  /** What recoveries set aside, and what it held, until its slot boots with it again. */
+  readonly #setAside = new Map<number, Content>();
+  /** The system that runs has a state that a recovery made, and was not committed. */
+  #onlyTried = false;
   #images = 0;
   #writes = 0;
 
@@ -69,9 +75,13 @@ class Life {
     }
     const { plan, facts } = booted;
     const expected = facts.trial ? (facts.previousEnd === "clean" ? null : before) : (this.#left.get(this.#key(slot)) ?? null);
-    if (plan.do === "continue") this.#leftBehind.delete(plan.generation);
+    if (plan.do === "continue") {
+      this.#leftBehind.delete(plan.generation);
+      this.#setAside.delete(plan.generation);
+    }
     if (factory) {
       this.#leftBehind.clear();
+      this.#setAside.clear();
       this.#did("factory reset");
       assert.equal(world.state(), {});
       this.#left.clear();
@@ -91,8 +101,63 @@ class Life {
   #end(how: "clean" | "unclean"): void {
     const { world } = this;
     const slot = world.running;
-    if (slot !== null && world.slots[slot]?.committed) this.#left.set(this.#key(slot), world.state());
+    if (slot !== null && world.slots[slot]?.committed && !this.#onlyTried) this.#left.set(this.#key(slot), world.state());
     world.end(how);
+    this.#onlyTried = false;
+  }
+
+  /**
+   * No slot boots, or somebody asks: a slot is booted with another state than its own, up to three times, and committed or not. P6:
+   * what it is given is what was wished, and what it does without stays as it is.
+   */
+  #recover(slot: string): void {
+    const { world } = this;
+    const wish = this.#pick(["previous", "fresh"] as const);
+    world.wish = wish;
+    if (this.#random() < 0.2) world.orders = { factory: false, without: [this.#pick(["var", "etc"])], carry: null };
+    if (this.#random() < 0.2) world.orders = { ...NO_ORDERS, carry: this.#pick(world.generations).number };
+    const suspected = suspectedGeneration(world.facts(slot))?.number ?? null;
+    if (suspected !== null) this.#setAside.set(suspected, world.contents.get(suspected) ?? {});
+    let before: Content | null = null;
+    let isCommitted = false;
+    world.isFirstTry = true;
+    for (let tries = 1 + Math.floor(this.#random() * 3); tries > 0 && !isCommitted; tries--) {
+      const contents = new Map(world.contents);
+      let booted: ReturnType<GenerationsWorld["boot"]> = null;
+      try {
+        while (booted === null) booted = world.boot(slot, this.#random() < 0.3 ? Math.floor(this.#random() * 4) : undefined);
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        this.#did("nothing from before");
+        if (suspected !== null) this.#setAside.delete(suspected);
+        break;
+      }
+      this.#onlyTried = true;
+      const { plan, facts } = booted;
+      const without = facts.orders.without;
+      const kept = (content: Content) => Object.fromEntries(Object.entries(content).filter(([id]) => !without.includes(id)));
+      this.#did(`${wish}: ${plan.do}`);
+      if (facts.previousEnd === "clean") assert.equal(world.state(), kept(before ?? {}), "a try goes on");
+      else if (wish === "fresh") assert.equal(world.state(), {}, "the image's own content");
+      else if (plan.do === "clone") {
+        assert.is.not(plan.from, suspected, "back to what is under suspicion");
+        assert.equal(world.state(), kept(contents.get(plan.from) ?? {}));
+      } else assert.unreachable(`goes on after an end that was ${facts.previousEnd}`);
+      this.#check();
+      for (const id of ["var", "etc"]) if (this.#random() < 0.6) world.write(id, `${++this.#writes}`);
+      isCommitted = this.#random() < 0.4;
+      if (isCommitted) {
+        world.commit();
+        this.#onlyTried = false;
+        this.#did(`${wish}: committed`);
+      }
+      before = world.state();
+      this.#end(this.#random() < 0.5 ? "clean" : "unclean");
+    }
+    world.wish = "ordinary";
+    world.isFirstTry = false;
+    world.orders = NO_ORDERS;
+    this.#check();
   }
 
   /** One thing that happens to a machine, then its end. */
@@ -113,6 +178,8 @@ class Life {
       "reset",
       "factory",
       "carry",
+      "recovery",
+      "recovery of a trial",
     ]);
     switch (event) {
       case "update":
@@ -130,7 +197,8 @@ class Life {
         const slot = committed.find((name) => name !== running);
         if (slot !== undefined) {
           this.#did("rollback");
-          const left = world.pointers[running] ?? null;
+          const { pointers, generations, lastCommitted } = world;
+          const left = ownPointer({ pointers, generations, committed: lastCommitted }, running);
           this.#use(slot, true);
           if (left !== null) this.#leftBehind.add(left);
         }
@@ -160,6 +228,16 @@ class Life {
         }
         break;
       }
+      case "recovery":
+        this.#recover(running);
+        break;
+      case "recovery of a trial": {
+        const slot = this.#pick(others);
+        world.slots[slot] = { imageId: `image-${this.#images++}`, committed: false };
+        this.#recover(slot);
+        if (!world.slots[slot]?.committed) this.#use(running, true);
+        break;
+      }
       default:
         this.#use(running, true);
     }
@@ -182,6 +260,10 @@ class Life {
     if (!this.world.orders.factory) {
       for (const number of this.#leftBehind) assert.ok(numbers.has(number), `generation ${number}, left by a rollback, vanished`);
     }
+    for (const [number, content] of this.world.orders.factory ? [] : this.#setAside) {
+      assert.ok(numbers.has(number), `generation ${number}, which a recovery set aside, vanished`);
+      assert.equal(contents.get(number), content, `generation ${number}, which a recovery set aside, changed`);
+    }
     for (const [key, content] of this.#left) {
       const [slot = "", imageId] = key.split(" ");
       if (slots[slot]?.imageId !== imageId || pointers[slot] === null) continue;
@@ -200,6 +282,12 @@ class Life {
       unused.filter(({ meta }) => meta?.slot === name && meta.imageId === slots[name]?.imageId).length;
     const tries = Math.max(0, ...trials.map(ofTrial));
     assert.ok(tries <= 3, `${tries} tries of one trial fill the disk (${pinned} pinned)`);
+    const made = unused.filter(({ standIn }) => standIn !== undefined);
+    const ofOne = names.map((name) => made.filter(({ meta }) => meta?.slot === name && meta.imageId === slots[name]?.imageId));
+    assert.ok(
+      ofOne.every((list) => list.length <= 2),
+      "what recoveries tried fills the disk",
+    );
   }
 
   /** After a collection few are left of what nobody asked to keep. */
@@ -238,6 +326,13 @@ for (const names of [
       "reset of a store",
       "first try of a trial",
       "rollback",
+      "fresh: create",
+      "fresh: continue",
+      "fresh: committed",
+      "previous: clone",
+      "previous: continue",
+      "previous: committed",
+      "nothing from before",
     ]) {
       assert.ok((counts[what] ?? 0) > lives / 5, `${what} happened ${counts[what]} times`);
     }
