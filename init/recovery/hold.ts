@@ -44,7 +44,7 @@ export class RecoveryHold {
     log.error(`recovery could not help; in ${seconds} s ${next}`);
     this.#screen.show({ slots: [...passed], trying: null, progress: null, nextAttemptSeconds: seconds });
     if (words.shell) await this.#boot.shell("rd.shell");
-    const came = await this.#pause(seconds);
+    const came = await this.#pauseSafely(seconds);
     if (came !== null) {
       log.notice(`recovery: ${came}`);
       this.#screen.say(came);
@@ -52,6 +52,17 @@ export class RecoveryHold {
       log.error("restarting");
       this.#boot.kernel.reboot("restart");
       throw new Error("the kernel refused to restart");
+    }
+  }
+
+  /** Whatever goes wrong with looking for media must not let the machine run in circles without a pause. */
+  async #pauseSafely(seconds: number): Promise<string | null> {
+    try {
+      return await this.#pause(seconds);
+    } catch (error) {
+      this.#boot.log.error(`recovery: waiting: ${error instanceof Error ? error.message : error}`);
+      await this.#boot.pause(seconds * 1000);
+      return null;
     }
   }
 

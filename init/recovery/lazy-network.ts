@@ -44,9 +44,14 @@ export class LazyNetwork implements DeskNetwork {
     return this.#network?.addresses() ?? [];
   }
 
-  /** Lets links and addresses go, so that the system's network manager finds them untouched. */
+  /** Lets links and addresses go, so that the system's network manager finds them untouched. Never stands in a boot's way. */
   close(): void {
-    this.#network?.close();
+    const network = this.#network;
     this.#network = null;
+    try {
+      network?.close();
+    } catch (error) {
+      this.#boot.warn(`the network is not left as it was: ${error instanceof Error ? error.message : error}`);
+    }
   }
 }

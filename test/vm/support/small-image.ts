@@ -53,7 +53,7 @@ ${slots.map((name) => `  ${name}: { device: PARTLABEL=root-${name} }`).join("\n"
 data: { device: PARTLABEL=sys-data, filesystem: ${data} }
 boot-record: { store: record, device: PARTLABEL=boot-record }
 device-timeout: 3s
-${trust}${more}`;
+${more.includes("recovery:") ? "" : "recovery: off\n"}${trust}${more}`;
 }
 
 /** The product's own fragments. */
