@@ -24,6 +24,9 @@ export type ReportDesk = Pick<RecoveryDesk, "boot" | "counters" | "network">;
 /** For everything, milliseconds: a system that could run is not kept waiting. */
 const LONGEST_POST = 10_000;
 
+/** Milliseconds between two feedings of the watchdog. */
+const FEED_EVERY = 500;
+
 /** Shorter than ordinary ones: the running system tries again for as long as it takes. */
 const QUICK: Limits = {
   ...LIMITS,
@@ -137,10 +140,9 @@ function reasonOf(error: unknown): string {
 
 /** Null after that time, in which the chores are done; or once nobody waits any more. */
 async function waited(boot: Launch, milliseconds: number, signal: AbortSignal): Promise<null> {
-  const end = boot.kernel.now().bootMs + milliseconds;
-  for (let left = milliseconds; left > 0 && !signal.aborted; left = end - boot.kernel.now().bootMs) {
+  for (let left = milliseconds; left > 0 && !signal.aborted; left -= FEED_EVERY) {
     boot.chores();
-    await LIMITS.sleep(Math.min(left, 500), signal);
+    await LIMITS.sleep(Math.min(left, FEED_EVERY), signal);
   }
   return null;
 }
