@@ -35,6 +35,8 @@ const packageOf = {
   cpio: "cpio",
   nginx: "nginx-light",
   tinyproxy: "tinyproxy-bin",
+  ip: "iproute2",
+  dnsmasq: "dnsmasq-base",
   openssl: "openssl",
   veritysetup: "cryptsetup-bin",
   casync: "casync",
@@ -50,6 +52,7 @@ const filesystems = ["mkfs.erofs", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.
 const machine = ["qemu-system-x86_64", "mmdebstrap", "cpio", "flock", "depmod", "/bin/busybox", ...initrd, ...filesystems];
 const server = ["nginx", "openssl"];
 const proxy = ["tinyproxy"];
+const network = ["ip", "dnsmasq"];
 const verity = ["veritysetup"];
 const updaters = ["casync", "rauc", "dbus-daemon", "dbus-send", "curl"];
 
@@ -58,7 +61,7 @@ const scripts = {
   build: { programs: compiler, dist: false },
   demo: { programs: [...compiler, ...machine, ...server], dist: true },
   vm: { programs: [...compiler, ...machine], dist: true },
-  test: { programs: [...compiler, ...machine, ...server, ...proxy, ...verity], dist: true },
+  test: { programs: [...compiler, ...machine, ...server, ...proxy, ...network, ...verity], dist: true },
   bench: { programs: [...compiler, ...machine, ...server, ...updaters], dist: true },
 };
 

@@ -1,6 +1,6 @@
 /** Messages of rtnetlink(7) as bytes: what is asked of the kernel, and, for a machine in memory, what it says. */
 import type { IpAddress } from "./ip-address.ts";
-import { type AddressFacts, type LinkFacts, ROUTE_BY, type RouteFacts, type RouteRequest } from "./rtnetlink.ts";
+import { ADDRESS_FLAG, type AddressFacts, type LinkFacts, ROUTE_BY, type RouteFacts, type RouteRequest } from "./rtnetlink.ts";
 import { attribute, message, number8, number32 } from "./rtnetlink-layout.ts";
 import { FAMILY, FLAG, IFA, IFF, IFLA, MAIN_TABLE, RTA, RTNH_F_ONLINK, SCOPE, TYPE, UNICAST } from "./rtnetlink-numbers.ts";
 
@@ -52,6 +52,8 @@ function addressParts({ link, address, prefix, peer }: Omit<AddressFacts, "flags
     const broadcast = address.map((byte, at) => byte | (0xff >> Math.min(8, Math.max(0, prefix - 8 * at))));
     parts.push(attribute(IFA.BROADCAST, broadcast));
   }
+  // Without looking for somebody else who has it, which takes seconds in which nothing can go out with it.
+  if (address.length === 16) parts.push(attribute(IFA.FLAGS, number32(ADDRESS_FLAG.withoutDetection)));
   return parts;
 }
 
@@ -96,7 +98,8 @@ export function encodeNews(
       return message(gone ? TYPE.DELLINK : TYPE.NEWLINK, 0, sequence, parts);
     }
     case "address": {
-      const parts = [...addressParts(news.address), attribute(IFA.FLAGS, number32(news.address.flags))];
+      const own = addressParts(news.address).slice(0, 3);
+      const parts = [...own, attribute(IFA.FLAGS, number32(news.address.flags))];
       const [head] = parts;
       if (head) head[3] = news.address.scope;
       return message(gone ? TYPE.DELADDR : TYPE.NEWADDR, 0, sequence, parts);
