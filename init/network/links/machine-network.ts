@@ -76,8 +76,13 @@ export class MachineNetwork {
     random: () => number = Math.random,
   ): MachineNetwork {
     const network = new MachineNetwork(kernel, request, told);
-    if (networkWanted(request)) network.#begin(random);
+    if (MachineNetwork.wanted(request)) network.#begin(random);
     return network;
+  }
+
+  /** Whether the machine is to have a network at all. */
+  static wanted(request: NetworkRequest): boolean {
+    return networkWanted(request);
   }
 
   #begin(random: () => number): void {
