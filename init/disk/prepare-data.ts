@@ -77,7 +77,9 @@ async function make(
 ): Promise<void> {
   const { kernel } = boot;
   const number = partition.number;
-  const device = scanBlockDevices(kernel).devices.find((one) => one.disk === disk.name && one.partition === number);
+  const device = scanBlockDevices(kernel, { loops: true }).devices.find(
+    (one) => one.disk === disk.name && one.partition === number,
+  );
   // The kernel was not told, which was said.
   if (device === undefined) return;
   if (when === "if-blank") {

@@ -35,8 +35,8 @@ export function makeFilesystem(type: DataFilesystem, file = `${scratch}/${type}.
 }
 
 /** The loop device that shows `file`. */
-export function attach(file: string): string {
-  const device = program("losetup", "--find", "--show", file);
+export function attach(file: string, ...options: string[]): string {
+  const device = program("losetup", "--find", "--show", ...options, file);
   loops.add(device);
   return device;
 }
