@@ -43,7 +43,7 @@ export interface BootPlan {
   record: RecordPlan | null;
   /** In the order they are tried in. */
   attempts: SlotPlan[];
-  end: HandoverPlan | HoldPlan;
+  end: HandoverPlan | RecoverPlan | HoldPlan;
   /** What the running system would read of as well. */
   warnings: string[];
   /** What could not be looked at, and what the plan takes for granted instead. */
@@ -122,6 +122,17 @@ export interface HandoverPlan {
   init: string;
   /** What the system reads in /run/slipway/boot.json, without the times. */
   report: BootReport;
+  effects: Effect[];
+}
+
+/** A recovery begins: what it finds outside the machine is not known, so that no more can be told than what it tries. */
+export interface RecoverPlan {
+  do: "recover";
+  /** Why it begins: "no slot boots", "slipway.recover asks for it". */
+  cause: string;
+  skipped: Skipped[];
+  /** In order, as long as each comes to nothing. */
+  steps: string[];
   effects: Effect[];
 }
 

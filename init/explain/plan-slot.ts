@@ -171,7 +171,7 @@ function leave(planning: Planning, plan: SlotPlan, stage: Stage, error: unknown)
       plan.effects.leave.push({ do: "device-mapper", ...removeStep(effect.request.name) });
     }
   }
-  planning.record.fail(plan.slot, { kind, reason });
+  planning.record.fail(plan.slot, { kind, reason }, stage);
   plan.effects.leave.push(...planning.record.takeEffects());
   plan.failure = { stage, kind, reason };
   plan.init = null;

@@ -5,7 +5,10 @@
 
 import { ABILITIES, UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { applyLadder, applyLock, type CommandLine, parseCommandLine } from "../../boot/kernel-command-line.ts";
-import { goesOnRecovered } from "../../boot/recovery/changes.ts";
+import { beginPass, forgetObeyed, goesOnRecovered } from "../../boot/recovery/changes.ts";
+import { foreseenSteps } from "../../boot/recovery/foresee.ts";
+import { recoveryOf } from "../../boot/recovery/known.ts";
+import { isAllowed, type RecoveryRequest, requestedRecovery } from "../../boot/recovery/requested.ts";
 import { type BootReport, reportedImage } from "../../boot/report.ts";
 import { policyOf } from "../../boot/selection/policy.ts";
 import type { Selection } from "../../boot/selection/select.ts";
@@ -21,7 +24,7 @@ import { systemFiles } from "../sequence/system-files.ts";
 import { WATCHDOG } from "../sequence/watchdog.ts";
 import type { BootFacts } from "./facts.ts";
 import { generationLabel } from "./plan-generation.ts";
-import type { BootPlan, Effect, HandoverPlan, HoldPlan, RecordPlan, SlotPlan, StartPlan } from "./plan-shape.ts";
+import type { BootPlan, Effect, HandoverPlan, HoldPlan, RecordPlan, RecoverPlan, SlotPlan, StartPlan } from "./plan-shape.ts";
 import { planSlot } from "./plan-slot.ts";
 import { unmountData } from "./plan-state.ts";
 import { PlannedRecord } from "./planned-record.ts";
@@ -57,11 +60,14 @@ export async function planBoot(facts: BootFacts): Promise<BootPlan> {
   const planning: Planning = { facts, control, words, search, record, warnings, stateNotes: [], unknown };
   const attempts: SlotPlan[] = [];
   const passed: Skipped[] = [];
+  const request = planRequest(planning);
   for (;;) {
     const selection = record.choose();
-    warnings.push(...selection.notes);
+    if (request === null) warnings.push(...selection.notes);
     const end =
-      selection.slot === null ? planHold(record, selection, passed) : await tryIt(planning, selection, passed, attempts);
+      request !== null || selection.slot === null
+        ? (planRecovery(planning, request, selection, passed) ?? planHold(record, selection, passed))
+        : await tryIt(planning, selection, passed, attempts);
     if (end !== null) return planned({ record: recordPlan, attempts, end });
   }
 }
@@ -196,6 +202,37 @@ function switchRoot(): Effect[] {
     move(".", "/"),
     { do: "change-root" },
   ];
+}
+
+/** Who asks for a recovery; null where nobody does, or nothing of it is allowed. */
+function planRequest({ control, words, record, warnings, unknown }: Planning): RecoveryRequest | null {
+  const { ladder, request } = control.recovery;
+  const { asked, obeyed } = recoveryOf(record.record);
+  if (words.recover === null && obeyed !== undefined) record.change(forgetObeyed(record.record));
+  if (asked !== null && !isAllowed(asked, ladder)) {
+    warnings.push(`a recovery by ${asked} was asked for: the control file does not allow it`);
+    record.change(beginPass(record.record));
+  }
+  if (request !== null && ladder.length > 0) {
+    unknown.push(`whether ${request.path} on ${request.device} asks for a recovery: nobody looked; taken not to`);
+  }
+  return requestedRecovery(record.record, words.recover, ladder);
+}
+
+/** Null where recovery may do nothing. */
+function planRecovery(
+  { control, record, unknown }: Planning,
+  request: RecoveryRequest | null,
+  selection: Selection,
+  passed: readonly Skipped[],
+): RecoverPlan | null {
+  const { ladder } = control.recovery;
+  if (ladder.length === 0) return null;
+  const steps = foreseenSteps(record.record, request, ladder, policyOf(control), record.left);
+  unknown.push("what recovery finds on media and with its sources: nobody looked");
+  const skipped = request === null ? joinSkipped(passed, selection.skipped) : [];
+  const asked = request?.who === null ? "one that was cut off goes on" : `${request?.who} asks for it`;
+  return { do: "recover", cause: request === null ? "no slot boots" : asked, skipped, steps, effects: record.takeEffects() };
 }
 
 function planHold(record: PlannedRecord, selection: Selection, passed: readonly Skipped[]): HoldPlan {

@@ -1,7 +1,9 @@
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import type { JournalEntry } from "../../boot/record/journal.ts";
-import type { BootRecord, SlotName } from "../../boot/record/record.ts";
+import type { BootRecord, SlotName, Stage } from "../../boot/record/record.ts";
 import { freshRecord, RECORD_LAYOUT, type RecordReading } from "../../boot/record/store.ts";
+import { beginPass } from "../../boot/recovery/changes.ts";
+import type { LeftSlot } from "../../boot/recovery/ladder.ts";
 import {
   countTry,
   type Failure,
@@ -27,6 +29,7 @@ export class PlannedRecord {
   readonly previous: PreviousAttempt | null;
   readonly notes: string[];
   readonly failed = new Map<SlotName, string>();
+  readonly left = new Map<SlotName, LeftSlot>();
   /** As it is before this boot. */
   readonly journal: readonly JournalEntry[];
   /** The last attempt of each slot that this boot knows of. */
@@ -111,8 +114,9 @@ export class PlannedRecord {
     this.#write(wholeSlotRead(this.#record));
   }
 
-  fail(slot: SlotName, failure: Failure): void {
+  fail(slot: SlotName, failure: Failure, stage: Stage): void {
     this.failed.set(slot, failure.reason);
+    this.left.set(slot, { ...failure, stage });
     this.#write(failAttempt(this.#record, failure));
   }
 
@@ -121,9 +125,14 @@ export class PlannedRecord {
     this.#write(reachHandover({ ...this.#record, dataFilesystem: known }, degraded));
   }
 
+  /** What a recovery that is asked for, or is over, makes of it. */
+  change(record: BootRecord): void {
+    this.#write(record);
+  }
+
   giveUp(): { rearmed: SlotName | null; pauseSeconds: number } {
     const { record, rearmed, pauseSeconds } = giveUp(this.#record, this.#policy);
-    this.#write(record);
+    this.#write(beginPass(record));
     return { rearmed, pauseSeconds };
   }
 

@@ -5,7 +5,7 @@ import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 import type { StateStep } from "../../state-ops/state-plan.ts";
 import { holdScreen } from "../sequence/hold.ts";
 import { effectLine } from "./effect-line.ts";
-import type { BootPlan, Effect, HandoverPlan, HoldPlan, RecordPlan, SlotPlan, StatePlan } from "./plan-shape.ts";
+import type { BootPlan, Effect, HandoverPlan, HoldPlan, RecordPlan, RecoverPlan, SlotPlan, StatePlan } from "./plan-shape.ts";
 
 const indent = (lines: string[], by = 3): string[] => lines.map((line) => (line === "" ? "" : `${" ".repeat(by)}${line}`));
 const effects = (list: readonly Effect[]): string[] => indent(list.map(effectLine), 6);
@@ -27,7 +27,7 @@ export function planText(plan: BootPlan): string {
     ...part(3, "Devices", devicesLines(plan)),
     ...(plan.record === null ? [] : part(4, "Boot record", recordLines(plan.record), plan.record.effects)),
     ...plan.attempts.flatMap((attempt, index) => attemptParts(attempt, plan.attempts.slice(0, index), devices.recordDevice)),
-    ...(plan.end.do === "hand-over" ? handoverPart(plan.end) : holdPart(plan.end)),
+    ...endPart(plan.end),
     ...list("Warnings", plan.warnings),
     ...list("Not known", plan.unknown),
     "",
@@ -36,6 +36,7 @@ export function planText(plan: BootPlan): string {
 
 function summary({ end, attempts }: BootPlan): string {
   if (end.do === "hold") return "No slot boots.";
+  if (end.do === "recover") return `A recovery begins: ${end.cause}.`;
   const attempt = attempts.at(-1);
   const standing = attempt?.attempt.trial ? "on trial" : "committed";
   const rollback = end.report.rollback;
@@ -154,6 +155,26 @@ function generationSentence(plan: GenerationPlan): string {
 
 function handoverPart(end: HandoverPlan): string[] {
   return part(7, "Hand over", [`to ${end.init} in slot ${end.slot}`], end.effects);
+}
+
+function endPart(end: BootPlan["end"]): string[] {
+  switch (end.do) {
+    case "hand-over":
+      return handoverPart(end);
+    case "recover":
+      return recoverPart(end);
+    case "hold":
+      return holdPart(end);
+  }
+}
+
+function recoverPart({ skipped, steps, effects }: RecoverPlan): string[] {
+  const slots = skipped.map(({ slot, reason }) => `slot ${slot}: ${reason}`);
+  const tried =
+    steps.length === 0
+      ? ["nothing is left to be tried: it holds, and begins anew"]
+      : ["tries, until one boots:", ...indent(steps)];
+  return part(8, "Recovery", [...slots, ...tried], effects);
 }
 
 function holdPart(end: HoldPlan): string[] {

@@ -48,7 +48,10 @@ export class RecoveryHold {
     if (came !== null) {
       log.notice(`recovery: ${came}`);
       this.#screen.say(came);
-    } else if (pauseSeconds >= control.recovery.longestPause) {
+    }
+    // A disk that comes so late may have the boot record on it, which is looked for once in a boot.
+    const lateRecord = came !== null && this.#counters.device === null;
+    if (lateRecord || (came === null && pauseSeconds >= control.recovery.longestPause)) {
       log.error("restarting");
       this.#boot.kernel.reboot("restart");
       throw new Error("the kernel refused to restart");

@@ -1,6 +1,9 @@
+import type { NetworkProfile } from "../../boot/network/profile.ts";
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { MachineNetwork, type NetworkRequest, type Way } from "../network/links/machine-network.ts";
 import type { Launch } from "../sequence/launch.ts";
+import { readNetworkProfile } from "../store/network-profile.ts";
 import type { DeskNetwork } from "./desk.ts";
 import type { RecoveryScreen } from "./screen.ts";
 
@@ -8,13 +11,16 @@ import type { RecoveryScreen } from "./screen.ts";
 export class LazyNetwork implements DeskNetwork {
   readonly #boot: Launch;
   #screen: RecoveryScreen | null = null;
+  readonly #recordDevice: string | null;
   readonly #request: NetworkRequest;
   #network: MachineNetwork | null = null;
   /** How it was reached last; null where it was not. */
   told: ToldRecovery["network"] = null;
 
-  constructor(boot: Launch) {
+  /** `recordDevice`: where the boot record is, and beside it the way to the network that the healthy system had. */
+  constructor(boot: Launch, recordDevice: string | null) {
     this.#boot = boot;
+    this.#recordDevice = recordDevice;
     this.#request = { words: boot.words.network, settings: boot.control.recovery.network, profile: null };
   }
 
@@ -29,7 +35,8 @@ export class LazyNetwork implements DeskNetwork {
   }
 
   async *ways(waitMs: number, signal: AbortSignal): AsyncGenerator<Way> {
-    this.#network ??= MachineNetwork.open(this.#boot.kernel, this.#request, (line) => {
+    const request = { ...this.#request, profile: this.#network === null ? this.#profile() : null };
+    this.#network ??= MachineNetwork.open(this.#boot.kernel, request, (line) => {
       this.#boot.log.info(line);
       this.#screen?.show({ addresses: this.addresses() });
     });
@@ -37,6 +44,18 @@ export class LazyNetwork implements DeskNetwork {
       this.told = { link: way.link, by: way.by, addresses: [...way.addresses] };
       this.#screen?.show({ addresses: this.addresses() });
       yield way;
+    }
+  }
+
+  #profile(): NetworkProfile | null {
+    if (this.#recordDevice === null) return null;
+    try {
+      const { profile, reason } = readNetworkProfile(this.#boot.kernel, this.#recordDevice);
+      if (reason !== null) this.#boot.log.info(`the network's profile: ${reason}`);
+      return profile;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      return null;
     }
   }
 

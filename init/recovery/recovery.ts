@@ -3,7 +3,8 @@ import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import { armOnce, beginPass, beginStep, giveUpStep } from "../../boot/recovery/changes.ts";
 import { interruptedStep, isOneTry, isSameStep, recoveryOf } from "../../boot/recovery/known.ts";
 import { type LadderStep, nextStep, rungsAsked } from "../../boot/recovery/ladder.ts";
-import type { RecoveryRecord, ToldRecovery, ToldStep } from "../../boot/recovery/step.ts";
+import type { RecoveryRequest } from "../../boot/recovery/requested.ts";
+import type { ToldRecovery, ToldStep } from "../../boot/recovery/step.ts";
 import { policyOf } from "../../boot/selection/policy.ts";
 import type { Skipped } from "../../boot/selection/skipped.ts";
 import type { Rung } from "../../state-ops/recovery.ts";
@@ -17,16 +18,6 @@ import { Stuck, whilePatient } from "./patience.ts";
 import { type PutFacts, type PutResult, putImage } from "./put-image.ts";
 import { RecoveryScreen } from "./screen.ts";
 import { ToldSteps } from "./told-steps.ts";
-
-/** Why a recovery begins though slots may boot. */
-export interface RecoveryRequest {
-  /** Null: nobody asks, but the power failed while a step was carried out, which goes on. */
-  asked: Rung | "ladder" | null;
-  /** "slipway.recover", "/dev/vda1: recover", "slipway recover"; null where nobody asks. */
-  who: string | null;
-  /** What of the command line is obeyed by that; undefined: what was obeyed before stays known. */
-  obeyed: RecoveryRecord["obeyed"];
-}
 
 /** A slot that a step leaves ready to be booted in this boot. */
 export interface Recovered {
@@ -62,7 +53,7 @@ export class Recovery {
     this.#devices = devices;
     this.#counters = counters;
     this.#screen = new RecoveryScreen(boot.kernel);
-    this.#network = new LazyNetwork(boot);
+    this.#network = new LazyNetwork(boot, counters.device);
     this.#told = new ToldSteps(boot, counters);
     this.#facts = { left: counters.left, badTargets: new Set(), ended: false };
     this.#asked = request;

@@ -1,9 +1,10 @@
 import type { ImageId, SlotName } from "../../boot/record/record.ts";
 import { beginPass, forgetObeyed, goesOnRecovered } from "../../boot/recovery/changes.ts";
-import { interruptedStep, recoveryOf } from "../../boot/recovery/known.ts";
+import { recoveryOf } from "../../boot/recovery/known.ts";
+import { isAllowed, type RecoveryRequest, requestedRecovery } from "../../boot/recovery/requested.ts";
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
-import type { Recovery, RecoveryRequest } from "../recovery/recovery.ts";
+import type { Recovery } from "../recovery/recovery.ts";
 import type { Reported } from "../recovery/report.ts";
 import type { Counters } from "./counters.ts";
 import type { Devices } from "./devices.ts";
@@ -121,21 +122,18 @@ export class NextSlots {
     return this.#recovery;
   }
 
-  /** Who wants a recovery before any slot is tried: the command line, a file, the record, or a step that was cut off. */
   #requested(): RecoveryRequest | null {
-    const { words, control } = this.#boot;
+    const { words, control, log } = this.#boot;
     const { record } = this.#counters;
     const { asked, obeyed } = recoveryOf(record);
     const { ladder } = control.recovery;
-    const word = words.recover;
-    if (word !== null && word !== obeyed) return { asked: word, who: "slipway.recover", obeyed: word };
-    if (word !== null) this.#boot.log.notice("slipway.recover was obeyed before: take it from the command line");
-    else if (obeyed !== undefined) this.#counters.change(forgetObeyed(record));
-    if (asked !== null) {
-      if (asked === "ladder" ? ladder.length > 0 : ladder.includes(asked)) return { asked, who: "slipway recover", obeyed };
+    if (words.recover !== null && words.recover === obeyed)
+      log.notice("slipway.recover was obeyed before: take it from the command line");
+    if (words.recover === null && obeyed !== undefined) this.#counters.change(forgetObeyed(record));
+    if (asked !== null && !isAllowed(asked, ladder)) {
       this.#boot.warn(`a recovery by ${asked} was asked for: the control file does not allow it`);
       this.#counters.change(beginPass(record));
     }
-    return interruptedStep(record) === null || ladder.length === 0 ? null : { asked: null, who: null, obeyed };
+    return requestedRecovery(this.#counters.record, words.recover, ladder);
   }
 }
