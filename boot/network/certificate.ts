@@ -1,5 +1,6 @@
 /** What an X.509 certificate (RFC 5280) limits its use to: read out of its DER bytes, which come from anybody. */
 import { type Element, elementAt, elementsIn, TAG } from "./der.ts";
+import { type CertificateNames, certificateNames, type NameConstraints, nameConstraints } from "./name-constraints.ts";
 
 export interface CertificateLimits {
   /** basicConstraints: it may vouch for others, through at most `pathLength` authorities more; null: any number. */
@@ -8,9 +9,13 @@ export interface CertificateLimits {
   signsCertificates: boolean;
   /** Whether extKeyUsage, where it is there, lets it be a TLS server's or vouch for one. */
   forServers: boolean;
+  /** The names that it is for. */
+  names: CertificateNames;
+  /** For what names it may vouch; null: any. */
+  vouchesFor: NameConstraints | null;
   /**
    * Object ids of critical extensions that are not known here: what they limit is not known either (RFC 5280 4.2). Constraints of
-   * names are among them, critical or not.
+   * names that are not judged here are among them, critical or not.
    */
   unknown: string[];
 }
@@ -35,7 +40,14 @@ export function certificateLimits(bytes: Uint8Array): CertificateLimits | null {
   const signed = whole?.tag === TAG.sequence ? elementAt(bytes, whole.content, whole.end) : null;
   const fields = signed?.tag === TAG.sequence ? elementsIn(bytes, signed.content, signed.end) : null;
   if (fields === null) return null;
-  const limits: CertificateLimits = { authority: null, signsCertificates: true, forServers: true, unknown: [] };
+  const limits: CertificateLimits = {
+    authority: null,
+    signsCertificates: true,
+    forServers: true,
+    names: { dns: [], others: false },
+    vouchesFor: null,
+    unknown: [],
+  };
   const wrapper = fields.find(({ tag }) => tag === EXTENSIONS);
   if (wrapper === undefined) return limits;
   const list = elementAt(bytes, wrapper.content, wrapper.end);
@@ -70,11 +82,19 @@ function noteExtension(bytes: Uint8Array, extension: Element, limits: Certificat
       limits.forServers = names.includes(SERVER_AUTH) || names.includes(ANY_USE);
       return true;
     }
-    case ID.subjectAltName:
+    case ID.subjectAltName: {
+      const names = certificateNames(bytes, value);
+      if (names !== null) limits.names = names;
+      return names !== null;
+    }
+    case ID.nameConstraints:
+      limits.vouchesFor = nameConstraints(bytes, value);
+      if (limits.vouchesFor === null) limits.unknown.push(name);
+      return true;
     case ID.certificatePolicies:
       return true;
     default:
-      if (critical || name === ID.nameConstraints) limits.unknown.push(name);
+      if (critical) limits.unknown.push(name);
       return true;
   }
 }

@@ -5,6 +5,7 @@
 import { X509Certificate } from "node:crypto";
 import { rootCertificates } from "node:tls";
 import { type CertificateLimits, certificateLimits } from "../../boot/network/certificate.ts";
+import { allows } from "../../boot/network/name-constraints.ts";
 
 interface Certificate {
   x509: X509Certificate;
@@ -33,6 +34,7 @@ export function judgeUndated(shown: readonly Uint8Array[], authorities: string |
   const believed = authoritiesIn(authorities);
   if (believed.some((one) => isSame(one, own))) return null;
   const path = new Path(
+    own,
     believed,
     between.filter((one) => one !== null),
   );
@@ -45,6 +47,7 @@ class Path {
   fault: string | null = null;
 
   constructor(
+    readonly own: Certificate,
     readonly believed: readonly Certificate[],
     readonly between: readonly Certificate[],
   ) {}
@@ -61,13 +64,15 @@ class Path {
 
   #vouches(authority: Certificate, certificate: Certificate, below: number): boolean {
     if (!certificate.x509.checkIssued(authority.x509)) return false;
-    const { authority: may, signsCertificates } = authority.limits;
+    const { authority: may, signsCertificates, vouchesFor } = authority.limits;
     const fault =
       may === null || !signsCertificates
         ? "one of the certificates that vouch for it is no authority's"
         : may.pathLength !== null && may.pathLength < below
           ? "an authority vouches for it through more others than it may"
-          : faultOf(authority);
+          : vouchesFor !== null && !allows(vouchesFor, this.own.limits.names)
+            ? "an authority that vouches for it may not do so for its names"
+            : faultOf(authority);
     if (fault !== null) {
       this.fault = fault;
       return false;

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { certificateLimits } from "../../boot/network/certificate.ts";
 import type { InRecovery } from "../../init/network/context.ts";
 import { fetchSmall } from "../../init/network/fetch-small.ts";
 import { PLAIN, type SourceOptions } from "../../init/network/options.ts";
@@ -11,6 +12,7 @@ import { judgeUndated } from "../../init/network/undated-chain.ts";
 import { AUTHORITY, type Certificate, makeDatedCertificate, VALIDITY } from "../../qemu/certificates.ts";
 import { startNginx } from "../../qemu/nginx.ts";
 import { quickLimits } from "../samples/fetched.ts";
+import { randomNumbers } from "../samples/random.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "slipway-dates-"));
 writeFileSync(join(directory, "x"), "what was asked for");
@@ -36,7 +38,12 @@ const lastOne = await make("last-one", root, now, [
   "keyUsage=critical,keyCertSign",
 ]);
 const behindLast = await make("behind-last", lastOne, now, AUTHORITY);
-const narrow = await make("narrow", root, now, [...AUTHORITY, "nameConstraints=permitted;DNS:localhost"]);
+const narrow = await make("narrow", root, now, [...AUTHORITY, "nameConstraints=permitted;DNS:localhost,permitted;email:example"]);
+const narrower = await make("narrower", root, now, [...AUTHORITY, "nameConstraints=critical,excluded;DNS:localhost"]);
+const titled = await make("titled", root, now, [
+  ...AUTHORITY,
+  "nameConstraints=permitted;dirName:title\n[title]\nCN=titled-leaf",
+]);
 const forClients = await make("for-clients", root, now, [...AUTHORITY, "extendedKeyUsage=clientAuth"]);
 const selfSigned = await make("self-signed", null, past, [NAMES]);
 const strangeBetween = await make("strange-between", stranger, past, AUTHORITY);
@@ -91,9 +98,16 @@ const cases: [string, Certificate, Certificate, RegExp | null][] = [
     root,
     /through more others/,
   ],
+  ["behind constrained names, expired", await make("narrow-leaf", narrow, past, [NAMES], [narrow]), root, null],
   [
-    "behind constrained names, expired",
-    await make("narrow-leaf", narrow, past, [NAMES], [narrow]),
+    "behind names that are excluded, expired",
+    await make("narrower-leaf", narrower, past, [NAMES], [narrower]),
+    root,
+    /not proven/,
+  ],
+  [
+    "behind constraints of titles, expired",
+    await make("titled-leaf", titled, past, [NAMES], [titled]),
     root,
     /limits its use by 2\.5\.29\.30/,
   ],
@@ -188,6 +202,45 @@ test("no credential is sent in recovery, and no file of one is read", async () =
   const none = { ...PLAIN, tokenFile: "/none", certificate: "/none", privateKey: "/none", ca: "/none" };
   assert.is((await ask(`${nginx.url}/x`, none, recovery)).error, "none");
   await nginx.stop();
+});
+
+test("constraints of names are judged by us too: a runtime that took another way would not have", async () => {
+  const der = (one: Certificate): Uint8Array => {
+    const [block = ""] = /-----BEGIN CERTIFICATE-----[^-]+/.exec(readFileSync(one.certificate, "utf8")) ?? [];
+    return Uint8Array.fromBase64(block.replace(/-----.*-----/, "").replace(/\s/g, ""));
+  };
+  const pem = readFileSync(root.certificate, "utf8");
+  const leafOf = (name: string, authority: Certificate, names: string) =>
+    make(name, authority, past, [`subjectAltName=${names}`]);
+  const judge = async (name: string, authority: Certificate, names: string, host: string) =>
+    judgeUndated([await leafOf(name, authority, names), authority].map(der), pem, host);
+  assert.is(await judge("n1", narrow, "DNS:localhost", "localhost"), null);
+  assert.is(await judge("n2", narrow, "DNS:a.localhost,IP:127.0.0.1", "a.localhost"), null);
+  assert.is(await judge("n3", narrow, "DNS:*.a.localhost", "b.a.localhost"), null);
+  const refused = /may not do so for its names/;
+  assert.match((await judge("n4", narrow, "DNS:updates.example", "updates.example")) ?? "", refused);
+  assert.match((await judge("n5", narrow, "DNS:localhost,DNS:updates.example", "localhost")) ?? "", refused);
+  assert.match((await judge("n6", narrow, "DNS:notlocalhost", "notlocalhost")) ?? "", refused);
+  assert.match((await judge("n7", narrow, "DNS:localhost,email:me@example", "localhost")) ?? "", refused);
+  assert.match((await judge("n8", narrower, "DNS:LOCALHOST", "localhost")) ?? "", refused);
+  assert.is(await judge("n9", narrower, "DNS:updates.example", "updates.example"), null);
+});
+
+test("what certificates limit: bytes of any kind are read, or not, and nothing is thrown", () => {
+  const [block = ""] = /-----BEGIN CERTIFICATE-----[^-]+/.exec(readFileSync(narrow.certificate, "utf8")) ?? [];
+  const sound = Uint8Array.fromBase64(block.replace(/-----.*-----/, "").replace(/\s/g, ""));
+  assert.equal(certificateLimits(sound)?.vouchesFor, { permitted: ["localhost"], excluded: [], others: true });
+  assert.equal(certificateLimits(sound)?.authority, { pathLength: null });
+  const random = randomNumbers(9);
+  let unsound = 0;
+  for (let round = 0; round < 3000; round++) {
+    const bytes = sound.slice(0, random() < 0.2 ? Math.floor(random() * sound.length) : sound.length);
+    for (let flips = Math.floor(random() * 4); flips >= 0 && bytes.length > 0; flips--) {
+      bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
+    }
+    if (certificateLimits(bytes) === null) unsound++;
+  }
+  assert.ok(unsound > 500 && unsound < 3000, `${unsound} of 3000 are none`);
 });
 
 test("what is no certificate leads nowhere", () => {
