@@ -111,7 +111,7 @@ test("from any slots, states and sources: a running system where anything helps,
 
 test("a power cut before any durable write: the machine ends up as without, and takes no step twice but the one it fell into", () => {
   const random = randomNumbers(5);
-  const share = process.env.SLIPWAY_TIER === "long" ? 1 : 0.02;
+  const share = process.env.SLIPWAY_TIER === "long" ? 1 : 0.01;
   let cuts = 0;
   for (const { name, make, ladder } of cases()) {
     if (random() > share) continue;
