@@ -13,7 +13,13 @@ export const ROUTE_BY = { kernel: 2, boot: 3, router: 9 } as const;
 export const HARDWARE = { ethernet: 1, loopback: 772 } as const;
 
 /** IFA_F_*: an IPv6 address that is still being tried, one that somebody else has, one that shall not be used any more. */
-export const ADDRESS_FLAG = { withoutDetection: 0x02, dadFailed: 0x08, deprecated: 0x20, tentative: 0x40, permanent: 0x80 } as const;
+export const ADDRESS_FLAG = {
+  withoutDetection: 0x02,
+  dadFailed: 0x08,
+  deprecated: 0x20,
+  tentative: 0x40,
+  permanent: 0x80,
+} as const;
 
 /** Bits of the groups that a socket is bound to for news: RTMGRP_LINK, _IPV6_IFADDR, _IPV6_ROUTE, and RTNLGRP_ND_USEROPT. */
 export const NEWS_GROUPS = (1 << 0) | (1 << 8) | (1 << 10) | (1 << 19);
