@@ -132,7 +132,7 @@ export class NextSlots {
     if (words.recover === null && obeyed !== undefined) this.#counters.change(forgetObeyed(record));
     if (asked !== null && !isAllowed(asked, ladder)) {
       this.#boot.warn(`a recovery by ${asked} was asked for: the control file does not allow it`);
-      this.#counters.change(beginPass(record));
+      this.#counters.change(beginPass(this.#counters.record));
     }
     return requestedRecovery(this.#counters.record, words.recover, ladder);
   }

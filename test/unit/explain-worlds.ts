@@ -1,11 +1,12 @@
 /** Machines in memory on which a planned boot is compared with a real one. */
 
+import type { RecoveryRecord } from "../../boot/recovery/step.ts";
 import { rollBack } from "../../boot/selection/running.ts";
 import { O } from "../../init/kernel/constants.ts";
 import { device, directory, file as memoryFile, type Tree } from "../../init/kernel/recording/memory-tree.ts";
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import type { Operator } from "../../state-ops/control.ts";
-import type { Rung } from "../../state-ops/recovery.ts";
+import { DEFAULT_RECOVERY, type Rung } from "../../state-ops/recovery.ts";
 import { formatRequests, NO_REQUESTS, REQUESTS, type StateRequests } from "../../state-ops/requests.ts";
 import { everyKind, everyKindTree, moreKinds } from "./every-kind.ts";
 import { fileOf, filesWorld, v3 } from "./file-worlds.ts";
@@ -42,6 +43,21 @@ async function trial(b: Image = v2, options: WorldOptions & { a?: Image } = {}):
 async function tried(times: number): Promise<World> {
   const world = await trial();
   for (let attempt = 0; attempt < times; attempt++) await world.boot();
+  return world;
+}
+
+/** A trial whose slot that step of a recovery left to be booted. */
+async function recovered(rung: Rung): Promise<World> {
+  const world = await trial();
+  const step = { rung, slot: "b", imageId: v2.id };
+  world.change((record) => ({ ...record, recovery: { asked: null, tried: [step], current: step } }));
+  return world;
+}
+
+/** A committed machine whose record remembers that of a recovery. */
+async function remembering(known: Partial<RecoveryRecord>, options: Omit<WorldOptions, "a"> = {}): Promise<World> {
+  const world = await committed({ ...options, a: v1 });
+  world.change((record) => ({ ...record, recovery: { asked: null, tried: [], current: null, ...known } }));
   return world;
 }
 
@@ -175,6 +191,19 @@ export const machines: Record<string, () => Promise<Prepared>> = {
   "second try of a trial": async () => as(await tried(1)),
   "trial used up": async () => as(await tried(3)),
   "device of the trial missing": async () => as(await trial(), ["vda3"]),
+  "trial that a recovery repaired": async () => as(await recovered("repair")),
+  "trial in safe mode": async () => as(await recovered("safe-mode")),
+  "trial with the state before": async () => as(await recovered("previous-generation")),
+  "trial with new state": async () => as(await recovered("reinstall-fresh")),
+  "slipway.recover, obeyed and gone": async () => as(await remembering({ obeyed: "ladder" })),
+  "slipway.recover, obeyed and still there": async () =>
+    as(
+      await remembering(
+        { obeyed: "repair" },
+        { commandLine: "quiet slipway.recover=repair", control: { recovery: DEFAULT_RECOVERY } },
+      ),
+    ),
+  "a recovery that the control file does not allow": async () => as(await remembering({ asked: "repair" })),
   "devices of both slots missing": async () => as(await trial(), ["vda2", "vda3"]),
   "no init": async () => as(await trial(plain(2, { "usr/sbin/init": {} }))),
   "no directory for /run": async () => as(await trial(plain(2, { run: "a file" }))),
