@@ -12,6 +12,7 @@ import { Launch } from "../../init/sequence/launch.ts";
 import { Log } from "../../init/sequence/log.ts";
 import { detachState, type LaidState, layState } from "../../init/sequence/state.ts";
 import type { DataFilesystem, Operator } from "../../state-ops/control.ts";
+import type { StateWish } from "../../state-ops/recovery.ts";
 import { controlFile } from "../unit/golden-machine.ts";
 import { images, operator } from "./state-boots.ts";
 import {
@@ -96,6 +97,16 @@ export interface HostileBoot {
   previousEnd?: "clean" | "unclean" | "none";
   onFailure?: Operator["onFailure"];
   operators?: Operator[];
+  wish?: StateWish;
+  /** The slot that was committed last, with the image that it has; a where it is left out. */
+  committedSlot?: "a" | "b";
+  isTrial?: boolean;
+  /** Where the slot has another one than usual. */
+  imageId?: string;
+  /** Number of this attempt, and of the one that was last good. */
+  attempts?: { now: number; good: number };
+  /** The machine has none. */
+  withoutData?: boolean;
   /** Runs right after PID 1 has mounted the data filesystem, with its path. */
   mounted?: (data: string) => void;
 }
@@ -108,7 +119,15 @@ const imageOf = { a: images.v1, b: images.v2 };
  * descriptor and no mount is left.
  */
 export async function bootHostile(order: HostileBoot, see: (outcome: Outcome) => void): Promise<void> {
-  const { type = "ext4", disk, slot = "a", onFailure = "required", previousEnd = "clean" } = order;
+  const {
+    type = "ext4",
+    disk,
+    slot = "a",
+    onFailure = "required",
+    previousEnd = "clean",
+    attempts = { now: 7, good: 6 },
+  } = order;
+  const { committedSlot = "a" } = order;
   const laidOperators = (order.operators ?? operators).map((entry) => ({ ...entry, onFailure }));
   const guarded = guardedKernel(order.mounted ?? (() => {}));
   const control = controlFile({
@@ -130,14 +149,23 @@ export async function bootHostile(order: HostileBoot, see: (outcome: Outcome) =>
         newRoot,
         imageControl: control.control,
         slot,
-        wish: "ordinary",
-        imageId: `sha256:${slot}`,
-        attempt: 7,
-        trial: slot === "b",
+        wish: order.wish ?? "ordinary",
+        imageId: order.imageId ?? `sha256:${slot}`,
+        attempt: attempts.now,
+        trial: order.isTrial ?? slot !== committedSlot,
         previousEnd,
       },
-      ...{ committed: { slot: "a", imageId: "sha256:a" }, left: null, knownData: null, opened: null, checked: null },
-      findDevice: async () => ({ path: device, readOnly: false, sizeBytes: BigInt(statSync(disk).size) }),
+      ...{
+        committed: { slot: committedSlot, imageId: `sha256:${committedSlot}`, attempt: attempts.good },
+        left: null,
+        knownData: null,
+        opened: null,
+        checked: null,
+      },
+      findDevice: async () => {
+        if (order.withoutData) throw new Error("no partition labelled d");
+        return { path: device, readOnly: false, sizeBytes: BigInt(statSync(disk).size) };
+      },
     });
     detachState(launch, laid);
     for (const line of mountLines().slice(mountsBefore)) allowed(line, launch.warnings);
