@@ -43,7 +43,11 @@ export class RecoveryHold {
     const next = rearmed === null ? "all is tried again" : `slot ${rearmed} gets one more try, then all is tried again`;
     log.error(`recovery could not help; in ${seconds} s ${next}`);
     this.#screen.show({ slots: [...passed], trying: null, progress: null, nextAttemptSeconds: seconds });
-    if (words.shell) await this.#boot.shell("rd.shell");
+    if (words.shell) {
+      // Nothing is drawn over what somebody types.
+      this.#screen.end();
+      await this.#boot.shell("rd.shell");
+    }
     const came = await this.#pauseSafely(seconds);
     if (came !== null) {
       log.notice(`recovery: ${came}`);

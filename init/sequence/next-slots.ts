@@ -57,7 +57,7 @@ export class NextSlots {
       }
       if (!this.#isFirst) for (const note of selection.notes) this.#boot.warnOnce(note);
       if (this.#boot.control.recovery.ladder.length === 0) await this.#holdAndRestart(left);
-      const recovered = await (await this.#begun()).next(left);
+      const recovered = await this.#boot.part("recovery", async () => (await this.#begun()).next(left));
       if (recovered !== null) return { ...recovered, skipped: selection.skipped, isRecovered: true };
       this.#isFirst = false;
     }

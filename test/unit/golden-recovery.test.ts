@@ -109,6 +109,11 @@ test("repair: a damaged block comes from the other slot", async () => {
   assert.is(done.steps[0]?.writtenBytes, 4096);
   assert.equal(slotOf(world.readRecord().record ?? fail(), "a").state, "committed");
   assert.is(slotOf(world.readRecord().record ?? fail(), "a").tries, 9);
+  const [entry] = world.journal();
+  assert.match(
+    entry?.notes?.join("\n") ?? "",
+    /^repair of slot a: booted, image 1\.0 was repaired in slot a from slot b, 4096 bytes$/,
+  );
   const next = await world.boot();
   assert.is(report(next).recovery?.rung, "repair", "further tries are told");
   world.commitAndShutDown("a", v1.id, { rollbackIndex: 5, revokesBelow: null });
@@ -166,6 +171,39 @@ test("reinstall: from an image on the factory partition, into the slot that nobo
   assert.equal(done.steps.at(-1)?.installed?.place, "factory");
   assert.is(slotOf(world.readRecord().record ?? fail(), "b").tries, 2);
   assert.is(report(await world.boot()).slot, "b", "a second try of its trial, without the factory partition");
+});
+
+test("reinstall: a slot that takes nothing is passed over for another one, with the same image", async () => {
+  const control = signed({ ladder: ["reinstall"], factory: "PARTLABEL=factory" });
+  const world = await withEmptySlot(new World({ a: v1, control }), v2);
+  const kernel = world.kernel();
+  kernel.addDevice(factory(world, v2));
+  kernel.failOn({ call: "write", match: /^write\("\/dev\/vda3"/, code: "EIO" });
+  const boot = await world.boot(kernel);
+  const steps = report(boot).recovery?.steps ?? [];
+  assert.equal(
+    steps.map(({ slot, installed }) => [slot, installed?.imageId]),
+    [["a", v2.id]],
+  );
+  const { record } = world.readRecord();
+  assert.equal(record?.recovery?.tried, [
+    { rung: "reinstall", slot: "b", imageId: v2.id },
+    { rung: "reinstall", slot: "a", imageId: v2.id },
+  ]);
+});
+
+test("no boot record at all: recovery works within the boot", async () => {
+  const control = signed({ ladder: ["repair", "reinstall"], factory: "PARTLABEL=factory" });
+  const world = await withEmptySlot(new World({ a: v1, control }), v2);
+  world.a.storage.write(0, new Uint8Array(v1.head.length));
+  world.a.storage.sync();
+  const kernel = world.kernel(["vda1"]);
+  kernel.addDevice(factory(world, v2));
+  const boot = await world.boot(kernel);
+  assert.is(boot.end, "exec /sbin/init");
+  assert.is(report(boot).record.device, null);
+  assert.is(report(boot).recovery?.rung, "reinstall");
+  assert.is(report(boot).image?.version, "2.0");
 });
 
 test("reinstall-fresh: nothing is fetched where a slot holds the image, and its state begins anew", async () => {
