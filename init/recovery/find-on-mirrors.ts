@@ -13,6 +13,7 @@ import type { NetworkContext } from "../network/context.ts";
 import { openHttpSource } from "../network/http-source.ts";
 import type { FoundImage } from "./found-image.ts";
 import { foundImage, give, type ImageSearch } from "./image-search.ts";
+import { mirrorLimits } from "./mirror-limits.ts";
 import { releasesIn } from "./releases-in-channel.ts";
 
 /** A way to the network is waited for this long, milliseconds: for a cable, a switch that learns, a server of addresses. */
@@ -60,11 +61,12 @@ class Mirrors {
    */
   async *through(proxy: string | null): AsyncGenerator<FoundImage> {
     const { search } = this;
-    const { sources, authorities } = search.desk.boot.control.recovery;
+    const { sources, authorities, patience } = search.desk.boot.control.recovery;
     const context: NetworkContext = {
       kernel: search.desk.boot.kernel,
       told: (line) => search.desk.screen.say(line),
       signal: search.desk.signal,
+      limits: mirrorLimits(patience),
       recovery: { proxy, authorities },
     };
     let offers: Offer[] = [];
@@ -137,10 +139,10 @@ class Mirrors {
     return null;
   }
 
-  /** Null, and a line of why, where a source fails in whatever way. */
+  /** Null, and a line of why, where a source fails in whatever way. There are so many of them, and each has its turn. */
   async #telling<Result>(work: () => Promise<Result>): Promise<Result | null> {
     const { search } = this;
-    search.desk.signal.throwIfAborted();
+    search.advance();
     try {
       return await work();
     } catch (error) {

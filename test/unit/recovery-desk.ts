@@ -1,5 +1,7 @@
 /** A machine that recovers: the world of golden boots, with what a recovery's steps work with. */
 import { parseCommandLine } from "../../boot/kernel-command-line.ts";
+import type { BootRecord } from "../../boot/record/record.ts";
+import { encodeRecord, freshRecord, RECORD_LAYOUT } from "../../boot/record/store.ts";
 import type { BlockDevice } from "../../init/kernel/recording/memory-devices.ts";
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import type { DeskNetwork, RecoveryDesk } from "../../init/recovery/desk.ts";
@@ -18,6 +20,13 @@ export interface TestDesk extends RecoveryDesk {
   advances: number;
   /** What is mounted and what is open, apart from what the desk itself keeps. */
   held(): { mounts: string[]; open: string[] };
+}
+
+/** Gives a machine that never booted a boot record. */
+export function firstRecord(world: World, make: (record: BootRecord) => BootRecord): void {
+  const bytes = encodeRecord(make(freshRecord(world.policy)), 1);
+  world.record.storage.write(RECORD_LAYOUT.copyOffsets[0], bytes);
+  world.record.storage.sync();
 }
 
 /** The desk of a boot of `world` with these devices plugged in, once its boot record was read. */

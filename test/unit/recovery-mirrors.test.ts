@@ -7,10 +7,13 @@ import * as assert from "uvu/assert";
 import type { Release } from "../../boot/channel/channel.ts";
 import type { Manifest } from "../../boot/image/seal.ts";
 import { BLOCK } from "../../boot/image/verity.ts";
+import { pauseBeforeRetry } from "../../boot/network/retry.ts";
+import { LIMITS } from "../../init/network/limits.ts";
 import type { DeskNetwork } from "../../init/recovery/desk.ts";
 import { findImages } from "../../init/recovery/find-images.ts";
 import type { WantedImages } from "../../init/recovery/image-search.ts";
 import { makeSlotHold } from "../../init/recovery/make-slot-hold.ts";
+import { mirrorLimits } from "../../init/recovery/mirror-limits.ts";
 import { makeAuthority, makeCertificate } from "../../qemu/certificates.ts";
 import { type Nginx, type NginxOptions, startNginx } from "../../qemu/nginx.ts";
 import { DEFAULT_RECOVERY } from "../../state-ops/recovery.ts";
@@ -19,7 +22,7 @@ import { serveRightly, startRawServer } from "../samples/raw-server.ts";
 import { type SealedImage, sealedImage, type TestKey } from "../samples/sealed-image.ts";
 import { filesystemOf } from "./converge-world.ts";
 import { World } from "./golden-world.ts";
-import { recoveryDesk, type TestDesk } from "./recovery-desk.ts";
+import { firstRecord, recoveryDesk, type TestDesk } from "./recovery-desk.ts";
 import { release as releaseKey, signedControl, stranger } from "./sealed-world.ts";
 
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index);
@@ -92,8 +95,7 @@ const any: WantedImages = { imageIds: null, except: [] };
 async function deskFor(sources: string[], change: Partial<typeof DEFAULT_RECOVERY> = {}, network: DeskNetwork | null = loopback) {
   const recovery = { ...DEFAULT_RECOVERY, sources, network: { mode: "dhcp" as const }, ...change };
   const world = new World({ control: { ...signedControl(), recovery } });
-  await world.boot();
-  world.change((record) => ({
+  firstRecord(world, (record) => ({
     ...record,
     floors: { install: 5, boot: 0 },
     channelSerials: { stable: 4 },
@@ -319,6 +321,35 @@ test("a proxy that is broken is left for none", () =>
     assert.equal(names, ["/good.img 6.0"]);
     assert.match(refused, /127\.0\.0\.1:9/);
   }));
+
+test("a mirror that takes every request and never answers does not keep the others from being asked", async () => {
+  const silent = await startRawServer(() => {});
+  try {
+    await withNginx({}, async ({ url }) => {
+      const { desk } = await deskFor([`${silent.url}/x.img`, `${url}/good.img`], { patience: 4 });
+      const { names, refused } = await all(desk);
+      assert.equal(names, ["/good.img 6.0"]);
+      assert.match(refused, /\/x\.img .*gave up after 3 attempts/);
+      assert.is(silent.requests.length, 3);
+    });
+  } finally {
+    await silent.stop();
+  }
+});
+
+test("whatever the patience, one mirror without progress takes less of it than half", () => {
+  for (const patience of [1, 10, 60, 600, 86_400]) {
+    const { connectMs, headMs, stallMs, retry } = mirrorLimits(patience);
+    for (const attempts of [retry.attempts, retry.firstAttempts]) {
+      let taken = attempts * Math.max(connectMs, headMs, stallMs);
+      for (let failures = 1; failures < attempts; failures++) taken += pauseBeforeRetry(retry, failures, true, null, 1) ?? 0;
+      assert.ok(taken <= (patience * 1000) / 2 || patience > 1000, `${patience} s: ${taken} ms`);
+    }
+    assert.is(pauseBeforeRetry(retry, retry.attempts, true, null, 1), null);
+    assert.ok(connectMs > 0 && retry.longestAskedMs <= patience * 100);
+  }
+  assert.is(mirrorLimits(86_400).headMs, LIMITS.headMs);
+});
 
 test("a search that is given up in the middle of a request ends at once, with the reason", async () => {
   const server = await startRawServer(() => {});
