@@ -95,6 +95,11 @@ export function refuseNewImage(record: BootRecord, slot: SlotName, running: Slot
   slotOf(record, slot);
   if (slot === running) throw new Refusal(`slot ${slot} is the running one and is never written; use another slot`);
   if (slotOf(record, running).state !== "committed") {
+    if (isSafeMode(record)) {
+      throw new Refusal(
+        `the running slot ${running} is on trial, and in safe mode it cannot be committed; "slipway recover reinstall" has the next boot install an image`,
+      );
+    }
     throw new Refusal(`the running slot ${running} is on trial, slot ${slot} is its fallback; run "slipway commit" first`);
   }
   const pending = pendingTrial(record, running);

@@ -111,6 +111,9 @@ test("activation and writes are refused into the running slot, during a trial, a
   refused(() => activate(onTrial, "a", imageA, "b", policy), /running slot b is on trial/);
   refused(() => withdraw(onTrial, "a", "b"), /running slot b is on trial/);
   refused(() => activate(onTrial, "b", imageB, "b", policy), /running one/);
+  const safe = { rung: "safe-mode", slot: "b", imageId: onTrial.attempt?.imageId ?? "" } as const;
+  const inSafeMode = { ...onTrial, recovery: { asked: null, tried: [safe], current: safe } };
+  refused(() => withdraw(inSafeMode, "a", "b"), /in safe mode it cannot be committed; "slipway recover reinstall" has/);
   const waiting = recordOf({ c: {} });
   assert.is(pendingTrial(waiting, "a"), "c");
   refused(() => activate(waiting, "b", imageB, "a", three), /slot c waits for its trial/);

@@ -284,11 +284,16 @@ test("authorities are read beside the definition, certificates only, each one lo
         ...["req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "key.pem", "-days", "1", "-subj", `/CN=${subject}`],
         ...["-addext", `basicConstraints=critical,CA:${ca ? "TRUE" : "FALSE"}`],
       );
-    const [first, second, server] = [make("one", true), make("two", true), make("server", false)];
+    const [alone, first, second] = [make("alone", false), make("one", true), make("two", true)];
+    writeFileSync(join(directory, "two.pem"), second);
+    openssl("req", "-new", "-key", "key.pem", "-subj", "/CN=server", "-out", "server.csr");
+    const server = openssl("x509", "-req", "-in", "server.csr", "-CA", "two.pem", "-CAkey", "key.pem", "-days", "1");
     const write = (text: string) => writeFileSync(join(directory, "ca.pem"), text);
     const read = () => authoritiesBeside(join(directory, "system.yaml"))("ca.pem");
     write(`Our authorities\r\n${first.replaceAll("\n", "\r\n")}\nand\n${second}`);
     assert.equal(read(), { pem: first + second });
+    write(alone);
+    assert.equal(read(), { pem: alone }, "a server may be its own authority");
     write(first + server);
     assert.match(
       JSON.stringify(read()),

@@ -56,8 +56,11 @@ function certificateFault(pem: string): string | null {
   // What else a PEM file may hold is told by its kind: a key in a control file would be everybody's.
   if (!pem.startsWith("-----BEGIN CERTIFICATE-----")) return null;
   try {
-    const { ca, subject } = new X509Certificate(pem);
-    return ca ? null : `(${subject.replaceAll("\n", ", ")}) is the certificate of a server, and not of an authority`;
+    const { ca, subject, issuer } = new X509Certificate(pem);
+    // A server that vouches for itself is its own authority.
+    return ca || subject === issuer
+      ? null
+      : `(${subject.replaceAll("\n", ", ")}) is the certificate of a server, and not of an authority`;
   } catch (error) {
     return `is no certificate (${error instanceof Error ? error.message : error})`;
   }
