@@ -134,6 +134,9 @@ export class NextSlots {
       this.#boot.warn(`a recovery by ${asked} was asked for: the control file does not allow it`);
       this.#counters.change(beginPass(this.#counters.record));
     }
-    return requestedRecovery(this.#counters.record, words.recover, ladder);
+    // What cannot be remembered would set the state aside at every boot.
+    const isForgotten = words.recover === "reinstall-fresh" && !this.#counters.writable;
+    if (isForgotten) this.#boot.warn("slipway.recover=reinstall-fresh is refused: the boot record cannot be written");
+    return requestedRecovery(this.#counters.record, isForgotten ? null : words.recover, ladder);
   }
 }

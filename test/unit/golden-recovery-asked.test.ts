@@ -70,6 +70,17 @@ test("slipway.recover=reinstall-fresh that stays on the command line sets the st
   }
 });
 
+test("slipway.recover=reinstall-fresh is refused where nothing could be remembered of it", async () => {
+  const world = await healthy(v1, ["reinstall-fresh"]);
+  world.commandLine = "quiet slipway.recover=reinstall-fresh";
+  const kernel = world.kernel();
+  kernel.failOn({ call: "open", match: /^open\("\/dev\/vda1", RDWR/, code: "EROFS" });
+  const boot = await world.boot(kernel);
+  assert.is(report(boot).record.writable, false);
+  assert.is(report(boot).recovery, null);
+  assert.match(report(boot).warnings.join("\n"), /slipway\.recover=reinstall-fresh is refused/);
+});
+
 test("slipway.recover: the slots are looked after, and what is whole is booted as it is", async () => {
   const world = await healthy(v1);
   world.commandLine = "quiet slipway.recover";
