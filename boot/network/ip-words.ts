@@ -65,8 +65,9 @@ export function readNetworkWords(words: ValuedWord[], ignored: (word: ValuedWord
       if (name === "ifname") return useAlias(aliases, value);
       if (name === "rd.peerdns") return usePeerNameservers(network, value);
       if (name === "bootdev") {
-        network.preferred = value;
-        return linkFault(value);
+        const fault = linkFault(value);
+        if (fault === null) network.preferred = value;
+        return fault;
       }
       if (name === "BOOTIF") {
         // PXELINUX writes the hardware's type, 01, in front.
@@ -126,9 +127,11 @@ function useRoute(network: NetworkWords, value: string): string | null {
 function useAlias(aliases: Map<string, string>, value: string): string | null {
   const colon = value.indexOf(":");
   const hardware = parseHardware(value.slice(colon + 1));
-  if (colon <= 0 || hardware === null) return "write NAME:HARDWARE-ADDRESS";
-  aliases.set(value.slice(0, colon), printHardware(hardware));
-  return linkFault(value.slice(0, colon));
+  const name = value.slice(0, Math.max(0, colon));
+  if (hardware === null) return "write NAME:HARDWARE-ADDRESS";
+  const fault = linkFault(name);
+  if (fault === null) aliases.set(name, printHardware(hardware));
+  return fault;
 }
 
 function usePeerNameservers(network: NetworkWords, value: string): string | null {
