@@ -75,25 +75,31 @@ export class Recovery {
    */
   async next(passed: readonly Skipped[]): Promise<Recovered | null> {
     this.#booted = this.#closeBooted();
+    let keepsNetwork = false;
     this.#boot.alsoChore = () => this.#screen.refresh();
     this.#network.shownOn(this.#screen);
     try {
       this.#screen.show({ title: this.#title(), slots: [...passed], trying: null, nextAttemptSeconds: null });
       for (let step = this.#nextStep(); step !== null; step = this.#nextStep()) {
         const recovered = await this.#carryOut(step);
-        if (recovered !== null) return recovered;
+        if (recovered === null) continue;
+        // its boot is to be reported, by the way that is up
+        keepsNetwork = this.#boot.control.recovery.report !== null;
+        return recovered;
       }
       if (this.#isOptional) return this.#endOptional();
       await this.#hold(passed);
       return null;
     } finally {
       this.#network.shownOn(null);
-      this.#screen.end();
+      // before all else that may fail: it has timers of its own
+      if (!keepsNetwork) this.#network.close();
       this.#boot.alsoChore = null;
+      this.#screen.end();
     }
   }
 
-  /** The network that the steps used, for the report: it stays up until {@link closeNetwork}. */
+  /** The network, for the report: the steps' own, where it is up still. It stays up until {@link closeNetwork}. */
   network(): DeskNetwork | null {
     return this.#network.open();
   }
