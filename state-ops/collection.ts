@@ -1,15 +1,9 @@
 /** Which generations may be deleted, and why each other one is kept. Pure: nothing here deletes anything. */
-import {
-  committedGenerationNumber,
-  type GenerationFact,
-  type GenerationFacts,
-  type Holdings,
-  ownGenerations,
-} from "./generation-facts.ts";
+import { committedGenerationNumber, type GenerationFact, type GenerationFacts, ownGenerations } from "./generation-facts.ts";
 import { generationName } from "./layout.ts";
 import type { GenerationPlan } from "./planned-generation.ts";
 
-export type CollectionFacts = Holdings;
+export type CollectionFacts = Pick<GenerationFacts, "pointers" | "generations" | "committed">;
 
 export interface Verdict {
   number: number;

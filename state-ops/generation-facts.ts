@@ -15,7 +15,10 @@ export interface GenerationFact {
 }
 
 /** What there is of generations and pointers, and which image is committed: what tells whose a generation is. */
-export type Holdings = Pick<GenerationFacts, "pointers" | "generations" | "committed">;
+export type Holdings = Pick<GenerationFacts, "pointers" | "committed"> & { generations: readonly HeldGeneration[] };
+
+/** What tells whose a generation is. */
+export type HeldGeneration = Omit<GenerationFact, "pinned">;
 
 /** What was found before the slot's state is laid. */
 export interface GenerationFacts {
@@ -68,7 +71,7 @@ export function committedGenerationNumber(facts: Holdings): number | null {
 }
 
 /** In ascending order. A generation that lies about its number is not valid. */
-export function validGenerations(generations: readonly GenerationFact[]): ValidGeneration[] {
+export function validGenerations(generations: readonly HeldGeneration[]): ValidGeneration[] {
   return generations
     .flatMap(({ number, complete, meta, standIn }) =>
       complete && meta !== null && meta.number === number

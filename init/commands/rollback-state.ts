@@ -2,7 +2,8 @@
 import type { JournalEntry } from "../../boot/record/journal.ts";
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
-import { type GenerationMeta, generationName } from "../../state-ops/layout.ts";
+import { type HeldGeneration, ownPointer } from "../../state-ops/generation-facts.ts";
+import { generationName } from "../../state-ops/layout.ts";
 import { ageText, timeText } from "./text.ts";
 
 export interface RollbackState {
@@ -17,7 +18,7 @@ export interface RollbackState {
 /** What the data filesystem says. */
 export interface RollbackFacts {
   pointers: Readonly<Record<string, number | null>>;
-  generations: readonly { number: number; complete: boolean; meta: GenerationMeta | null }[];
+  generations: readonly HeldGeneration[];
 }
 
 /** Tells of the state of `target`, the slot that boots next. */
@@ -49,7 +50,7 @@ export function rollbackState(
 /** The generation that a committed slot goes on with; null where it has none, or its image is another one's. */
 function ownGeneration({ pointers, generations }: RollbackFacts, record: BootRecord, slot: SlotName): number | null {
   const { state, imageId } = slotOf(record, slot);
-  const pointer = pointers[slot] ?? null;
+  const pointer = ownPointer({ pointers, generations, committed: record.lastCommitted }, slot);
   const found = generations.find(({ number, complete }) => number === pointer && complete);
   const meta = found?.meta;
   if (state !== "committed" || found === undefined || !meta) return null;

@@ -104,6 +104,12 @@ export const table: Entry[] = [
     load: () => import("./state/reset.ts"),
   },
   {
+    name: "state restore",
+    summary: "go on with another generation's state at the next boot: one that was set aside, or left",
+    group: "running system",
+    load: () => import("./state/restore.ts"),
+  },
+  {
     name: "state gc",
     summary: "delete the generations that nobody needs",
     group: "running system",

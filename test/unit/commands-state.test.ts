@@ -7,12 +7,13 @@ import { rollbackState } from "../../init/commands/rollback-state.ts";
 import { collectState } from "../../init/commands/state/gc.ts";
 import { listState } from "../../init/commands/state/list-facts.ts";
 import { cancelReset, resetState } from "../../init/commands/state/reset.ts";
+import { cancelRestore, restoreState } from "../../init/commands/state/restore.ts";
 import { ageText, timeText } from "../../init/commands/text.ts";
 import type { Tree } from "../../init/kernel/recording/memory-tree.ts";
 import { link } from "../../init/kernel/recording/memory-tree.ts";
 import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { PowerCut } from "../../init/kernel/recording/script.ts";
-import { formatComplete, formatMeta, formatPin } from "../../state-ops/layout.ts";
+import { formatComplete, formatMeta, formatPin, formatStandIn } from "../../state-ops/layout.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { formatRequests, NO_REQUESTS, parseRequests } from "../../state-ops/requests.ts";
 import {
@@ -318,6 +319,79 @@ test("times and ages", () => {
   );
   assert.equal([ageText(NOW + day, NOW), ageText(1000, NOW)], ["", ""], "a clock that went back, or was never set");
   assert.is(timeText(1000), "time unknown");
+});
+
+/** As {@link data}, and a recovery has set generation 4 aside. */
+const recovered: Tree = {
+  ...data,
+  gens: {
+    "000001": generation(1, "a"),
+    "000002": { ...generation(2, "b", 1), COMPLETE: "damaged" },
+    "000004": generation(4, "a", 1, {
+      PINNED: formatPin({ reason: "set aside by recovery: slot a goes on", attempt: 7, by: "recovery" }),
+    }),
+    "000007": generation(7, "a", 1, { "STAND-IN": formatStandIn({ wish: "previous", of: 4 }) }),
+  },
+  slots: { a: link("../gens/000007") },
+};
+const afterRecovery = (change: MachineOptions = {}) =>
+  machineWith({ data: recovered, report: report({ generation: "000007" }), ...change });
+
+test("state restore asks for the state that a recovery set aside, and takes it back", () => {
+  const machine = afterRecovery();
+  const { kernel, places } = machine;
+  const answer = restoreState(kernel, places, 4);
+  assert.equal([answer.changed, answer.slot, answer.generation], [true, "a", "000004"]);
+  assert.match(answer.pinned ?? "", /set aside by recovery/);
+  assert.match(answer.next, /^reboot/);
+  assert.equal(parseRequests(requestsOf(machine) ?? ""), { ...NO_REQUESTS, carry: { slot: "a", generation: 4 } });
+  assert.is(restoreState(kernel, places, 4).changed, false, "twice changes nothing more");
+  assert.is(cancelRestore(kernel, places).changed, true);
+  assert.is(requestsOf(machine), null);
+  assert.is(cancelRestore(kernel, places).changed, false);
+});
+
+test("state restore keeps a reset that was asked for", () => {
+  const machine = afterRecovery();
+  resetState(machine.kernel, machine.places, { path: "/etc", identity: false });
+  const asked = restoreState(machine.kernel, machine.places, 1).requests;
+  assert.equal(asked, { ...NO_REQUESTS, reset: { what: "stores", ids: ["etc"] }, carry: { slot: "a", generation: 1 } });
+});
+
+test("state restore in safe mode, which has no generation", () => {
+  const machine = afterRecovery({ report: report({ generation: null }) });
+  assert.is(restoreState(machine.kernel, machine.places, 7).generation, "000007");
+});
+
+test("state restore of what is not there, damaged, or runs: refused, and nothing is written", () => {
+  const machine = afterRecovery();
+  const { kernel, places } = machine;
+  assert.throws(
+    () => restoreState(kernel, places, 9),
+    (error: unknown) =>
+      error instanceof BadInput && /no generation 000009; there are: 000001, 000002, 000004, 000007/.test(error.message),
+  );
+  refuses(() => restoreState(kernel, places, 2), /000002 is damaged or incomplete/);
+  refuses(() => restoreState(kernel, places, 7), /slot a runs with generation 000007/);
+  assert.is(requestsOf(machine), null);
+});
+
+test("after a recovery: what it set aside is listed with the reason, and collected by its number only", () => {
+  const machine = afterRecovery();
+  const { kernel, places } = machine;
+  const listed = listState(kernel, places).generations.find(({ number }) => number === "000004");
+  assert.match(listed?.pinned ?? "", /set aside by recovery/);
+  assert.is(listed?.fate, "kept");
+  collectState(kernel, places, { dryRun: false, spare: true, pinned: [], unpin: [] });
+  assert.ok(generationsOf(machine).includes("000004"));
+  // While the system with the other state is not committed, this is the committed state.
+  refuses(
+    () => collectState(kernel, places, { dryRun: false, spare: true, pinned: [4], unpin: [] }),
+    /the committed state, of slot a/,
+  );
+  const good = afterRecovery({ record: { ...record(), lastCommitted: { slot: "a", imageId: IMAGE_A, attempt: 7 } } });
+  collectState(good.kernel, good.places, { dryRun: false, spare: false, pinned: [4], unpin: [] });
+  assert.not(generationsOf(good).includes("000004"));
 });
 
 test.run();

@@ -3,6 +3,8 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { BootReport } from "../../boot/report.ts";
 import { withSlot } from "../../boot/selection/slots.ts";
+import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
+import { formatStandIn } from "../../state-ops/layout.ts";
 import { DEFAULT_RECOVERY, type Rung } from "../../state-ops/recovery.ts";
 import { REQUESTS } from "../../state-ops/requests.ts";
 import { cutEverywhere } from "./golden-cuts.ts";
@@ -199,6 +201,56 @@ test("no state from before: the rung fails with a sentence, and the slots boot a
     JSON.stringify(reportOf(boot)),
     /there is no state from before generation 000001 of slot a: recovery cannot go back to one/,
   );
+});
+
+test("what recovery set aside comes back where somebody asks, and stays where it is", async () => {
+  const world = await updated({ recovery: DEFAULT_RECOVERY });
+  armFresh(world, "b", v2.id);
+  await world.boot();
+  world.commitAndShutDown("b", v2.id);
+  ask(world, { carry: { slot: "b", generation: 2 } });
+  const boot = await world.boot();
+  assert.is(own(boot), "written in b\n");
+  assert.is(reportOf(boot).generation, "000004");
+  isKept(world, "asked for");
+  assert.match(text(world, "gens/000003/PINNED") ?? "", /slot b goes on with the state of generation 000002 instead/);
+  world.commitAndShutDown("b", v2.id);
+  assert.is(own(await world.boot()), "written in b\n");
+});
+
+test("what was asked for does not bring back what recovery sets aside, and is told as dropped", async () => {
+  const world = await updated({ recovery: DEFAULT_RECOVERY });
+  ask(world, { carry: { slot: "b", generation: 1 } });
+  armFresh(world, "b", v2.id);
+  const boot = await world.boot();
+  assert.is(own(boot), null);
+  assert.match(notesOf(boot), /the request that slot b goes on with generation 000001 was dropped: recovery came first/);
+  assert.equal(names(world, REQUESTS.directory), []);
+});
+
+const marks: Record<string, (kernel: RecordingKernel, place: string) => void> = {
+  "a link": (kernel, place) => kernel.makeSymlink("COMPLETE", place),
+  "a directory": (kernel, place) => kernel.makeDirectory(place, 0o700),
+  "a fifo": (kernel, place) => kernel.makeNode(place, "fifo", 0o600, { major: 0, minor: 0 }),
+};
+for (const [name, plant] of Object.entries(marks)) {
+  test(`a mark of recovery that is ${name} says nothing: the slot has its own state`, async () => {
+    const world = await updated({ recovery: DEFAULT_RECOVERY });
+    withData(world, (kernel) => plant(kernel, `${DATA_AT}/gens/000002/STAND-IN`));
+    const boot = await world.boot();
+    assert.is(boot.end, "exec /sbin/init");
+    assert.is(own(boot), "written in b\n");
+  });
+}
+
+test("a mark that leads nowhere: the closest state there is, and nothing is deleted", async () => {
+  const world = await updated({ recovery: DEFAULT_RECOVERY });
+  put(world, "gens/000002/STAND-IN", formatStandIn({ wish: "fresh", of: 99 }));
+  const boot = await world.boot();
+  assert.is(boot.end, "exec /sbin/init");
+  assert.is(own(boot), "written in a\n");
+  assert.match(notesOf(boot), /slot b points at generation 000099, which is missing/);
+  assert.is(text(world, "gens/000002/tree/var-lib-app/own"), "written in b\n");
 });
 
 /** Everything on the data filesystem, but for what a mount notes in LAYOUT. */
