@@ -28,6 +28,9 @@ import {
 import { mbrKind, protectiveMbr } from "../../boot/devices/protective-mbr.ts";
 
 const MiB = 1024 * 1024;
+
+/** Random parts of each stage that is torn. */
+const rounds = process.env.SLIPWAY_TIER === "long" ? 1000 : 40;
 const directory = mkdtempSync(join(tmpdir(), "slipway-gpt-write-"));
 test.after(() => rmSync(directory, { recursive: true, force: true }));
 const file = join(directory, "disk");
@@ -368,7 +371,7 @@ function* torn(stage: TableRewrite[number], sectorSize: number): Generator<(byte
     yield writeThose((index) => index !== count);
   }
   let seed = 12345;
-  for (let round = 0; round < 40; round++) {
+  for (let round = 0; round < rounds; round++) {
     const kept = sectors.map(() => {
       seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
       return (seed & 0x10000) !== 0;

@@ -284,4 +284,36 @@ test("a detached mount is gone for paths and lives for descriptors", () => {
   assert.is(Buffer.from(kernel.read(fd, 2, 0n)).toString(), "1\n");
 });
 
+test("partitions come and go with their table, and by blkpg while they are in use", () => {
+  const kernel = new RecordingKernel();
+  const disk = kernel.addDevice({ path: "/dev/sdb", number: { major: 8, minor: 16 }, size: 64 * 1024 * 1024 });
+  const fd = kernel.open("/dev/sdb", O.RDWR);
+  const size = (name: string) => kernel.peek(`/sys/class/block/${name}/size`);
+  kernel.changePartition(fd, { how: "add", number: 1, start: 1048576n, length: 2097152n });
+  assert.is(size("sdb1"), "4096\n");
+  assert.is(kernel.peek("/sys/class/block/sdb1/partition"), "1\n");
+  const held = kernel.open("/dev/sdb1", O.RDONLY);
+  kernel.changePartition(fd, { how: "resize", number: 1, start: 1048576n, length: 4194304n });
+  assert.is(size("sdb1"), "8192\n");
+  const change = (how: "add" | "resize", number: number, start: bigint, length: bigint) =>
+    failure(() => kernel.changePartition(fd, { how, number, start, length }));
+  assert.is(change("add", 1, 8388608n, 4096n), "EBUSY");
+  assert.is(change("add", 2, 2097152n, 4096n), "EBUSY", "it overlaps");
+  assert.is(change("resize", 2, 8388608n, 4096n), "ENXIO");
+  assert.is(change("resize", 1, 2097152n, 4096n), "EINVAL", "its start stays");
+  assert.is(change("add", 2, 8388608n, 1n << 40n), "EINVAL", "beyond the disk");
+  assert.is(
+    failure(() => kernel.ioctl(fd, IOCTL.BLKRRPART, 0)),
+    "EBUSY",
+  );
+  kernel.close(held);
+  kernel.ioctl(fd, IOCTL.BLKRRPART, 0);
+  assert.is(size("sdb1"), null, "there is no table");
+  assert.is(
+    failure(() => kernel.ioctl(kernel.open("/dev/null", O.RDONLY), IOCTL.BLKRRPART, 0)),
+    "ENOTTY",
+  );
+  assert.is(disk.path, "/dev/sdb");
+});
+
 test.run();

@@ -167,4 +167,26 @@ test("install: blank on a machine whose only disk has something on it: refused w
   assert.is(hashOf(full), before);
 });
 
+if (process.env.SLIPWAY_TIER === "long") {
+  test("install: blank with the power cut six times while it lays out and makes the filesystem: the disk is never given up", async () => {
+    const blank = diskFile("cut", 512);
+    const initrd = await smallInitrd(installing, mkfs);
+    const { kernel } = await guestKernel();
+    for (let cut = 0; cut < 6; cut++) {
+      const running = await startSmall({ kernel, initrd, disk: blank });
+      if (cut < 3) await running.expect(/becomes this machine's disk|which was interrupted, goes on|mkfs\.ext4 makes/);
+      else await running.expect(/mkfs\.ext4 makes the data filesystem|no slot boots/);
+      await new Promise((resolve) => setTimeout(resolve, cut * 40));
+      await running.cutPower();
+    }
+    const last = await startSmall({ kernel, initrd, disk: blank });
+    await last.expect(/no slot boots/);
+    await last.cutPower();
+    assert.not.match(last.console.text, /install: blank: no disk is touched/);
+    await verified(blank);
+    assert.is(partition(blank, "sys-data").attributes, 1n << 63n, "its filesystem is made");
+    await checkData(blank);
+  });
+}
+
 test.run();
