@@ -166,6 +166,8 @@ test("a payload of another shape is unreadable and says which key", () => {
     [{ ...old, attempt: { number: 1 } }, /attempt\.slot/],
     [{ ...old, quarantined: [{ imageId, reason: "r", attempt: 1.5 }] }, /quarantined\[0\]\.attempt/],
     [{ ...old, lastCommitted: { slot: "a", imageId: null } }, /lastCommitted\.imageId/],
+    [{ ...old, lastCommitted: { slot: "a", imageId, attempt: -1 } }, /lastCommitted\.attempt/],
+    [{ ...old, lastCommitted: { slot: "a", imageId, attempt: null } }, /lastCommitted\.attempt/],
     ["a text", /object/],
     [null, /object/],
   ];
@@ -247,7 +249,7 @@ test("the fullest record fits its area", () => {
       cleanEnd: false,
       degraded: true,
     },
-    lastCommitted: { slot: names[0] ?? "", imageId },
+    lastCommitted: { slot: names[0] ?? "", imageId, attempt: Number.MAX_SAFE_INTEGER },
     uncleanEnds: Number.MAX_SAFE_INTEGER,
     exhausted: Number.MAX_SAFE_INTEGER,
     quarantined: Array.from({ length: 16 }, () => ({ imageId, reason, attempt: Number.MAX_SAFE_INTEGER })),

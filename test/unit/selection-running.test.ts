@@ -1,6 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { SlotRecord } from "../../boot/record/record.ts";
+import type { BootRecord, SlotRecord } from "../../boot/record/record.ts";
+import { recoveryOver } from "../../boot/recovery/over.ts";
 import { policyOf } from "../../boot/selection/policy.ts";
 import { activate, commitSlot, endCleanly, markBad, pendingTrial, rollBack, withdraw } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
@@ -57,6 +58,22 @@ test("a good boot ends a recovery; one that was asked for and has not begun stay
     assert.equal(asked.recovery, { asked: "safe-mode", tried: [], current: null }, slot);
     assert.equal(commitSlot(asked, slot, imageId, policy, 1), asked, "once");
   }
+});
+
+test("which attempt was good is told from the first recovery on, and not on a machine that never had one", () => {
+  const attempt = { number: 9, slot: "a", imageId: imageA, trial: false, stage: "handover", cleanEnd: false } as const;
+  const step = { rung: "previous-generation", slot: "a", imageId: imageA } as const;
+  const good = (record: BootRecord, number: number) =>
+    commitSlot({ ...record, attempt: { ...attempt, number } }, "a", imageA, policy, 1);
+  const never = good(recordOf({}), 9);
+  assert.equal(never.lastCommitted, { slot: "a", imageId: imageA });
+  const recovered = good({ ...never, recovery: { asked: null, tried: [step], current: step } }, 10);
+  assert.equal(recovered.lastCommitted, { slot: "a", imageId: imageA, attempt: 10 });
+  assert.equal(good(recovered, 11).lastCommitted, { slot: "a", imageId: imageA, attempt: 11 });
+  // The slot got another image meanwhile, which ends the recovery: a later commit must still be told from those before it.
+  const over = recoveryOver({ ...never, recovery: { asked: null, tried: [step], current: step } });
+  assert.equal(over.lastCommitted, { slot: "a", imageId: imageA, attempt: 0 });
+  assert.is(good(over, 12).lastCommitted?.attempt, 12);
 });
 
 test("a clean shutdown gives a committed slot its try back, at most three times, never a trial", () => {
