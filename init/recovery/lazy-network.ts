@@ -35,6 +35,7 @@ export class LazyNetwork implements DeskNetwork {
   }
 
   async *ways(waitMs: number, signal: AbortSignal): AsyncGenerator<Way> {
+    this.#boot.modules?.loadForRecovery();
     const request = { ...this.#request, profile: this.#network === null ? this.#profile() : null };
     this.#network ??= MachineNetwork.open(this.#boot.kernel, request, (line) => {
       this.#boot.log.info(line);
