@@ -18,6 +18,8 @@ export interface Fate {
   rollback: string;
   reset: string;
   factoryReset: string;
+  /** What a recovery by another state than the slot's own makes of it. */
+  recovery: string;
 }
 
 /** What `slipway state explain --json` prints, with `schema: 1`. */
@@ -93,6 +95,7 @@ export function explanationLines(explained: StateExplanation): string[] {
           row("rollback", fate.rollback),
           row("state reset", fate.reset),
           row("factory reset", fate.factoryReset),
+          row("recovery", fate.recovery),
         ]),
     ...explained.notes.map((note) => row("note", note)),
     ...(remedy === null
@@ -141,7 +144,14 @@ function fateOf(operator: Operator): Fate | null {
     case null:
       return null;
     case "ephemeral":
-      return { reboot: `gone; it begins ${again}`, update: GONE, rollback: GONE, reset: GONE, factoryReset: GONE };
+      return {
+        reboot: `gone; it begins ${again}`,
+        update: GONE,
+        rollback: GONE,
+        reset: GONE,
+        factoryReset: GONE,
+        recovery: GONE,
+      };
     case "persistent":
       return {
         reboot: "kept",
@@ -149,6 +159,7 @@ function fateOf(operator: Operator): Fate | null {
         rollback: "reverts: the other slot's image gets its own copy back, as that was left",
         reset: resetOf(operator, "", again),
         factoryReset: "gone",
+        recovery: recoveryOf(operator, again),
       };
     case "shared":
       return {
@@ -157,6 +168,7 @@ function fateOf(operator: Operator): Fate | null {
         rollback: "does not revert: every image gets the same",
         reset: resetOf(operator, "", again),
         factoryReset: "gone",
+        recovery: "kept by every rung",
       };
     case "identity":
       return {
@@ -165,8 +177,15 @@ function fateOf(operator: Operator): Fate | null {
         rollback: "does not revert: every image gets the same",
         reset: `kept, unless --identity is said: ${resetOf(operator, "--identity ", again)}`,
         factoryReset: 'kept, unless it is "slipway state reset --factory --identity"',
+        recovery: "kept by every rung",
       };
   }
+}
+
+function recoveryOf({ via, target }: Operator, again: string): string {
+  if (via === "symlink") return `as ${target}, to which it points`;
+  const aside = 'what is set aside comes back by "slipway state restore"';
+  return `kept, but for previous-generation (the state before), safe-mode (in memory for that boot) and reinstall-fresh (begins ${again}); ${aside}`;
 }
 
 /** A link keeps nothing itself: what it points to has a store, or lies in one. */

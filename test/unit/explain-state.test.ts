@@ -30,6 +30,7 @@ const table: {
       rollback: /^reverts/,
       reset: /state reset \/var\/x" .* copy of what the image has/,
       factoryReset: /^gone$/,
+      recovery: /safe-mode \(in memory for that boot\) and reinstall-fresh \(begins with a copy of what the image has there\)/,
     },
   },
   {
@@ -75,14 +76,25 @@ const table: {
     operator: { state: "shared", reason: "the fleet's clock" },
     store: "shared/var-x/deep",
     says: /bound there/,
-    fate: { update: /same/, rollback: /does not revert/, reset: /state reset \/var\/x/, factoryReset: /^gone$/ },
+    fate: {
+      update: /same/,
+      rollback: /does not revert/,
+      reset: /state reset \/var\/x/,
+      factoryReset: /^gone$/,
+      recovery: /^kept by every rung$/,
+    },
   },
   {
     what: "identity that is made",
     operator: { state: "identity", seed: "none", kind: "file", generate: "uuid" },
     store: "shared/var-x/deep",
     says: /bound there/,
-    fate: { rollback: /does not revert/, reset: /^kept, unless --identity.*with a new UUID/, factoryReset: /^kept, unless/ },
+    fate: {
+      rollback: /does not revert/,
+      reset: /^kept, unless --identity.*with a new UUID/,
+      factoryReset: /^kept, unless/,
+      recovery: /^kept by every rung$/,
+    },
   },
   {
     what: "a persistent link",

@@ -26,13 +26,13 @@ Usage: slipway state explain PATH [--json]
 
 Tells who may write PATH and what becomes of it: the operator that rules it (the nearest at the path or above it, in the
 control file of the running image), the package's file and line that declared it, how it is done, where it is kept on the
-data filesystem, and what happens to a write at a reboot, an update, a rollback, a reset and a factory reset. For a path
+data filesystem, and what happens to a write at a reboot, an update, a rollback, a reset, a factory reset and a recovery. For a path
 that nobody may write it tells what to add to which file.
 
 Options:
   --json    print one JSON object: path, rule (ephemeral, persistent, shared, identity, immutable or memory), summary,
             operator (id, path, kind, state, via, origin, reason, merge, onFailure), store, degraded, nestedIn,
-            ruledApart, fate (reboot, update, rollback, reset, factoryReset), notes, remedy (say, file, yaml)`,
+            ruledApart, fate (reboot, update, rollback, reset, factoryReset, recovery), notes, remedy (say, file, yaml)`,
   options: { json: { type: "boolean" } },
   positionals: ["PATH"],
   async run(values, [path = ""]) {
