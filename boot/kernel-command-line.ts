@@ -19,7 +19,7 @@ export interface CommandLine {
   slot: { name: string; from: "slipway.slot" | "rauc.slot" } | null;
   /** `slipway.data=adopt`: another data filesystem than the boot record knows is used, and known from then on. */
   adoptData: boolean;
-  /** `slipway.recover`: the ladder from its first rung; `slipway.recover=RUNG`: from that one on. Null: nobody asks. */
+  /** `slipway.recover`: what of the ladder keeps the state (rungsAsked of ladder.ts); `slipway.recover=RUNG`: that one. Null: nobody asks. */
   recover: Rung | "ladder" | null;
   /** What a recovery's network is to be like. It chooses no program, so that a locked command line may say it as well. */
   network: NetworkWords;
