@@ -51,7 +51,7 @@ test.after.each(async () => {
   assert.not.ok(existsSync("/etc/resolv.conf"));
 });
 
-const range = (net: string) => [`--dhcp-range=${net}.50,${net}.60,255.255.255.0,2m`, `--dhcp-option=3,${net}.1`];
+const range = (net: string) => [`--dhcp-range=${net}.50,${net}.59,255.255.255.0,2m`, `--dhcp-option=3,${net}.1`];
 
 test("DHCP: the address, the way out and the name servers that dnsmasq gives", async () => {
   const far = await peer("up0", "192.0.2.1/24");
@@ -156,6 +156,15 @@ test("IPv6 by router advertisement, with its name servers", async () => {
   for (let waits = 0; waits < 50 && !/2001:db8:1::1/.test(readFileSync("/etc/resolv.conf", "utf8")); waits++) await sleep(100);
   assert.match(readFileSync("/etc/resolv.conf", "utf8"), "nameserver 2001:db8:1::1\nsearch example.test\n");
   assert.is(await greeting("six.test", 5000), "six", "by name");
+});
+
+test("IPv6 of a site, as QEMU's network has it", async () => {
+  const far = await peer("up0", "fec0:0:0:1::1/64");
+  await far.dnsmasq("--enable-ra", "--dhcp-range=fec0:0:0:1::,ra-only,64,10m");
+  open();
+  const way = await find(() => true, 20_000);
+  assert.is(way?.by, "router advertisement");
+  assert.match(way?.addresses.join() ?? "", /^fec0::1:.*\/64$/);
 });
 
 test("no carrier: it ends in time; once the cable is in, the link is asked", async () => {

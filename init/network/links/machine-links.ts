@@ -10,6 +10,7 @@ import {
   type RouteFacts,
   readMessages,
 } from "../../../boot/network/rtnetlink.ts";
+import { SCOPE } from "../../../boot/network/rtnetlink-numbers.ts";
 import { type Descriptor, KernelError } from "../../kernel/kernel.ts";
 import { type LinkDesk, MachineLink } from "./machine-link.ts";
 import { openRouteSocket } from "./route-socket.ts";
@@ -128,11 +129,11 @@ export class MachineLinks {
     }
   }
 
-  /** A global address of IPv6 that the kernel made of a router's words and that can be used. */
+  /** An address of IPv6 for more than its link that the kernel made of a router's words and that can be used. */
   #isHeard(facts: AddressFacts): boolean {
-    return (
-      facts.address.length === 16 && facts.scope === 0 && (facts.flags & UNUSABLE) === 0 && !this.own.has(printPrefixed(facts))
-    );
+    // fec0::/10, which QEMU's network has, is of its site: RT_SCOPE_SITE.
+    const wide = facts.scope < SCOPE.LINK;
+    return facts.address.length === 16 && wide && (facts.flags & UNUSABLE) === 0 && !this.own.has(printPrefixed(facts));
   }
 
   /** Puts everything back. */
