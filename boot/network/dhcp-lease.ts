@@ -33,8 +33,8 @@ const FOR_EVER = 0xffffffff;
 const MOST_SERVERS = 3;
 const MOST_ROUTES = 64;
 const DEFAULT: Prefixed = { address: new Uint8Array(4), prefix: 0 };
-/** IPv4's least (RFC 791) is 68, but nothing works with less than 576. */
-const MTU = { least: 576, most: 65_535 } as const;
+/** With less the kernel ends IPv6 on the link (RFC 8200 5), and servers that say so are set up wrongly. */
+const MTU = { least: 1280, most: 65_535 } as const;
 
 function number32(value: Uint8Array | undefined): number | null {
   return value?.length === 4 ? new DataView(value.buffer, value.byteOffset, 4).getUint32(0) : null;

@@ -2,6 +2,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parseCommandLine } from "../../boot/kernel-command-line.ts";
+import { clientFilter } from "../../boot/network/dhcp-frame.ts";
 import { printAddress } from "../../boot/network/ip-address.ts";
 import { noNetworkWords } from "../../boot/network/ip-words.ts";
 import type { NetworkRequest } from "../../boot/network/offers.ts";
@@ -9,7 +10,8 @@ import { resolvConf } from "../../boot/network/resolv-conf.ts";
 import { readRouterOptions } from "../../boot/network/router-options.ts";
 import { ADDRESS_FLAG, type RouteRequest, readMessages, readRequest } from "../../boot/network/rtnetlink.ts";
 import { encodeNews, encodeRequest } from "../../boot/network/rtnetlink-encode.ts";
-import { KernelError } from "../../init/kernel/kernel.ts";
+import { AF, NETLINK, O, SO, SOCK, SOL } from "../../init/kernel/constants.ts";
+import { type Kernel, KernelError } from "../../init/kernel/kernel.ts";
 import { linuxKernel } from "../../init/kernel/linux.ts";
 import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { MachineNetwork, type Way } from "../../init/network/links/machine-network.ts";
@@ -245,6 +247,54 @@ test("the kernel's own answers are understood: the loopback of this machine, and
     assert.match(String(error), /add-address 192\.0\.2\.7 on no link: (ENODEV|EPERM)/);
   }
   socket.close();
+});
+
+/** What calls on sockets end with, by name. */
+function socketCodes(kernel: Kernel): Record<string, string> {
+  const code = (body: () => unknown): string => {
+    try {
+      const value = body();
+      return value === null ? "nothing waits" : "done";
+    } catch (error) {
+      if (error instanceof KernelError) return error.code;
+      throw error;
+    }
+  };
+  const netlink = kernel.openSocket(AF.NETLINK, SOCK.RAW, NETLINK.ROUTE);
+  const packets = kernel.openSocket(AF.PACKET, SOCK.RAW, 0);
+  const file = kernel.open("/dev/null", O.RDWR);
+  const address = (family: number, length: number, link = 0): Uint8Array => {
+    const bytes = new Uint8Array(length);
+    const view = new DataView(bytes.buffer);
+    view.setUint16(0, family, true);
+    if (length >= 8) view.setInt32(4, link, true);
+    return bytes;
+  };
+  const codes = {
+    "no such family": code(() => kernel.openSocket(99, SOCK.DGRAM, 0)),
+    "bind netlink": code(() => kernel.bindSocket(netlink, address(AF.NETLINK, 12))),
+    "bind netlink shortly": code(() => kernel.bindSocket(netlink, address(AF.NETLINK, 4))),
+    "bind to no link": code(() => kernel.bindSocket(packets, address(AF.PACKET, 20, 0x7ffffff0))),
+    "bind packets to netlink": code(() => kernel.bindSocket(packets, address(AF.NETLINK, 20))),
+    "filter packets": code(() => kernel.filterSocket(packets, clientFilter())),
+    "nothing on packets": code(() => kernel.receive(packets, 100)),
+    "nothing on netlink": code(() => kernel.receive(netlink, 100)),
+    "bind a file": code(() => kernel.bindSocket(file, address(AF.PACKET, 20))),
+    "send to a file": code(() => kernel.sendTo(file, new Uint8Array(4), null)),
+    "receive from a file": code(() => kernel.receive(file, 4)),
+    "an option of a file": code(() => kernel.setSocketOption(file, SOL.SOCKET, SO.RCVBUF, new Uint8Array(4))),
+    "ask and hear": code(() => {
+      kernel.sendTo(netlink, encodeRequest({ ask: "links" }, 1), null);
+      return kernel.poll([packets, netlink], 0).includes(netlink) ? kernel.receive(netlink, 65_536) : null;
+    }),
+  };
+  for (const fd of [netlink, packets, file]) kernel.close(fd);
+  return { ...codes, closed: code(() => kernel.receive(netlink, 4)) };
+}
+
+test("same as Linux: what calls on sockets end with", () => {
+  if (process.getuid?.() !== 0) throw new Error("comparing with the real kernel needs root");
+  assert.equal(socketCodes(new RecordingKernel()), socketCodes(linuxKernel()));
 });
 
 test("requests and news come out as they went in", () => {
