@@ -4,6 +4,7 @@ import * as assert from "uvu/assert";
 import type { Release } from "../../boot/channel/channel.ts";
 import { layoutOf } from "../../boot/image/seal.ts";
 import { readSourceSeal } from "../../init/converge/read-source-seal.ts";
+import { ModuleLoader } from "../../init/devices/modules.ts";
 import type { BlockDevice } from "../../init/kernel/recording/memory-devices.ts";
 import type { Tree } from "../../init/kernel/recording/memory-tree.ts";
 import { findImages } from "../../init/recovery/find-images.ts";
@@ -333,6 +334,26 @@ test("a factory partition that is not there, or holds nothing, is told", async (
   assert.match(empty.refused.join("\n"), /\/dev\/sdf: no image that is looked for is on it/);
   const raw = await onMedia([rawMedium("sdf", v3.head)], control("/dev/sdf"));
   assert.equal(raw.names, ["factory /dev/sdf 3.0"]);
+});
+
+test("the modules of a medium's filesystem, and the tables of letters that it asks for, are loaded before it is mounted", async () => {
+  const desk = await recoveryDesk(await machine(), { media: [medium("sda", "vfat", { "acme.img": v2.head })] });
+  const files = ["vfat", "fat", "nls_cp437", "nls_ascii", "usb_storage"].map((name) => `${name}.ko`);
+  desk.kernel.plant("/runtime", { modules: Object.fromEntries(files.map((file) => [file, file])) });
+  const depends = Object.fromEntries(files.map((file) => [file, file === "vfat.ko" ? ["fat.ko"] : []]));
+  const index = {
+    schema: 1 as const,
+    kernel: "6.1",
+    load: [],
+    depends,
+    aliases: [["fs_vfat", "vfat.ko"] as [string, string]],
+    recovery: [],
+  };
+  const loader = new ModuleLoader(desk.kernel, index);
+  desk.boot.modules = loader;
+  assert.ok((await all(desk)).names.includes("media /dev/sda: acme.img 2.0"));
+  assert.equal(loader.loaded, ["fat.ko", "vfat.ko", "nls_cp437.ko", "nls_ascii.ko"]);
+  assert.match(desk.kernel.trace, /load-module[\s\S]*nls_ascii[\s\S]*mount\("\/dev\/sda"/);
 });
 
 test("sticks are waited for where there is a bus that they come by, once in a boot", async () => {
