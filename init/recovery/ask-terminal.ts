@@ -3,8 +3,8 @@ import { IOCTL } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import type { TerminalSize } from "./terminal-console.ts";
 
-/** How long an answer is waited for, milliseconds: twelve characters at 1200 baud take 100. */
-const ANSWER_TIME = 250;
+/** How long an answer is waited for, once a boot, milliseconds: a line that goes through a management board or a network is slow. */
+const ANSWER_TIME = 1000;
 /** What may arrive beside an answer, bytes: somebody types. */
 const MOST_READ = 4096;
 

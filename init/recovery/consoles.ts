@@ -4,7 +4,7 @@ import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { askTerminals, lineRate, windowSize } from "./ask-terminal.ts";
 import { LineConsole } from "./line-console.ts";
 import { Outlet } from "./outlet.ts";
-import { TerminalConsole } from "./terminal-console.ts";
+import { TerminalConsole, type TerminalSize } from "./terminal-console.ts";
 
 /** Names of the kernel's consoles that can be drawn on without asking: tty0 is the virtual terminal that is shown. */
 const VIRTUAL = /^tty\d+$/;
@@ -18,21 +18,28 @@ export interface Consoles {
   lines: LineConsole[];
 }
 
-/** Opens every console of the machine. One that cannot be opened is passed over. Takes up to a quarter of a second. */
-export function openConsoles(kernel: Kernel): Consoles {
+/** What serial lines answered, by their names; null: nothing. */
+export type Answers = Map<string, TerminalSize | null>;
+
+/**
+ * Opens every console of the machine. One that cannot be opened is passed over. Serial lines that are not in `answers` are asked
+ * whether there is a terminal, which takes up to a second, and put there.
+ */
+export function openConsoles(kernel: Kernel, answers: Answers): Consoles {
   const active = readTextIfThere(kernel, "/sys/class/tty/console/active")?.trim().split(/\s+/) ?? [];
   const names = active.filter((name) => /^[A-Za-z0-9]+$/.test(name));
   const open = (names.length > 0 ? names : ["console"]).flatMap((name) => openOne(kernel, name));
-  const serial = open.filter(({ name }) => !VIRTUAL.test(name));
+  const unknown = open.filter(({ name }) => !VIRTUAL.test(name) && !answers.has(name));
   const sizes = askTerminals(
     kernel,
-    serial.map(({ fd }) => fd),
+    unknown.map(({ fd }) => fd),
   );
+  for (const { name, fd } of unknown) answers.set(name, sizes.get(fd) ?? null);
   const consoles: Consoles = { terminals: [], lines: [] };
   for (const { name, path, fd } of open) {
     const isVirtual = VIRTUAL.test(name);
     const outlet = new Outlet(kernel, path, fd, isVirtual ? VIRTUAL_RATE : lineRate(kernel, fd) * SHARE);
-    const size = isVirtual ? windowSize(kernel, fd) : (sizes.get(fd) ?? null);
+    const size = isVirtual ? windowSize(kernel, fd) : (answers.get(name) ?? null);
     if (size === null) consoles.lines.push(new LineConsole(outlet));
     else consoles.terminals.push(new TerminalConsole(outlet, size));
   }

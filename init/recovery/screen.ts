@@ -8,7 +8,7 @@ import {
   statusLine,
 } from "../../boot/recovery/screen-text.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { type Consoles, openConsoles } from "./consoles.ts";
+import { type Answers, type Consoles, openConsoles } from "./consoles.ts";
 import { KernelMessages } from "./kernel-messages.ts";
 import { ProgressFile } from "./progress-file.ts";
 
@@ -41,6 +41,8 @@ export class RecoveryScreen {
   /** What the consoles that are no terminals were told of {@link #state}. */
   #told: ScreenState = UNTOLD;
   #open: Open | null = null;
+  /** Lines are asked once a boot: what records them should not be full of questions. */
+  readonly #answers: Answers = new Map();
   #drawnMs = Number.NEGATIVE_INFINITY;
   #statusMs = Number.NEGATIVE_INFINITY;
 
@@ -98,7 +100,7 @@ export class RecoveryScreen {
   }
 
   #begin(): void {
-    this.#open ??= { ...openConsoles(this.#kernel), messages: new KernelMessages(this.#kernel) };
+    this.#open ??= { ...openConsoles(this.#kernel, this.#answers), messages: new KernelMessages(this.#kernel) };
   }
 
   #tellChanges(nowMs: number): void {
