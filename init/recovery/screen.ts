@@ -53,20 +53,20 @@ export class RecoveryScreen {
 
   /** Something is not as before. Cheap to call often. */
   show(change: Partial<ScreenState>): void {
+    this.#begin();
     const { bootMs } = this.#kernel.now();
     const seconds = change.nextAttemptSeconds;
     if (seconds !== undefined) this.#nextMs = seconds === null ? null : bootMs + seconds * 1000;
     this.#state = { ...this.#state, ...change };
-    this.#begin();
     this.#tellChanges(bootMs);
     this.#draw(bootMs, DRAW_EVERY);
   }
 
   /** A line for people: what failed, what was found. */
   say(line: string): void {
+    this.#begin();
     const { bootMs } = this.#kernel.now();
     this.#said = [...this.#said, line].slice(-MOST_SAID);
-    this.#begin();
     this.#tellChanges(bootMs);
     this.#toLines(plainLine(line), bootMs);
     this.#draw(bootMs, DRAW_EVERY);
