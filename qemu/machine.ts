@@ -208,7 +208,8 @@ export class Machine {
   /** Plugs a USB stick in that holds the image file `file`; the machine needs a USB host called `bus`, as in "qemu-xhci,id=usb". */
   async plugStick(file: string, bus: string): Promise<void> {
     const { qmp } = this.#process;
-    const backend = { driver: "raw", "node-name": "stick", "file.driver": "file", "file.filename": file, "read-only": true };
+    const below = { driver: "file", filename: file, "read-only": true };
+    const backend = { driver: "raw", "node-name": "stick", file: below, "read-only": true };
     await qmp.command("blockdev-add", backend);
     await qmp.command("device_add", { driver: "usb-storage", id: "stick", bus: `${bus}.0`, drive: "stick", removable: true });
   }

@@ -1,5 +1,10 @@
 import { createServer, type Socket } from "node:net";
 
+/** Arguments of a command. */
+export interface CommandWords {
+  [name: string]: string | number | boolean | null | CommandWords;
+}
+
 /** QEMU's monitor protocol, as far as it is needed: commands without answers of interest, and events. */
 export class Qmp {
   #socket: Socket | null = null;
@@ -45,7 +50,7 @@ export class Qmp {
     }
   }
 
-  #send(command: string, words?: Record<string, string | number | boolean | null>): Promise<void> {
+  #send(command: string, words?: CommandWords): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push((answer) => {
         if (answer.error) reject(new Error(`QEMU refused ${command}: ${answer.error.desc ?? "no reason given"}`));
@@ -56,7 +61,7 @@ export class Qmp {
   }
 
   /** Carries out one command, "system_reset", with its arguments. Throws what QEMU says against it. */
-  async command(name: string, words?: Record<string, string | number | boolean | null>): Promise<void> {
+  async command(name: string, words?: CommandWords): Promise<void> {
     await this.#ready;
     await this.#send(name, words);
   }

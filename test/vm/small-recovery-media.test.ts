@@ -1,13 +1,14 @@
 /** Both slots are destroyed and there is no network: what lies on a stick, and on a disc, brings the machine back. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { guestKernel } from "../../qemu/kernel.ts";
 import { runProgram } from "../../qemu/program.ts";
 import { isoImage } from "../samples/iso-image.ts";
 import { committedMachine, fillWithGarbage, publish, recoverySystem, signedImage } from "./support/recovery-ground.ts";
 import { smallControl, smallImage } from "./support/small-image.ts";
-import { boot, part } from "./support/small-machine.ts";
+import { boot, part, smallInitrd, startSmall, toEnd } from "./support/small-machine.ts";
 
 const directory = mkdtempSync(`${tmpdir()}/slipway-media-`);
 test.after(() => rmSync(directory, { recursive: true, force: true }));
@@ -26,6 +27,7 @@ function destroy(): void {
 /** A stick of vfat with the channel's directory of both images on it, as people copy it there. */
 async function stick(): Promise<string> {
   const file = `${directory}/stick`;
+  if (existsSync(file)) return file;
   await publish(directory, "stable", [image1, image2]);
   writeFileSync(file, "");
   truncateSync(file, 192 * 1024 * 1024);
@@ -84,6 +86,22 @@ test("a disc in a drive: the image on it is installed, and it is the same machin
   assert.equal([installed?.version, installed?.place, installed?.source], ["v2", "media", "/dev/sr0: slipway/v2.img"]);
   assert.is(part(told, "notes"), "written by v1");
   assert.not.match(part(told, "mounts"), /sr0/);
+});
+
+test("nothing helps, then a stick is plugged into a USB port: its drivers are loaded, and the pause ends at once", async () => {
+  destroy();
+  const { kernel } = await guestKernel("generic");
+  const initrd = await smallInitrd(system, { flavour: "generic" });
+  const extra = ["-device", "qemu-xhci,id=usb"];
+  const run = await startSmall({ ...machine, kernel, initrd }, { extra, timeoutMs: 180_000 });
+  await run.expect(/recovery could not help; in \d+ s/);
+  await run.plugStick(await stick(), "usb");
+  const told = await toEnd(run);
+  assert.match(told.console, /sda was plugged in/);
+  const installed = told.report.recovery?.steps.at(-1)?.installed;
+  assert.is(installed?.place, "media");
+  assert.match(installed?.source ?? "", /^\/dev\/sda: slipway\//);
+  assert.is(part(told, "notes"), "written by v1");
 });
 
 test.run();
