@@ -12,8 +12,8 @@ export interface OwnDevices {
   references: readonly DeviceReference[];
 }
 
-/** Made by the kernel over other devices, or the parts of an eMMC that are its firmware's. */
-const NO_MEDIA = /^(dm-|nbd)|^mmcblk\d+(boot|rpmb|gp)/;
+/** Made by the kernel over other devices, too small for any image, or the parts of an eMMC that are its firmware's. */
+const NO_MEDIA = /^(dm-|nbd|fd\d)|^mmcblk\d+(boot|rpmb|gp)/;
 
 /**
  * The devices on which media are looked for: those that do not lie on the machine's own disk. A disk with partitions is looked at

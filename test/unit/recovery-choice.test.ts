@@ -65,7 +65,7 @@ test("a stick that a disc's image was written over is looked at itself, beside i
 });
 
 test("devices that the kernel makes over others, and an eMMC's own firmware, are no media", () => {
-  const devices = ["dm-0", "nbd0", "mmcblk0boot0", "mmcblk0rpmb", "mmcblk1"].map((name) => device(name));
+  const devices = ["dm-0", "nbd0", "fd0", "mmcblk0boot0", "mmcblk0rpmb", "mmcblk1"].map((name) => device(name));
   assert.equal(names(foreignDevices(devices, { disk: "vda", references: [] })), ["mmcblk1"]);
 });
 
