@@ -45,7 +45,7 @@ function recovered(told: Told): ToldRecovery {
 }
 
 test("a static address, as the control file has it", async () => {
-  const network = "network: [{ link: null, addresses: [10.0.2.77/24], gateways: [10.0.2.2], nameservers: [10.0.2.3] }]";
+  const network = "network: [{ addresses: [10.0.2.77/24], gateways: [10.0.2.2], nameservers: [10.0.2.3] }]";
   const told = await toEnd(await start(`sources: ["${plain.url}/v1.img"]\n${network}`));
   assert.equal(recovered(told).network?.by, "control file");
   assert.match(JSON.stringify(told.report.recovery?.network), /10\.0\.2\.77/);
