@@ -12,6 +12,8 @@ export interface NetworkCard {
   families?: ("ipv4" | "ipv6")[];
   /** Default: one that QEMU gives. */
   hardware?: string;
+  /** Ports of the host's 127.0.0.1 that lead to ports of the guest, behind "user". */
+  forwards?: readonly { host: number; guest: number }[];
 }
 
 /** QEMU's words for `cards`, in order. */
@@ -20,10 +22,12 @@ export function networkWords(cards: readonly NetworkCard[]): string[] {
   return [...usb, ...cards.flatMap(cardWords)];
 }
 
-function cardWords({ model = "virtio-net-pci", behind = "user", families, hardware }: NetworkCard, index: number): string[] {
+function cardWords(card: NetworkCard, index: number): string[] {
+  const { model = "virtio-net-pci", behind = "user", families, hardware, forwards = [] } = card;
   const id = `net${index}`;
   const spoken = families === undefined ? "" : `,ipv4=${onOff(families, "ipv4")},ipv6=${onOff(families, "ipv6")}`;
-  const backend = behind === "user" ? `user,id=${id}${spoken}` : `hubport,id=${id},hubid=${index}`;
+  const led = forwards.map(({ host, guest }) => `,hostfwd=tcp:127.0.0.1:${host}-:${guest}`).join("");
+  const backend = behind === "user" ? `user,id=${id}${spoken}${led}` : `hubport,id=${id},hubid=${index}`;
   const address = hardware === undefined ? "" : `,mac=${hardware}`;
   const bus = model === "usb-net" ? ",bus=net-usb.0" : "";
   // Without an option ROM: nobody boots from the network.

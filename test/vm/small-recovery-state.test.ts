@@ -17,14 +17,13 @@ const few = "tries: { trial: 1, committed: 1 }\n";
 test("an image whose init fails in both slots: another release is installed, with the state as it was", async () => {
   const system = await recoverySystem(`sources: ["${served.url}/stable/"]\nladder: [repair, reinstall, reinstall-fresh]`, few);
   const control = await smallControl(system);
-  // It is never committed again: to slipway every boot of it fails.
-  const failing = signedImage("v1", 3);
+  const failing = signedImage("v1", 3, { ending: "crash" });
   const images = [await smallImage(failing, control), await smallImage(signedImage("v2", 4), control)];
   await publish(served.www, "stable", images);
   const machine = await smallMachine({ system, slots: { a: failing, b: failing }, slotSize: "48M" });
   commitBoth(machine, readFileSync(images[0] ?? ""));
   const told: Told[] = [];
-  for (let number = 1; number <= 3; number++) told.push(await boot(machine, { net }));
+  for (let number = 1; number <= 3; number++) told.push(await boot(machine, { net, expectPanic: true }));
   assert.equal(
     told.map(({ root, report }) => [root, report.slot, report.recovery?.rung ?? null]),
     [

@@ -111,11 +111,11 @@ test("garbage over both slots, and of seven sources the last is right: each of t
   assert.is(recovery.steps.at(-1)?.installed?.place, "mirror");
 });
 
-test("a sector of slot a cannot be read, slot b is gone: the system is put into b", async () => {
+test("a sector of slot a cannot be read, slot b is gone: the last committed image is put into b", async () => {
   writeInto(disk, "root-b", new Uint8Array(4 * 1024 * 1024));
   const unreadable = [Number(partition(disk, "root-a").firstLba) * 512];
   const told = await toEnd(await startSmall(machine, { net, disks: [{ file: disk, unreadable }] }));
-  const recovery = sameMachine(told, "v2");
+  const recovery = sameMachine(told, "v1");
   assert.is(told.report.slot, "b");
   assert.is(recovery.steps.at(-1)?.slot, "b");
 });
