@@ -7,6 +7,9 @@ import { interruptedStep, recoveryOf } from "./known.ts";
 import { type LadderFacts, type LadderStep, nextStep, rungsAsked } from "./ladder.ts";
 import type { RecoveryRequest } from "./requested.ts";
 
+const PATIENCE =
+  "; where no source can be reached only once the machine has paused for about ten minutes, or as long as it ever does";
+
 /** What a recovery would try of a machine, one sentence a step, as long as each comes to nothing. */
 export function foreseenSteps(
   record: BootRecord,
@@ -14,6 +17,7 @@ export function foreseenSteps(
   ladder: readonly Rung[],
   policy: Policy,
   left: LadderFacts["left"],
+  hasSources: boolean,
 ): string[] {
   const begun = request !== null && request.asked !== null ? beginPass(record, request.obeyed) : record;
   const asked = request === null ? null : (request.asked ?? interruptedStep(record)?.rung ?? null);
@@ -21,9 +25,10 @@ export function foreseenSteps(
   const sentences: string[] = [];
   let now = begun;
   for (let ended = false; ; ended = true) {
-    const step = nextStep(now, rungs, policy, { left, badTargets: new Set(), ended });
+    const step = nextStep(now, rungs, policy, { left, badTargets: new Set(), ended, unreached: false, longestPause: 0 });
     if (step === null) return sentences;
-    sentences.push(sentenceOf(step, now));
+    const isPatient = step.rung === "reinstall-fresh" && request === null && hasSources;
+    sentences.push(`${sentenceOf(step, now)}${isPatient ? PATIENCE : ""}`);
     const { rung, slot, imageId } = step;
     const { tries, reason } = slotOf(now, slot);
     // The try that it gets is gone by then.

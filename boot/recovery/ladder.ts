@@ -8,6 +8,7 @@ import type { Rung } from "../../state-ops/recovery.ts";
 import type { BootRecord, ImageId, SlotName, Stage } from "../record/record.ts";
 import type { Failure } from "../selection/attempt.ts";
 import { whyRevoked } from "../selection/floors.ts";
+import { LONGEST_PAUSE, pauseAfter } from "../selection/give-up.ts";
 import type { Policy } from "../selection/policy.ts";
 import { byPriority, slotOf, whySpent } from "../selection/slots.ts";
 import { interruptedStep, isOneTry, isSameStep, recoveryOf } from "./known.ts";
@@ -29,6 +30,10 @@ export interface LadderFacts {
   badTargets: ReadonlySet<SlotName>;
   /** Whether the newest of what was tried was ended in this boot: nothing cut it off. */
   ended: boolean;
+  /** Whether the newest step wanted something of the control file's sources, and none of them could be reached, or went on to be. */
+  unreached: boolean;
+  /** Longest pause between two passes, seconds. */
+  longestPause: number;
 }
 
 /** Images to look for, in the order in which they are wanted. */
@@ -52,6 +57,14 @@ export function rungsAsked(ladder: readonly Rung[], asked: Rung | "ladder"): Run
   const changing = ladder.filter((rung) => !isOneTry(rung));
   const keeping = changing.filter((rung) => rung !== "reinstall-fresh");
   return keeping.length > 0 ? keeping : changing.length > 0 ? changing : [...ladder];
+}
+
+/**
+ * Whether the rung waits for a later pass: state is not set aside for a network that may be back in a minute. Only once the pauses
+ * between passes have grown as long as they become, or to ten minutes, is what the machine has by itself taken.
+ */
+export function isPutOff(record: BootRecord, rung: Rung, { unreached, longestPause }: LadderFacts): boolean {
+  return rung === "reinstall-fresh" && unreached && pauseAfter(record.exhausted) < Math.min(longestPause, LONGEST_PAUSE);
 }
 
 /** The next step of a pass over `rungs`; null where it is over. */
@@ -96,7 +109,7 @@ function stepOf(record: BootRecord, rung: Rung, policy: Policy, facts: LadderFac
     }
     case "reinstall":
     case "reinstall-fresh":
-      return isOver(record, rung, facts) ? null : reinstallStep(record, rung, policy, facts);
+      return isOver(record, rung, facts) || isPutOff(record, rung, facts) ? null : reinstallStep(record, rung, policy, facts);
   }
 }
 

@@ -5,7 +5,12 @@ import { byPriority, slotOf, withoutIndex, withSlot } from "./slots.ts";
 
 const SHORTEST_PAUSE = 5;
 /** Where the control file says no other, seconds. */
-const LONGEST_PAUSE = 600;
+export const LONGEST_PAUSE = 600;
+
+/** Seconds that the machine pauses after `exhausted` pauses in a row, where nothing bounds them. */
+export function pauseAfter(exhausted: number): number {
+  return SHORTEST_PAUSE * 2 ** Math.min(exhausted, 20);
+}
 
 /** Last committed slot first, then the others by priority, those last that hold no known image, or one that was revoked. */
 function rotation(record: BootRecord, policy: Policy): SlotName[] {
@@ -32,7 +37,7 @@ export function giveUp(
 ): { record: BootRecord; rearmed: SlotName | null; pauseSeconds: number } {
   const order = rotation(record, policy);
   const rearmed = order[record.exhausted % Math.max(1, order.length)] ?? null;
-  const pauseSeconds = Math.min(longestPause, SHORTEST_PAUSE * 2 ** Math.min(record.exhausted, 10));
+  const pauseSeconds = Math.min(longestPause, pauseAfter(record.exhausted));
   const counted = { ...record, exhausted: record.exhausted + 1 };
   if (rearmed === null) return { record: counted, rearmed, pauseSeconds };
   const slot = slotOf(record, rearmed);

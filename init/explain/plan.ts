@@ -228,7 +228,14 @@ function planRecovery(
 ): RecoverPlan | null {
   const { ladder } = control.recovery;
   if (ladder.length === 0) return null;
-  const steps = foreseenSteps(record.record, request, ladder, policyOf(control), record.left);
+  const steps = foreseenSteps(
+    record.record,
+    request,
+    ladder,
+    policyOf(control),
+    record.left,
+    control.recovery.sources.length > 0,
+  );
   unknown.push("what recovery finds on media and with its sources: nobody looked");
   const skipped = request === null ? joinSkipped(passed, selection.skipped) : [];
   const asked = request?.who === null ? "one that was cut off goes on" : `${request?.who} asks for it`;

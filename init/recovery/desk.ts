@@ -25,6 +25,8 @@ export interface RecoveryDesk {
    * within long synchronous work. A step that does not call it for as long as the control file's `patience` is given up.
    */
   advanced(): void;
+  /** The control file's sources were asked: whether any of them said something that can be believed, be it that it has nothing. */
+  askedSources(reached: boolean): void;
   /** The network, brought up when it is first asked for; null where the control file and the command line want none. */
   network(): Promise<DeskNetwork | null>;
 }

@@ -35,11 +35,15 @@ export async function* findOnMirrors(search: ImageSearch): AsyncGenerator<FoundI
   if (network === null) return;
   const mirrors = new Mirrors(search);
   let ways = 0;
-  for await (const way of network.ways(LONGEST_WAIT, desk.signal)) {
-    ways++;
-    search.advance();
-    desk.screen.show({ addresses: network.addresses() });
-    for (const through of proxiesToTry(way.proxy, proxy)) yield* mirrors.through(through);
+  try {
+    for await (const way of network.ways(LONGEST_WAIT, desk.signal)) {
+      ways++;
+      search.advance();
+      desk.screen.show({ addresses: network.addresses() });
+      for (const through of proxiesToTry(way.proxy, proxy)) yield* mirrors.through(through);
+    }
+  } finally {
+    desk.askedSources(mirrors.reached);
   }
   desk.signal.throwIfAborted();
   if (ways === 0)
@@ -52,6 +56,8 @@ export async function* findOnMirrors(search: ImageSearch): AsyncGenerator<FoundI
 class Mirrors {
   /** The image that was given first, and was of no use: it may have been fetched in part, and another source goes on with it. */
   #begun: ImageId | null = null;
+  /** A source gave a channel, or an image, that can be believed. */
+  reached = false;
 
   constructor(readonly search: ImageSearch) {}
 
@@ -107,6 +113,8 @@ class Mirrors {
     const bytes = await requireChannelFile(kernel, place, PLAIN, context);
     search.advance();
     const releases = await releasesIn(search, place.name, bytes);
+    if (releases === null) return [];
+    this.reached = true;
     return releases.map((named) => {
       const { rootHash: imageId, version, image } = named.release;
       const open = async () => {
@@ -130,6 +138,7 @@ class Mirrors {
     try {
       const { seal, layout } = await readSourceSeal(source);
       search.advance();
+      this.reached = true;
       if (await search.takes(seal, source.name)) return foundImage({ place: "mirror", name: source.name, source, seal, layout });
     } catch (error) {
       await source.close();

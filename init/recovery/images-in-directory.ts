@@ -59,7 +59,7 @@ class Directory {
     };
     const channel = this.#channelFile();
     const place = this.#shown(CHANNEL_FILE);
-    for (const named of channel === null ? [] : await releasesIn(this.search, place, channel)) {
+    for (const named of channel === null ? [] : ((await releasesIn(this.search, place, channel)) ?? [])) {
       await look(named.release.image, named);
     }
     for (const file of this.#imageFiles(kernel)) await look(file, null);

@@ -10,6 +10,7 @@ import { slotOf } from "../../boot/selection/slots.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { BadMedium, type Converged } from "../converge/converge.ts";
 import { WriteFailed } from "../converge/open-slot.ts";
+import { SourceError } from "../converge/source.ts";
 import { KernelError } from "../kernel/kernel.ts";
 import { DeviceFailure } from "../sequence/devices.ts";
 import type { RecoveryDesk } from "./desk.ts";
@@ -31,6 +32,7 @@ export interface PutResult {
 /** What {@link putImage} shares with the ladder's decision. */
 export interface PutFacts extends LadderFacts {
   badTargets: Set<SlotName>;
+  unreached: boolean;
 }
 
 /** Puts the step's image, or the best that is found, into a slot, and arms the slot. Fills in what `told` tells of it. */
@@ -58,6 +60,7 @@ class Putting {
 
   async run(): Promise<PutResult> {
     const step = this.#step;
+    this.#facts.unreached = false;
     const searches: Search[] = step.do === "repair" ? [{ imageIds: [step.imageId], except: [] }] : step.searches;
     for (const search of searches) {
       // Nothing that the search before this one gave is asked for once more.
@@ -92,6 +95,7 @@ class Putting {
         if (!(error instanceof Error)) throw error;
         this.#reasons.push(`${found.name}: ${error.message}`);
         this.#desk.screen.say(`${found.name}: ${error.message}`);
+        if (error instanceof SourceError && found.place === "mirror") this.#facts.unreached = true;
         if (!isOfTarget(error)) return null;
         this.#facts.badTargets.add(slot);
         // Elsewhere the same image may be taken.

@@ -2,7 +2,7 @@
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import { armOnce, beginPass, beginStep, giveUpStep } from "../../boot/recovery/changes.ts";
 import { interruptedStep, isOneTry, isSameStep, recoveryOf } from "../../boot/recovery/known.ts";
-import { type LadderStep, nextStep, rungsAsked } from "../../boot/recovery/ladder.ts";
+import { isPutOff, type LadderStep, nextStep, rungsAsked } from "../../boot/recovery/ladder.ts";
 import type { RecoveryRequest } from "../../boot/recovery/requested.ts";
 import type { ToldRecovery, ToldStep } from "../../boot/recovery/step.ts";
 import { policyOf } from "../../boot/selection/policy.ts";
@@ -14,7 +14,7 @@ import type { Launch } from "../sequence/launch.ts";
 import type { DeskNetwork } from "./desk.ts";
 import { RecoveryHold } from "./hold.ts";
 import { LazyNetwork } from "./lazy-network.ts";
-import { Stuck, whilePatient } from "./patience.ts";
+import { GivenUp, Stuck, whilePatient } from "./patience.ts";
 import { type PutFacts, type PutResult, putImage } from "./put-image.ts";
 import { RecoveryScreen } from "./screen.ts";
 import { ToldSteps } from "./told-steps.ts";
@@ -48,14 +48,14 @@ export class Recovery {
   #booted: ToldStep | null = null;
 
   constructor(boot: Launch, devices: Devices, counters: Counters, request: RecoveryRequest | null) {
-    const { ladder } = boot.control.recovery;
+    const { ladder, longestPause } = boot.control.recovery;
     this.#boot = boot;
     this.#devices = devices;
     this.#counters = counters;
     this.#screen = new RecoveryScreen(boot.kernel);
     this.#network = new LazyNetwork(boot, counters.device);
     this.#told = new ToldSteps(boot, counters);
-    this.#facts = { left: counters.left, badTargets: new Set(), ended: false };
+    this.#facts = { left: counters.left, badTargets: new Set(), ended: false, unreached: false, longestPause };
     this.#asked = request;
     this.#isOptional = request !== null;
     this.#isNew = request !== null && request.asked !== null;
@@ -88,6 +88,7 @@ export class Recovery {
         return recovered;
       }
       if (this.#isOptional) return this.#endOptional();
+      this.#tellPutOff();
       await this.#hold(passed);
       return null;
     } finally {
@@ -167,6 +168,7 @@ export class Recovery {
       return { slot, why: `recovery by ${step.rung}: ${reason}` };
     } catch (error) {
       if (error instanceof Stuck) return this.#restartFrom(told, error);
+      if (error instanceof GivenUp) this.#askedSources(false);
       const reason = error instanceof Error ? error.message : String(error);
       this.#end(step, told, "failed", reason);
       return null;
@@ -187,9 +189,24 @@ export class Recovery {
     const { patience } = this.#boot.control.recovery;
     return whilePatient(this.#boot, patience, ({ signal, advanced }) => {
       const [boot, devices, counters, screen] = [this.#boot, this.#devices, this.#counters, this.#screen];
-      const desk = { boot, devices, counters, screen, signal, advanced, network: async () => this.#network.open() };
+      const askedSources = (reached: boolean) => this.#askedSources(reached);
+      const network = async () => this.#network.open();
+      const desk = { boot, devices, counters, screen, signal, advanced, askedSources, network };
       return putImage(desk, step, this.#facts, told);
     });
+  }
+
+  /** What somebody asked for is not put off. */
+  #askedSources(reached: boolean): void {
+    const { sources } = this.#boot.control.recovery;
+    if (!reached && !this.#isOptional) this.#facts.unreached = sources.length > 0 && this.#network.open() !== null;
+  }
+
+  #tellPutOff(): void {
+    const { record } = this.#counters;
+    const isNew = (rung: Rung) => recoveryOf(record).tried.every((step) => step.rung !== rung);
+    for (const rung of this.#rungs.filter((one) => isNew(one) && isPutOff(record, one, this.#facts)))
+      this.#told.end(this.#told.begin(rung, null), "passed", "put off, since no source could be reached; they are asked again");
   }
 
   #whyTaken(slot: SlotName): string {
@@ -233,5 +250,6 @@ export class Recovery {
     this.#counters.forgetFailures();
     this.#facts.badTargets.clear();
     this.#facts.ended = false;
+    this.#facts.unreached = false;
   }
 }

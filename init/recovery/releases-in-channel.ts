@@ -15,7 +15,7 @@ import type { ImageSearch } from "./image-search.ts";
  * Where any image will do, a channel whose serial went back is not believed, as in a running system, and what is seen of the serial
  * is remembered first. Where images are asked for by their ids, serials do not matter.
  */
-export async function releasesIn(search: ImageSearch, name: string, bytes: Uint8Array): Promise<NamedRelease[]> {
+export async function releasesIn(search: ImageSearch, name: string, bytes: Uint8Array): Promise<NamedRelease[] | null> {
   const { desk, record } = search;
   const { system, trust: declared } = desk.boot.control;
   const trust = trustOf(declared);
@@ -42,6 +42,6 @@ export async function releasesIn(search: ImageSearch, name: string, bytes: Uint8
   } catch (error) {
     if (!(error instanceof SourceError || error instanceof Refusal)) throw error;
     search.refuse(name, error.message);
-    return [];
+    return null;
   }
 }

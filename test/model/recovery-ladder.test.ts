@@ -109,6 +109,33 @@ test("from any slots, states and sources: a running system where anything helps,
   console.log(`${count} machines, of which ${helped} end up running`);
 });
 
+test("no source can be reached for a while: what is kept is kept until they can, or until the machine has waited long", () => {
+  const isOrderly = (ladder: readonly Rung[]) => ladder.length === RUNGS.length;
+  let [early, late] = [0, 0];
+  for (const { name, make, ladder } of cases()) {
+    if (!isOrderly(ladder) || make().sources.length === 0) continue;
+    for (const outage of [1, 3, 99]) {
+      const machine = new Machine({ ...make(), outage }, policy, ladder, new Set());
+      const reachable = outage === 99 ? [] : machine.world.sources;
+      const helps = canBeHelped({ ...machine.world, sources: reachable }, ladder, policy);
+      const most = PASSES + 3;
+      let end: string = "holds";
+      while (machine.seen.holds < most && end !== "runs") {
+        const { holds } = machine.seen;
+        end = machine.boot();
+        const isFresh = machine.seen.holds === holds && machine.seen.steps.some(({ rung }) => rung === "reinstall-fresh");
+        if (!isFresh || machine.seen.holds >= outage) continue;
+        assert.ok(holds >= 7, `${name}, outage ${outage}: state is set aside in pass ${holds}`);
+        late++;
+      }
+      if (helps) assert.is(end, "runs", `${name}, outage ${outage}`);
+      early++;
+    }
+  }
+  assert.ok(late > 0);
+  console.log(`${early} machines, ${late} boots of a state that begins anew though no source could be reached`);
+});
+
 test("a power cut before any durable write: the machine ends up as without, and takes no step twice but the one it fell into", () => {
   const random = randomNumbers(5);
   const share = process.env.SLIPWAY_TIER === "long" ? 1 : 0.01;

@@ -18,7 +18,7 @@ import {
 import type { TriedStep } from "../../boot/recovery/step.ts";
 import { countTry, type Failure, failAttempt, identifyImage, reachHandover } from "../../boot/selection/attempt.ts";
 import { beginBoot } from "../../boot/selection/begin.ts";
-import { giveUp } from "../../boot/selection/give-up.ts";
+import { giveUp, LONGEST_PAUSE } from "../../boot/selection/give-up.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
 import { selectSlot } from "../../boot/selection/select.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
@@ -39,6 +39,8 @@ export interface World {
   images: ReadonlyMap<ImageId, Worth>;
   /** Images that a source has, best first. */
   sources: readonly ImageId[];
+  /** For so many passes no source can be reached. Left out: they always can. */
+  outage?: number;
   /** Which states let a good image run. Ordinary state is `fresh` once it was set aside. */
   states: { ordinary: boolean; previous: boolean };
   /** Slots that nothing can be written to. */
@@ -97,7 +99,7 @@ class Booting {
   readonly #machine: Machine;
   readonly #failed = new Map<SlotName, string>();
   readonly #left = new Map<SlotName, LeftSlot>();
-  readonly #facts: LadderFacts & { badTargets: Set<SlotName>; ended: boolean };
+  readonly #facts: LadderFacts & { badTargets: Set<SlotName>; ended: boolean; unreached: boolean };
   #record: BootRecord;
   /** The boot has ended its pass: a hold that restarts nothing may come again. */
   #holds = 0;
@@ -105,7 +107,7 @@ class Booting {
   constructor(machine: Machine) {
     this.#machine = machine;
     this.#record = beginBoot(machine.world.record, machine.policy).record;
-    this.#facts = { left: this.#left, badTargets: new Set(), ended: false };
+    this.#facts = { left: this.#left, badTargets: new Set(), ended: false, unreached: false, longestPause: LONGEST_PAUSE };
   }
 
   run(): End {
@@ -181,7 +183,16 @@ class Booting {
     this.#left.clear();
     this.#facts.badTargets.clear();
     this.#facts.ended = false;
+    this.#facts.unreached = false;
     return null;
+  }
+
+  /** What the sources have for whoever asks them now. */
+  #asked(): readonly ImageId[] {
+    const { world, seen } = this.#machine;
+    const isReached = seen.holds >= (world.outage ?? 0);
+    if (!isReached) this.#facts.unreached = true;
+    return isReached ? world.sources : [];
   }
 
   /** Each durable write before what it is about. */
@@ -203,10 +214,11 @@ class Booting {
 
   #reinstall(step: Extract<LadderStep, { do: "reinstall" }>): SlotName | null {
     const { world, policy } = this.#machine;
+    this.#facts.unreached = false;
     const inSlots = [...world.slots.values()].flatMap((content) => (content === null ? [] : [content.imageId]));
     const seen = new Set<ImageId>();
     for (const { imageIds, except } of step.searches) {
-      for (const imageId of [...inSlots, ...world.sources]) {
+      for (const imageId of [...inSlots, ...this.#asked()]) {
         const isWanted = (imageIds === null || imageIds.includes(imageId)) && !except.includes(imageId) && !seen.has(imageId);
         if (!isWanted) continue;
         seen.add(imageId);
@@ -235,7 +247,7 @@ class Booting {
     const isThere = there?.imageId === imageId;
     const isWhole = isThere && !there.damaged;
     const others = [...world.slots].some(([name, content]) => name !== slot && content?.imageId === imageId && !content.damaged);
-    if (!isWhole && !others && !world.sources.includes(imageId)) return null;
+    if (!isWhole && !others && !this.#asked().includes(imageId)) return null;
     if (!isWhole && world.broken.has(slot)) {
       this.#facts.badTargets.add(slot);
       return null;

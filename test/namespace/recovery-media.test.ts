@@ -57,6 +57,7 @@ function deskOn(kernel: Kernel): RecoveryDesk {
     screen: new RecoveryScreen(kernel),
     signal,
     advanced: () => {},
+    askedSources: () => {},
     network: async () => null,
   };
 }

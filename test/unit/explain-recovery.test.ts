@@ -10,8 +10,8 @@ import { NO_RECOVERY } from "../samples/control-file.ts";
 import { World } from "./golden-world.ts";
 import { report, signedControl, v1 } from "./sealed-world.ts";
 
-async function world(ladder: readonly Rung[], tries: number): Promise<World> {
-  const control = { ...signedControl(), recovery: { ...NO_RECOVERY, ladder: [...ladder] } };
+async function world(ladder: readonly Rung[], tries: number, sources: string[] = []): Promise<World> {
+  const control = { ...signedControl(), recovery: { ...NO_RECOVERY, ladder: [...ladder], sources } };
   const made = new World({ a: v1, control });
   await made.boot();
   made.commitAndShutDown("a", v1.id, { rollbackIndex: 5, revokesBelow: null });
@@ -29,6 +29,12 @@ async function explained(of: World): Promise<{ text: string; steps: string[]; ca
 
 /** "repair: what is damaged …" is the step "repair". */
 const rungOf = (sentence: string) => sentence.slice(0, sentence.indexOf(":"));
+
+test("with sources it is said how long state is kept where none can be reached", async () => {
+  const waits = /reinstall-fresh: .*; where no source can be reached only once the machine has paused for about ten minutes/;
+  assert.match((await explained(await world(RUNGS, 0, ["https://updates.example/stable"]))).text, waits);
+  assert.not.match((await explained(await world(RUNGS, 0))).text, waits);
+});
 
 test("no slot is left: the steps in order, as the boot takes them", async () => {
   const spent = await world(RUNGS, 0);

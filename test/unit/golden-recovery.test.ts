@@ -219,6 +219,25 @@ test("reinstall-fresh: nothing is fetched where a slot holds the image, and its 
   assert.is(report(boot).generation, "000002");
 });
 
+test("no source can be reached: state is not set aside until the machine has waited for long, and that is told", async () => {
+  const whole = await sealed(1, { tree: { "usr/lib/slipway/control.json": controlFile().text }, manifest: { rollbackIndex: 5 } });
+  const recovery: Partial<ControlRecovery> = {
+    ladder: ["reinstall", "reinstall-fresh"],
+    sources: ["http://127.0.0.1:1/stable/"],
+    network: { mode: "dhcp" },
+    longestPause: 20,
+  };
+  const control = { ...signed(recovery), operators: controlFile().control.operators };
+  const world = await spent(new World({ a: whole, control }), whole, null);
+  const boot = await world.boot();
+  assert.is(report(boot).recovery?.rung, null);
+  assert.match(JSON.stringify(report(boot).recovery?.steps), /put off, since no source could be reached/);
+  assert.is(report(boot).generation, "000001");
+  world.change((record) => ({ ...withSlot(record, "a", { tries: 0 }), exhausted: 2 }));
+  const late = await world.boot();
+  assert.is(report(late).recovery?.rung, "reinstall-fresh");
+});
+
 test("nothing helps: it holds, tries again in the same boot, and restarts once it has come to wait for long", async () => {
   const control = signed({ ladder: ["repair", "reinstall"], longestPause: 20 });
   const world = await spent(new World({ a: v1, control }), v1, null);

@@ -18,6 +18,8 @@ export interface TestDesk extends RecoveryDesk {
   abort(): void;
   /** How often something got on. */
   advances: number;
+  /** Of each time that the sources were asked, whether any was reached. */
+  reached: boolean[];
   /** What is mounted and what is open, apart from what the desk itself keeps. */
   held(): { mounts: string[]; open: string[] };
 }
@@ -61,6 +63,8 @@ export async function recoveryDesk(
     screen,
     signal: controller.signal,
     advances: 0,
+    reached: [],
+    askedSources: (reached) => void desk.reached.push(reached),
     advanced: () => void desk.advances++,
     network: async () => network,
     abort: () => controller.abort(new Error("nothing moved")),

@@ -37,6 +37,8 @@ const facts = (change: Partial<LadderFacts> = {}): LadderFacts => ({
   left: new Map(),
   badTargets: new Set(),
   ended: true,
+  unreached: false,
+  longestPause: 600,
   ...change,
 });
 const left = (stage: LeftSlot["stage"], kind: LeftSlot["kind"] = "boot"): LeftSlot => ({ stage, kind, reason: "it failed" });
@@ -339,6 +341,35 @@ test("pauses differ by at most a fifth, and from boot to boot", () => {
   assert.ok(new Set(pauses).size > 50);
   assert.is(jitteredPause(600, "x"), jitteredPause(600, "x"));
   assert.is(jitteredPause(1, "x"), 1);
+});
+
+test("reinstall-fresh waits for sources that cannot be reached, until the machine has paused for long", () => {
+  const ladder: Rung[] = ["reinstall", "reinstall-fresh"];
+  const searched = tried(step("reinstall", "b", null));
+  const next = (exhausted: number, rungs: Rung[], change: Partial<LadderFacts>) =>
+    shown(nextStep(spent(searched, { exhausted }), rungs, policy, facts(change)));
+  const fresh = "reinstall-fresh b ?";
+  for (const [exhausted, rungs, change, wanted] of [
+    [0, ladder, { unreached: false }, fresh],
+    [0, ladder, { unreached: true }, "hold"],
+    [6, ladder, { unreached: true }, "hold"],
+    // 5 + 10 + ... + 320 s
+    [7, ladder, { unreached: true }, fresh],
+    [7, ladder, { unreached: true, longestPause: 86_400 }, fresh],
+    [3, ladder, { unreached: true, longestPause: 60 }, "hold"],
+    [4, ladder, { unreached: true, longestPause: 60 }, fresh],
+    [1_000_000, ladder, { unreached: true }, fresh],
+    // Only what sets state aside waits.
+    [0, ["reinstall", "reinstall-fresh", "safe-mode"], { unreached: true }, "safe-mode a A"],
+  ] as const) {
+    assert.is(next(exhausted, [...rungs], change), wanted, JSON.stringify([exhausted, rungs, change]));
+  }
+});
+
+test("a step of reinstall-fresh that the power cut goes on, whoever can be reached", () => {
+  const record = spent(tried(step("reinstall", "b", null), step("reinstall-fresh", "b", imageA)));
+  const known = facts({ ended: false, unreached: true });
+  assert.is(shown(nextStep(record, ["reinstall", "reinstall-fresh"], policy, known)), "reinstall-fresh b A");
 });
 
 test.run();

@@ -367,4 +367,27 @@ test("a search that is given up in the middle of a request ends at once, with th
   }
 });
 
+test("a source is reached once it said something that can be believed, be it that it has nothing", () =>
+  withNginx(portal, async ({ url }) => {
+    for (const [sources, reached] of [
+      [[`${url}/stable/`], true],
+      [["http://127.0.0.1:1/none/", `${url}/stable/`], true],
+      [[`${url}/old.img`], true],
+      [["http://127.0.0.1:1/none/"], false],
+      [[`${url}/nowhere/`], false],
+      [[`${url}/portal/`, `${url}/login.img`], false],
+      [[`${url}/stranger/`], false],
+    ] as const) {
+      const { desk } = await deskFor([...sources]);
+      await all(desk);
+      assert.equal(desk.reached, [reached], sources.join(" "));
+    }
+    const { desk } = await deskFor([`${url}/stable/`], {}, { ways: async function* () {}, addresses: () => [] });
+    await all(desk);
+    assert.equal(desk.reached, [false], "no link");
+    const { desk: off } = await deskFor([`${url}/stable/`], {}, null);
+    await all(off);
+    assert.equal(off.reached, [], "there is to be no network");
+  }));
+
 test.run();
