@@ -20,6 +20,9 @@ export function endOfLastTry(previous: PreviousAttempt | null, slot: SlotName, i
   return previous?.slot === slot && previous.imageId === imageId ? previous.ended : "none";
 }
 
+/** The reason of a committed slot of which nothing else is known. */
+export const USED_UP = "tries used up without a good boot";
+
 /** From this many unclean ends in a row on, PID 1 reads the slot against its tree before using it. */
 const UNCLEAN_ENDS_BEFORE_CHECK = 5;
 
@@ -68,7 +71,7 @@ export function giveReason(record: BootRecord, last: string | null): BootRecord 
   if (slot.damaged !== null) return record;
   const usedUp = slot.tries <= 0 && slot.reason === null && slot.imageId === attempt.imageId && attempt.stage !== "good";
   if (!usedUp) return record;
-  const used = slot.state === "committed" ? "tries used up without a good boot" : "trial used up without a commit";
+  const used = slot.state === "committed" ? USED_UP : "trial used up without a commit";
   const degraded = attempt.degraded === true && attempt.stage === "handover";
   const cause = last ?? (degraded ? "it ran with degraded state" : null);
   const reason = cutReason(cause === null ? used : `${used}; last: ${cause}`);

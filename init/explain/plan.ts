@@ -5,6 +5,7 @@
 
 import { ABILITIES, UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { applyLadder, applyLock, type CommandLine, parseCommandLine } from "../../boot/kernel-command-line.ts";
+import { CALM, slotToCalm } from "../../boot/recovery/calm.ts";
 import { beginPass, forgetObeyed, goesOnRecovered } from "../../boot/recovery/changes.ts";
 import { foreseenSteps } from "../../boot/recovery/foresee.ts";
 import { recoveryOf } from "../../boot/recovery/known.ts";
@@ -236,6 +237,13 @@ function planRecovery(
     record.left,
     control.recovery.sources.length > 0,
   );
+  const calmed = request === null ? slotToCalm(record.record, policyOf(control), new Set(passed.map(({ slot }) => slot))) : null;
+  if (calmed !== null) {
+    const seconds = Math.min(CALM, control.recovery.longestPause);
+    steps.unshift(
+      `once the power has held for ${seconds} s, slot ${calmed} gets one more try as it is, since only unclean ends are known against it`,
+    );
+  }
   unknown.push("what recovery finds on media and with its sources: nobody looked");
   const skipped = request === null ? joinSkipped(passed, selection.skipped) : [];
   const asked = request?.who === null ? "one that was cut off goes on" : `${request?.who} asks for it`;

@@ -1,3 +1,5 @@
+import type { SlotName } from "../../boot/record/record.ts";
+import { CALM } from "../../boot/recovery/calm.ts";
 import { jitteredPause } from "../../boot/recovery/pause.ts";
 import type { Skipped } from "../../boot/selection/skipped.ts";
 import { list } from "../devices/scan.ts";
@@ -60,6 +62,23 @@ export class RecoveryHold {
       this.#boot.kernel.reboot("restart");
       throw new Error("the kernel refused to restart");
     }
+  }
+
+  /** Waits for the power to hold, then gives a slot one try. Nothing is durable before: power that fails meanwhile costs nothing. */
+  async calm(slot: SlotName, passed: readonly Skipped[]): Promise<void> {
+    const { log, control, kernel } = this.#boot;
+    const seconds = Math.min(CALM, control.recovery.longestPause);
+    const line = `slot ${slot} gets one more try before anything is recovered, once the power has held for ${seconds} s: all that is known against it is that its boots ended uncleanly`;
+    log.error(line);
+    this.#screen.show({ slots: [...passed], trying: null, progress: null });
+    this.#screen.say(line);
+    const end = kernel.now().bootMs + seconds * 1000;
+    for (let left = seconds * 1000; left > 0; left = end - kernel.now().bootMs) {
+      this.#screen.show({ nextAttemptSeconds: Math.ceil(left / 1000), addresses: [] });
+      await this.#boot.pause(Math.min(left, LOOK_EVERY));
+    }
+    this.#counters.giveUp();
+    this.#counters.tellRecovered(line);
   }
 
   /** Whatever goes wrong with looking for media must not let the machine run in circles without a pause. */

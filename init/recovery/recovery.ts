@@ -1,5 +1,6 @@
 /** The recovery of a boot: takes the ladder's steps, one after the other, until one leaves a slot that can be booted. */
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
+import { slotToCalm } from "../../boot/recovery/calm.ts";
 import { armOnce, beginPass, beginStep, giveUpStep } from "../../boot/recovery/changes.ts";
 import { interruptedStep, isOneTry, isSameStep, recoveryOf } from "../../boot/recovery/known.ts";
 import { isPutOff, type LadderStep, nextStep, rungsAsked } from "../../boot/recovery/ladder.ts";
@@ -80,6 +81,7 @@ export class Recovery {
     this.#network.shownOn(this.#screen);
     try {
       this.#screen.show({ title: this.#title(), slots: [...passed], trying: null, nextAttemptSeconds: null });
+      if (await this.#calms(passed)) return null;
       for (let step = this.#nextStep(); step !== null; step = this.#nextStep()) {
         const recovered = await this.#carryOut(step);
         if (recovered === null) continue;
@@ -200,6 +202,15 @@ export class Recovery {
   #askedSources(reached: boolean): void {
     const { sources } = this.#boot.control.recovery;
     if (!reached && !this.#isOptional) this.#facts.unreached = sources.length > 0 && this.#network.open() !== null;
+  }
+
+  /** Whether a slot got another try as it is, after a wait: it may be the power that is at fault. */
+  async #calms(passed: readonly Skipped[]): Promise<boolean> {
+    const { record, failed, writable } = this.#counters;
+    const slot = this.#isOptional || !writable ? null : slotToCalm(record, policyOf(this.#boot.control), new Set(failed.keys()));
+    if (slot === null) return false;
+    await new RecoveryHold(this.#boot, this.#counters, this.#screen, this.#network).calm(slot, passed);
+    return true;
   }
 
   #tellPutOff(): void {
