@@ -23,8 +23,9 @@ export interface WaitOptions {
   /** Called at least twice a second. */
   onIdle(): void | Promise<void>;
   /**
-   * Called with all devices when what the record's reference means was not there for {@link GRACE_MS}, and again when other
-   * devices came meanwhile. True: something was done about it, so that it is looked again.
+   * Called with all devices when what the record's reference means was not there for half of the time, and again when other
+   * devices came later: a slow disk that has it must not be forestalled by what is done about it on another. True: something was
+   * done, so that it is looked again.
    */
   onMissing?(devices: readonly BlockDevice[]): boolean | Promise<boolean>;
 }
@@ -47,6 +48,7 @@ export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: Wa
   const references = [...(wanted.disk ? [wanted.disk] : []), wanted.record, ...wanted.others.values()];
   const needs = needsOf(references);
   const startMs = kernel.now().bootMs;
+  const missedMs = Math.max(GRACE_MS, options.timeoutSeconds * 500);
   const look = (waitedSeconds: number | null): WaitResult & { certain: boolean } => {
     const scan = scanBlockDevices(kernel, needs);
     const candidates = matching(scan.devices, wanted.record);
@@ -69,7 +71,7 @@ export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: Wa
       const leftMs = options.timeoutSeconds * 1000 - waitedMs;
       const done = isSettled(result) && (result.certain || waitedMs >= GRACE_MS);
       if (leftMs <= 0) return done ? { ...result, waitedSeconds } : look(waitedSeconds);
-      if (options.onMissing && "missing" in result.record && waitedMs >= GRACE_MS && asked !== result.scan) {
+      if (options.onMissing && "missing" in result.record && waitedMs >= missedMs && asked !== result.scan) {
         asked = result.scan;
         if (await options.onMissing(result.scan.devices)) {
           result = look(null);
