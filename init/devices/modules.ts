@@ -7,6 +7,9 @@ import { list } from "./scan.ts";
 /** Where devices are that have a modalias of a prefix, other than on the bus of that name. */
 const BUSES: Record<string, string[]> = { of: ["platform"], acpi: ["acpi", "platform"] };
 
+/** What the network is made of besides drivers, where it is not part of the kernel: the kernel's own way to them is a modprobe. */
+const NETWORK = ["af_packet", "ipv6"];
+
 /** How often devices may appear behind others that a module brought (controller, bus, disk, …). */
 const MOST_ROUNDS = 16;
 
@@ -67,6 +70,7 @@ export class ModuleLoader {
       this.#heldBack = new Set();
       this.#seen.clear();
       this.#asked.clear();
+      for (const name of NETWORK) this.loadNamed(name);
     }
     this.loadForHardware();
   }

@@ -140,23 +140,23 @@ test("listed modules, then those the hardware asks for, each once and after what
 
 test("drivers that only a recovery wants are left alone until there is one", () => {
   const kernel = moduleMachine();
-  kernel.plant("/runtime/modules", { "virtio_net.ko": "virtio_net" });
+  kernel.plant("/runtime/modules", { "virtio_net.ko": "virtio_net", "af_packet.ko": "af_packet" });
   kernel.plant("/sys", { "bus/virtio/devices/virtio0/modalias": "virtio:d00000002v00001AF4\n" });
   kernel.plant("/sys", { "bus/virtio/devices/virtio1/modalias": "virtio:d00000001v00001AF4\n" });
   const loader = new ModuleLoader(kernel, {
     ...index,
-    depends: { ...index.depends, "virtio_net.ko": [] },
+    depends: { ...index.depends, "virtio_net.ko": [], "af_packet.ko": [] },
     aliases: [...index.aliases, ["virtio:d00000001v*", "virtio_net.ko"]],
-    recovery: ["virtio_net.ko"],
+    recovery: ["af_packet.ko", "virtio_net.ko"],
   });
   loader.loadForHardware();
   loader.loadForAlias("virtio:d00000001v00001AF4");
   const ordinary = ["virtio.ko", "virtio_ring.ko", "virtio_blk.ko"];
   assert.equal(loader.loaded, ordinary);
   loader.loadForRecovery();
-  assert.equal(loader.loaded, [...ordinary, "virtio_net.ko"]);
+  assert.equal(loader.loaded, [...ordinary, "af_packet.ko", "virtio_net.ko"]);
   loader.loadForRecovery();
-  assert.equal(loader.loaded, [...ordinary, "virtio_net.ko"]);
+  assert.equal(loader.loaded, [...ordinary, "af_packet.ko", "virtio_net.ko"]);
 });
 
 test("a module that is built in or loaded already is no failure; another failure is remembered", () => {

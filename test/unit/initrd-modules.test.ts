@@ -103,6 +103,7 @@ test("a recovery's drivers are there whatever was named: those of the network fo
       "kernel/fs/squashfs/squashfs.ko.xz:",
       "kernel/drivers/net/virtio_net.ko.xz: kernel/net/core/failover.ko.xz",
       "kernel/net/core/failover.ko.xz:",
+      "kernel/net/packet/af_packet.ko.xz:",
       "kernel/fs/fat/vfat.ko.xz: kernel/fs/fat/fat.ko.xz",
       "kernel/fs/fat/fat.ko.xz:",
     ].join("\n"),
@@ -115,12 +116,12 @@ test("a recovery's drivers are there whatever was named: those of the network fo
   assert.equal(selected(["loop"], false, false).recovery, []);
   assert.not("virtio_net.ko" in selected(["loop"], false, false).depends);
   const index = selected(["loop"], true, true);
-  assert.equal(index.recovery, ["failover.ko", "virtio_net.ko"]);
+  assert.equal(index.recovery, ["af_packet.ko", "failover.ko", "virtio_net.ko"]);
   assert.equal(filesForAlias(index, "fs-vfat"), ["fat.ko", "vfat.ko"]);
   assert.equal(index.load, ["loop.ko"]);
   // Whoever names it wants it at every boot.
   const listed = selected(["virtio_net"], true, false);
-  assert.equal([listed.load, listed.recovery], [["failover.ko", "virtio_net.ko"], []]);
+  assert.equal([listed.load, listed.recovery], [["failover.ko", "virtio_net.ko"], ["af_packet.ko"]]);
 });
 
 test.run();

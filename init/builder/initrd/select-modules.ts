@@ -14,10 +14,11 @@ export const defaultModules = [
 ];
 
 /**
- * Network adapters of embedded boards, small servers and virtual machines, on buses and on USB; loaded in a recovery only. The
+ * What kernels of some distributions have as modules, then network adapters of embedded boards, small servers and virtual machines, on buses and on USB; loaded in a recovery only. The
  * large ones of data centres (mlx5, ice) are to be named.
  */
 const networkModules = [
+  ...["af_packet", "ipv6"],
   ...["virtio_net", "vmxnet3", "hv_netvsc", "xen_netfront", "ena", "gve"],
   ...["e1000", "e1000e", "igb", "igc", "r8169", "8139cp", "8139too", "tg3", "sky2", "alx", "atl1c", "atlantic", "lan743x"],
   ...["fec", "macb", "genet", "stmmac_pci", "stmmac_platform", "dwmac_generic", "dwmac_rk", "dwmac_sun8i", "dwmac_imx"],
