@@ -159,22 +159,30 @@ export class Recovery {
   async #carryOut(step: LadderStep): Promise<Recovered | null> {
     const told = this.#told.begin(step.rung, step.slot);
     this.#screen.show({ trying: `${step.rung}: slot ${step.slot}` });
+    let result: PutResult;
     try {
-      const { outcome, slot, reason } = await this.#do(step, told);
-      told.slot = slot;
-      this.#end(step, told, outcome, reason);
-      if (outcome !== "booted") return null;
-      this.#booted = told;
-      if (this.#isOptional && isOneTry(step.rung) && !this.#counters.failed.has(slot)) this.#spared.add(slot);
-      this.#counters.forgetFailures([slot]);
-      return { slot, why: `recovery by ${step.rung}: ${reason}` };
+      result = await this.#do(step, told);
     } catch (error) {
       if (error instanceof Stuck) return this.#restartFrom(told, error);
       if (error instanceof GivenUp) this.#askedSources(false);
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#end(step, told, "failed", reason);
-      return null;
+      result = this.#despite(step, error);
     }
+    const { outcome, slot, reason } = result;
+    told.slot = slot;
+    this.#end(step, told, outcome, reason);
+    if (outcome !== "booted") return null;
+    this.#booted = told;
+    if (this.#isOptional && isOneTry(step.rung) && !this.#counters.failed.has(slot)) this.#spared.add(slot);
+    this.#counters.forgetFailures([slot]);
+    return { slot, why: `recovery by ${step.rung}: ${reason}` };
+  }
+
+  /** What came of a step that threw. A slot that it has armed holds its image whole, whatever went wrong after that. */
+  #despite(step: LadderStep, error: unknown): PutResult {
+    const reason = error instanceof Error ? error.message : String(error);
+    const { current } = recoveryOf(this.#counters.record);
+    const isArmed = step.do !== "boot" && current !== null && current.rung === step.rung;
+    return isArmed ? { outcome: "booted", slot: current.slot, reason } : { outcome: "failed", slot: step.slot, reason };
   }
 
   async #do(step: LadderStep, told: ToldStep): Promise<PutResult> {

@@ -57,7 +57,9 @@ export class NextSlots {
       }
       if (!this.#isFirst) for (const note of selection.notes) this.#boot.warnOnce(note);
       if (this.#boot.control.recovery.ladder.length === 0) await this.#holdAndRestart(left);
-      const recovered = await this.#boot.part("recovery", async () => (await this.#begun()).next(left));
+      const recovered = await this.#boot
+        .part("recovery", async () => (await this.#begun()).next(left))
+        .catch((error) => this.#holdWithout(left, error));
       if (recovered !== null) return { ...recovered, skipped: selection.skipped, isRecovered: true };
       this.#isFirst = false;
     }
@@ -95,8 +97,15 @@ export class NextSlots {
     return goesOnRecovered(this.#counters.record, slot, imageId);
   }
 
-  #holdAndRestart(skipped: Skipped[]): Promise<never> {
-    return holdAndRestart(this.#boot, { reason: null, skipped, ...this.#counters.giveUp() });
+  #holdAndRestart(skipped: Skipped[], reason: string | null = null): Promise<never> {
+    return holdAndRestart(this.#boot, { reason, skipped, ...this.#counters.giveUp() });
+  }
+
+  /** Recovery itself fails, which nobody foresaw: the machine must not run in circles, and a slot may boot all the same. */
+  #holdWithout(skipped: Skipped[], error: unknown): Promise<never> {
+    const reason =
+      error instanceof Error ? `${error.message} (${error.stack?.split("\n")[1]?.trim() ?? "no stack"})` : String(error);
+    return this.#holdAndRestart(skipped, `recovery failed: ${reason}`);
   }
 
   /** The file that asks is taken whoever else asks too, so that it asks once. The record remembers it until the first step. */

@@ -2,6 +2,8 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import { slotOf, withSlot } from "../../boot/selection/slots.ts";
+import { O } from "../../init/kernel/constants.ts";
+import { KernelError } from "../../init/kernel/kernel.ts";
 import { BlockDevice } from "../../init/kernel/recording/memory-devices.ts";
 import { file } from "../../init/kernel/recording/memory-tree.ts";
 import type { ControlRecovery } from "../../state-ops/recovery.ts";
@@ -310,6 +312,46 @@ test("the power fails at any effect of a recovery: the next boot goes on, and en
     });
     console.log(`${cuts} power cuts in a repair, torn writes of ${torn} bytes`);
   }
+});
+
+test("recovery itself fails: a slot gets one try after a pause that grows", async () => {
+  const world = await spent(new World({ a: v1, control: signed({ ladder: ["repair", "safe-mode"] }) }), v1, null);
+  for (const [exhausted, rearmed] of [
+    [1, "a"],
+    [2, "b"],
+  ] as const) {
+    const kernel = world.kernel();
+    const open = kernel.open.bind(kernel);
+    kernel.open = (path, flags, ...more) => {
+      if (path === "/dev/kmsg" && (flags & 3) === O.RDONLY) throw new TypeError("undefined is not a function");
+      return open(path, flags, ...more);
+    };
+    const boot = await world.boot(kernel);
+    assert.is(boot.end, "reboot restart");
+    assert.ok(kernel.clocks.bootMs >= exhausted * 5000, `${kernel.clocks.bootMs} ms`);
+    const record = world.readRecord().record ?? fail();
+    assert.equal([record.exhausted, slotOf(record, rearmed).tries], [exhausted, 1]);
+    spend(world);
+  }
+});
+
+test("what goes wrong once the slot holds its image does not send the machine to the next rung", async () => {
+  const control = signed({ ladder: ["reinstall", "reinstall-fresh"], factory: "PARTLABEL=factory" });
+  const world = await withEmptySlot(new World({ a: v1, control }), v2);
+  const kernel = world.kernel();
+  kernel.addDevice(factory(world, v2));
+  const close = kernel.close.bind(kernel);
+  let failed = 0;
+  kernel.close = (fd) => {
+    close(fd);
+    if (failed > 0 || (world.readRecord().record?.recovery?.current ?? null) === null) return;
+    failed++;
+    throw new KernelError("close", String(fd), "EIO");
+  };
+  const boot = await world.boot(kernel);
+  assert.is(failed, 1);
+  assert.is(report(boot).slot, "b");
+  assert.is(report(boot).recovery?.rung, "reinstall");
 });
 
 test.run();
