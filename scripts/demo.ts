@@ -180,7 +180,7 @@ async function tell(teller: Teller): Promise<void> {
       check(facts.image.version === "v2", `${facts.image.version} runs, not v2`);
       return recoveredBy(shell);
     });
-    await teller.step("recovered", "it is the same machine, with its state, and on trial until that is committed", async () => {
+    await teller.step("recovered", "it is the same machine, with its state; slipway status tells what it did", async () => {
       check((await shell.must("cat /etc/machine-id")) === id, "it has another machine id");
       check((await shell.must("cat /var/lib/demo/notes")) === "written by v1\nwritten by v2", "its state is not there");
       if (!teller.json) console.log(`\n${await shell.must("slipway status")}\n`);

@@ -21,7 +21,7 @@ recovery: { sources: ["${source}"] }
 `;
 
 /** Drivers of this machine, the filesystems of slots and data, and a watchdog in software. */
-const modules = ["virtio_pci", "virtio_blk", "erofs", "ext4", "overlay", "softdog"];
+const modules = ["virtio_pci", "virtio_blk", "virtio_net", "erofs", "ext4", "overlay", "softdog"];
 
 /** An address in QEMU's own network, in which the host is 10.0.2.2. */
 export const demoNetwork: TreeFiles = {
