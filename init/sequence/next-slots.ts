@@ -114,13 +114,21 @@ export class NextSlots {
     this.#isFileTaken = true;
     const { request, ladder } = this.#boot.control.recovery;
     if (request === null || ladder.length === 0) return;
-    const { takeRequest } = await import("../recovery/request-file.ts");
-    const taken = await takeRequest(this.#boot, this.#devices, this.#counters.record.dataFilesystem);
+    const taken = await this.#lookForFile().catch((error: unknown) => {
+      const reason = error instanceof Error ? error.message : error;
+      this.#boot.warn(`whether ${request.path} on ${request.device} asks for a recovery is not known: ${reason}`);
+      return null;
+    });
     if (taken === null || (this.#request?.asked ?? null) !== null) return;
     const recovery = recoveryOf(this.#counters.record);
     this.#counters.change({ ...this.#counters.record, recovery: { ...recovery, asked: taken.asks } });
     this.#request = { asked: taken.asks, who: taken.by, obeyed: recovery.obeyed };
     this.#isFirst = true;
+  }
+
+  async #lookForFile() {
+    const { takeRequest } = await import("../recovery/request-file.ts");
+    return takeRequest(this.#boot, this.#devices, this.#counters.record.dataFilesystem);
   }
 
   async #begun(): Promise<Recovery> {

@@ -244,4 +244,18 @@ test("a whole boot: the file's rung is taken, the report names it, and the next 
   assert.is(told(next.kernel).recovery?.rung ?? null, null);
 });
 
+test("an exception that nobody expected while the file is looked for stops no boot", async () => {
+  const request = { device: "PARTLABEL=sys-data", path: "recover" };
+  const world = new World({ a: image(1), data: {}, control: { recovery: { ...DEFAULT_RECOVERY, request } } });
+  const kernel = world.kernel();
+  const open = kernel.open.bind(kernel);
+  kernel.open = (path, ...more) => {
+    if (path === "recover") throw new TypeError("undefined is not a function");
+    return open(path, ...more);
+  };
+  const boot = await world.boot(kernel);
+  assert.is(boot.end, "exec /sbin/init", boot.escaped?.stack);
+  assert.match(kernel.peek("/run/slipway/boot.json") ?? "", /asks for a recovery is not known: undefined is not a function/);
+});
+
 test.run();
