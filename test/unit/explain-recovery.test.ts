@@ -74,4 +74,14 @@ test("where recovery is off the machine holds, as ever", async () => {
   assert.is((await planBoot(gatherFacts(kernel, { control: null, commandLine: null }))).end.do, "hold");
 });
 
+test("only unclean ends are known against the committed slot: it is said that it gets a try as it is, as the boot does", async () => {
+  const cut = await world(["safe-mode"], 0);
+  cut.change((record) => ({ ...withSlot(record, "a", { reason: "tries used up without a good boot" }), uncleanEnds: 3 }));
+  assert.equal((await explained(cut)).steps, [
+    "once the power has held for 60 s, slot a gets one more try as it is, since only unclean ends are known against it",
+    "safe-mode: slot a gets one try with memory in the place of its persistent state",
+  ]);
+  assert.is(report(await cut.boot()).recovery?.rung, null);
+});
+
 test.run();
