@@ -155,6 +155,25 @@ test("a link that is gone takes everything of it with it, and one that comes is 
   world.network?.close();
 });
 
+test("a cable that comes and goes all the time keeps nobody for ever, and the other ways have their turn", async () => {
+  const world = new World();
+  const eth0 = world.link(0, {});
+  world.link(1, { address: "192.0.2.78" });
+  world.open();
+  const links: string[] = [];
+  for await (const { link } of world.network?.ways(5000, never) ?? []) {
+    links.push(link);
+    if (links.length === 40) break;
+    world.kernel.network.plug(eth0, false);
+    world.pass(400);
+    world.kernel.network.plug(eth0, true);
+    world.pass(400);
+  }
+  assert.equal(links, ["eth0", "eth0", "eth0", "eth0", "eth1"]);
+  assert.is((await world.ways(1)).length, 1, "whoever asks again begins anew");
+  world.network?.close();
+});
+
 test("network: off touches nothing but what ip= names; ip=off nothing at all; rd.peerdns=0 takes nobody's name servers", async () => {
   const off = new World();
   off.link(0, {});

@@ -32,8 +32,13 @@ export type { NetworkRequest } from "../../../boot/network/offers.ts";
 
 /** Longest time that a wait blocks everything else, milliseconds. */
 const SLICE_MS = 20;
+/** So often the same way is given, changed each time: a cable that comes and goes all the time shall not keep whoever asks for ever. */
+const MOST_TIMES = 4;
 /** How often leases and links are looked after while nobody waits for them. */
 const UPKEEP_MS = 200;
+
+/** What whoever asks was given already: versions by the offer's id. */
+type Given = Map<string, string[]>;
 
 /** What there is once the kernel answered. */
 interface Open {
@@ -167,11 +172,11 @@ export class MachineNetwork {
   /**
    * Every way to the network that comes up, one after the other, each made the one that is used (addresses, routes,
    * /etc/resolv.conf) before it is given. A link is given again when it has become another way meanwhile: plugged in again,
-   * another address, routers of IPv6 that were not there before. Ends when nothing more can come up within `waitMs`. May be asked
+   * another address, routers of IPv6 that were not there before, but no more than four times. Ends when nothing more can come up within `waitMs`. May be asked
    * again: the way that the last asker was content with is given first. Waits by timers, and never blocks for longer than 250 ms.
    */
   async *ways(waitMs: number, signal: AbortSignal): AsyncGenerator<Way> {
-    const given = new Set<string>();
+    const given: Given = new Map();
     try {
       for (;;) {
         this.#stopUpkeep();
@@ -191,13 +196,13 @@ export class MachineNetwork {
   }
 
   /** The best offer that was not given yet, after waiting for it; null: there will be none. */
-  async #next(given: ReadonlySet<string>, waitMs: number, signal: AbortSignal): Promise<Offer | null> {
+  async #next(given: Given, waitMs: number, signal: AbortSignal): Promise<Offer | null> {
     const beganMs = this.#kernel.now().bootMs;
     while (this.#open !== null && !signal.aborted) {
       this.turn();
       const nowMs = this.#kernel.now().bootMs;
       const { links } = this.#open;
-      const ready = this.#offers.filter((offer) => offer.carrier && !given.has(this.#versionOf(offer)));
+      const ready = this.#offers.filter((offer) => offer.carrier && this.#isNews(offer, given));
       const proven = given.size === 0 ? ready.find(({ id }) => id === this.#content) : undefined;
       const [first] = ready;
       const waiting = { links: links.all, request: this.#request, offers: this.#offers, nowMs, waitMs };
@@ -211,6 +216,11 @@ export class MachineNetwork {
     return null;
   }
 
+  #isNews(offer: Offer, given: Given): boolean {
+    const before = given.get(offer.id) ?? [];
+    return before.length < MOST_TIMES && !before.includes(this.#versionOf(offer));
+  }
+
   /** The same for as long as nothing about the way has changed that could make it lead somewhere else. */
   #versionOf(offer: Offer): string {
     const plugs = this.#open?.links.all.find(({ index }) => index === offer.index)?.plugs ?? 0;
@@ -218,14 +228,14 @@ export class MachineNetwork {
     return [offer.id, plugs, ...own, offer.heard.length > 0 ? "heard" : ""].join(" ");
   }
 
-  #use(offer: Offer, given: Set<string>): Way {
+  #use(offer: Offer, given: Given): Way {
     this.#current = offer.id;
     this.#content = offer.id;
     this.#apply();
     const { link, by, proxy } = offer;
     // What was declared for the same link is the same way.
     const same = setUpWith(offer, this.#offers).filter(({ index }) => index === offer.index);
-    for (const one of same) given.add(this.#versionOf(one));
+    for (const one of same) given.set(one.id, [...(given.get(one.id) ?? []), this.#versionOf(one)]);
     const addresses = same.flatMap(offerAddresses);
     const nameservers = [...new Set(same.flatMap((one) => one.nameservers))];
     this.#told(`network: ${link} by ${by}, ${addresses.join(", ")}`);
