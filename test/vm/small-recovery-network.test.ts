@@ -1,5 +1,6 @@
 /** A machine reaches its image over whatever network there is, and from servers that behave badly. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -7,6 +8,8 @@ import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import { makeAuthority, makeCertificate } from "../../qemu/certificates.ts";
 import { throwAwayCopy } from "../../qemu/disks.ts";
 import type { MachineOptions } from "../../qemu/machine-options.ts";
+import { slipway } from "../../qemu/product.ts";
+import { freePort } from "../../qemu/server.ts";
 import { startUnsteadyRelay, type UnsteadyRelayOptions } from "../../qemu/unsteady-relay.ts";
 import { committedMachine, fillWithGarbage, offer, recoverySystem, serve, signedImage } from "./support/recovery-ground.ts";
 import { smallControl, smallImage } from "./support/small-image.ts";
@@ -89,6 +92,40 @@ test("a slow line, and a server that is not there at first", async () => {
   const told = recovered(await toEnd(running));
   assert.ok(told.steps.some(({ outcome }) => outcome !== "booted"));
   await relay.close();
+});
+
+/** What somebody gets who connects to a port of the guest: "closed" at once, or "open". */
+function knock(port: number): Promise<"closed" | "open"> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: "127.0.0.1", port });
+    const settle = (answer: "closed" | "open"): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.on("data", () => settle("open")).on("close", () => settle("closed"));
+    socket.on("error", () => settle("closed")).setTimeout(3000, () => settle("open"));
+  });
+}
+
+test("while it downloads no port is open, and there is no shell and no secret in its initrd", async () => {
+  const { relay, recovery } = await through({ rate: 150_000 });
+  const doors = [22, 23, 80, 111, 443, 2323, 4444, 6499, 8080, 9229];
+  const forwards = await Promise.all(doors.map(async (guest) => ({ guest, host: await freePort() })));
+  const running = await start(recovery, { net: [{ forwards }] });
+  await running.expect(/repair|reinstall/);
+  while (relay.connections() === 0) await new Promise((resolve) => setTimeout(resolve, 100));
+  const answers = await Promise.all(forwards.map(async ({ guest, host }) => `${guest} ${await knock(host)}`));
+  assert.equal(
+    answers,
+    doors.map((door) => `${door} closed`),
+  );
+  recovered(await toEnd(running));
+  await relay.close();
+  const initrd = await smallInitrd(await recoverySystem(recovery));
+  const list = await slipway(["initrd", "list", initrd]);
+  assert.match(list, /usr\/bin\/slipway/);
+  assert.not.match(list, /busybox|\/(ba|da)?sh$|ssh/m);
+  assert.not.ok(readFileSync(initrd).includes("PRIVATE KEY"));
 });
 
 test.run();
