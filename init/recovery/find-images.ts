@@ -19,15 +19,29 @@ export async function* findImages(
   refused: Refused = () => {},
 ): AsyncGenerator<FoundImage> {
   const search = new ImageSearch(desk, wanted, refused);
-  yield* findInSlots(search);
   const { recovery } = desk.boot.control;
+  yield* inPlace(search, "slots", findInSlots);
   if (recovery.factory !== null || recovery.media) {
     const { findOnFactory, findOnMedia } = await import("./find-on-devices.ts");
-    yield* findOnFactory(search);
-    yield* findOnMedia(search);
+    yield* inPlace(search, "the factory partition", findOnFactory);
+    yield* inPlace(search, "media", findOnMedia);
   }
   if (recovery.sources.length > 0) {
     const { findOnMirrors } = await import("./find-on-mirrors.ts");
-    yield* findOnMirrors(search);
+    yield* inPlace(search, "sources", findOnMirrors);
+  }
+}
+
+/** The place's images. Whatever goes wrong there keeps nobody from the next place. */
+async function* inPlace(
+  search: ImageSearch,
+  name: string,
+  find: (search: ImageSearch) => AsyncGenerator<FoundImage>,
+): AsyncGenerator<FoundImage> {
+  try {
+    yield* find(search);
+  } catch (error) {
+    search.desk.signal.throwIfAborted();
+    search.refuse(name, error instanceof Error ? error.message : String(error));
   }
 }

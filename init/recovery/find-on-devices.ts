@@ -99,9 +99,9 @@ async function imagesOf(search: ImageSearch, place: Place, device: BlockDevice, 
     if (images.length > 0) search.advance();
     return images.map((image) => ({ ...image, medium }));
   } catch (error) {
-    if (!(error instanceof KernelError)) throw error;
+    search.desk.signal.throwIfAborted();
     // An empty drive is no trouble.
-    if (error.code !== "ENOMEDIUM") search.refuse(device.path, whyUnusable(error));
+    if (!(error instanceof KernelError && error.code === "ENOMEDIUM")) search.refuse(device.path, whyUnusable(error));
     return [];
   }
 }
@@ -138,7 +138,9 @@ function openImage(search: ImageSearch, place: Place, image: Found): FoundImage 
   }
 }
 
-function whyUnusable({ call, code }: KernelError): string {
+function whyUnusable(error: unknown): string {
+  if (!(error instanceof KernelError)) return error instanceof Error ? error.message : String(error);
+  const { call, code } = error;
   if (call === "mount" && code === "ENODEV") return "the kernel does not know its filesystem; is its module in the initrd?";
   return call === "mount" ? `its filesystem cannot be mounted (${code}); is it damaged?` : `it cannot be read (${code})`;
 }

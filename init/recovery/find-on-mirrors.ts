@@ -3,12 +3,11 @@ import { proxiesToTry } from "../../boot/network/proxy-url.ts";
 import { PLAIN } from "../../boot/network/source-settings.ts";
 import type { ImageId } from "../../boot/record/record.ts";
 import type { Offered } from "../../boot/recovery/judge-image.ts";
-import { BadInput } from "../../state-ops/outcome.ts";
 import { besideChannel, channelPlace, isChannelUrl } from "../channel/place.ts";
 import { requireChannelFile } from "../channel/read-channel.ts";
 import { NamedSource } from "../converge/named-source.ts";
 import { readSourceSeal } from "../converge/read-source-seal.ts";
-import { type ImageSource, SourceError } from "../converge/source.ts";
+import type { ImageSource } from "../converge/source.ts";
 import type { NetworkContext } from "../network/context.ts";
 import { openHttpSource } from "../network/http-source.ts";
 import type { FoundImage } from "./found-image.ts";
@@ -156,8 +155,7 @@ class Mirrors {
       return await work();
     } catch (error) {
       search.desk.signal.throwIfAborted();
-      if (!(error instanceof SourceError || error instanceof BadInput)) throw error;
-      search.tell(error.message);
+      search.tell(error instanceof Error ? error.message : String(error));
       return null;
     }
   }

@@ -390,4 +390,16 @@ test("a source is reached once it said something that can be believed, be it tha
     assert.equal(off.reached, [], "there is to be no network");
   }));
 
+test("an exception that nobody expected, of a place or of a source, keeps nobody from the next one", () =>
+  withNginx({}, async ({ url }) => {
+    const { desk } = await deskFor([`${url}/stable/`, `${url}/good.img`], { factory: "PARTLABEL=factory" });
+    desk.devices.find = () => Promise.reject(new TypeError("no device"));
+    desk.counters.noteSerial = () => {
+      throw new TypeError("no serial");
+    };
+    const { names, refused } = await all(desk);
+    assert.equal(names, ["/good.img 6.0"]);
+    assert.match(refused, /the factory partition: no device\n.*no serial/);
+  }));
+
 test.run();
