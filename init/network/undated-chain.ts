@@ -45,6 +45,8 @@ export function judgeUndated(shown: readonly Uint8Array[], authorities: string |
 class Path {
   /** What was wrong with an authority that would have been on the way. */
   fault: string | null = null;
+  /** From where there is no way, by how many are below: those that all vouch for each other would be gone through in every order. */
+  readonly #blind = new Map<Certificate, Set<number>>();
 
   constructor(
     readonly own: Certificate,
@@ -57,9 +59,13 @@ class Path {
     if (this.believed.some((one) => this.#vouches(one, certificate, below))) return true;
     // each is gone through once at most
     if (below > this.between.length) return false;
-    return this.between.some(
+    const blind = this.#blind.get(certificate) ?? new Set();
+    if (blind.has(below)) return false;
+    const leads = this.between.some(
       (one) => !isSame(one, certificate) && this.#vouches(one, certificate, below) && this.leadsFrom(one, below + 1),
     );
+    if (!leads) this.#blind.set(certificate, blind.add(below));
+    return leads;
   }
 
   #vouches(authority: Certificate, certificate: Certificate, below: number): boolean {

@@ -11,6 +11,7 @@ import { PLAIN, type SourceOptions } from "../../init/network/options.ts";
 import { judgeUndated } from "../../init/network/undated-chain.ts";
 import { AUTHORITY, type Certificate, makeDatedCertificate, VALIDITY } from "../../qemu/certificates.ts";
 import { startNginx } from "../../qemu/nginx.ts";
+import { runProgram } from "../../qemu/program.ts";
 import { quickLimits } from "../samples/fetched.ts";
 import { randomNumbers } from "../samples/random.ts";
 
@@ -47,6 +48,12 @@ const titled = await make("titled", root, now, [
 const forClients = await make("for-clients", root, now, [...AUTHORITY, "extendedKeyUsage=clientAuth"]);
 const selfSigned = await make("self-signed", null, past, [NAMES]);
 const strangeBetween = await make("strange-between", stranger, past, AUTHORITY);
+
+/** The first certificate of a PEM file. */
+function derOf(path: string): Uint8Array<ArrayBuffer> {
+  const [block = ""] = /-----BEGIN CERTIFICATE-----[^-]+/.exec(readFileSync(path, "utf8")) ?? [];
+  return Uint8Array.fromBase64(block.replace(/-----.*-----/, "").replace(/\s/g, ""));
+}
 
 const UNKNOWN = /no authority that is believed vouches/;
 const OTHER_NAME = /certificate is for another name/;
@@ -205,15 +212,15 @@ test("no credential is sent in recovery, and no file of one is read", async () =
 });
 
 test("constraints of names are judged by us too: a runtime that took another way would not have", async () => {
-  const der = (one: Certificate): Uint8Array => {
-    const [block = ""] = /-----BEGIN CERTIFICATE-----[^-]+/.exec(readFileSync(one.certificate, "utf8")) ?? [];
-    return Uint8Array.fromBase64(block.replace(/-----.*-----/, "").replace(/\s/g, ""));
-  };
   const pem = readFileSync(root.certificate, "utf8");
   const leafOf = (name: string, authority: Certificate, names: string) =>
     make(name, authority, past, [`subjectAltName=${names}`]);
   const judge = async (name: string, authority: Certificate, names: string, host: string) =>
-    judgeUndated([await leafOf(name, authority, names), authority].map(der), pem, host);
+    judgeUndated(
+      [await leafOf(name, authority, names), authority].map(({ certificate }) => derOf(certificate)),
+      pem,
+      host,
+    );
   assert.is(await judge("n1", narrow, "DNS:localhost", "localhost"), null);
   assert.is(await judge("n2", narrow, "DNS:a.localhost,IP:127.0.0.1", "a.localhost"), null);
   assert.is(await judge("n3", narrow, "DNS:*.a.localhost", "b.a.localhost"), null);
@@ -227,8 +234,7 @@ test("constraints of names are judged by us too: a runtime that took another way
 });
 
 test("what certificates limit: bytes of any kind are read, or not, and nothing is thrown", () => {
-  const [block = ""] = /-----BEGIN CERTIFICATE-----[^-]+/.exec(readFileSync(narrow.certificate, "utf8")) ?? [];
-  const sound = Uint8Array.fromBase64(block.replace(/-----.*-----/, "").replace(/\s/g, ""));
+  const sound = derOf(narrow.certificate);
   assert.equal(certificateLimits(sound)?.vouchesFor, { permitted: ["localhost"], excluded: [], others: true });
   assert.equal(certificateLimits(sound)?.authority, { pathLength: null });
   const random = randomNumbers(9);
@@ -246,6 +252,21 @@ test("what certificates limit: bytes of any kind are read, or not, and nothing i
 test("what is no certificate leads nowhere", () => {
   assert.type(judgeUndated([], null, "localhost"), "string");
   assert.type(judgeUndated([new Uint8Array(100).fill(0x30)], null, "localhost"), "string");
+});
+
+test("many that all vouch for each other are not gone through in every order, which would never end", async () => {
+  const leaf = await make("in-circle", stranger, past, [NAMES]);
+  const circle = await Promise.all(
+    Array.from({ length: 9 }, async (_, at) => {
+      const twin = join(directory, `twin-${at}.pem`);
+      const extensions = AUTHORITY.flatMap((line) => ["-addext", line]);
+      const words = ["-key", stranger.key, "-subj", "/CN=stranger", "-days", "2", ...extensions, "-out", twin];
+      await runProgram("openssl", ["req", "-x509", "-config", "/dev/null", ...words]);
+      return twin;
+    }),
+  );
+  const shown = [leaf.certificate, ...circle].map(derOf);
+  assert.match(judgeUndated(shown, readFileSync(root.certificate, "utf8"), "localhost") ?? "", UNKNOWN);
 });
 
 test.after(() => rmSync(directory, { recursive: true }));
