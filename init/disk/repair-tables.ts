@@ -4,7 +4,7 @@ import { restorePrimary } from "../../boot/devices/gpt-plans.ts";
 import type { GptPair, TableRewrite } from "../../boot/devices/gpt-table.ts";
 import { isOwnTable } from "../../boot/devices/own-table.ts";
 import { parseReference } from "../../boot/devices/reference.ts";
-import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import { signaturesOn } from "../../boot/devices/signatures.ts";
 import { O } from "../kernel/constants.ts";
 import { withOpen } from "../kernel/files.ts";
 import { KernelError } from "../kernel/kernel.ts";
@@ -67,7 +67,7 @@ function lostTable(boot: Launch, disk: BlockDevice): LostTable | null {
 
 function restore(boot: Launch, { disk, pair, partitions, restored }: LostTable): string | null {
   const lost = whatIsLost(pair);
-  const foreign = typeof restored === "string" ? restored : whatElse(boot, disk);
+  const foreign = typeof restored === "string" ? restored : whatElse(boot, disk, pair.sectorSize);
   if (typeof restored === "string" || foreign !== null) {
     boot.warnOnce(`${disk.path}: ${lost}, and is not restored: ${foreign}; its backup has the machine's partitions`);
     return null;
@@ -94,9 +94,13 @@ function whatIsLost({ primary }: GptPair): string {
   return typeof primary === "string" ? `its primary copy is lost (${primary})` : "its protective MBR is lost";
 }
 
-/** Somebody may have made another thing of the disk, and only the backup at its end is left of what it was. */
-function whatElse({ kernel }: Launch, disk: BlockDevice): string | null {
-  const bytes = withOpen(kernel, disk.path, O.RDONLY, (fd) => kernel.read(fd, SUPERBLOCK_BYTES, 0n));
-  const superblock = readSuperblock(bytes);
-  return superblock === null ? null : `the whole disk has a filesystem, ${superblock.type}`;
+/**
+ * Somebody may have made another thing of the disk, and only the backup at its end is left of what it was: the primary would be
+ * written over the head of an encrypted volume, say, and all that is in it would be lost.
+ */
+function whatElse({ kernel }: Launch, { path, sizeBytes }: BlockDevice, sectorSize: number): string | null {
+  const signatures = withOpen(kernel, path, O.RDONLY, (fd) =>
+    signaturesOn((offset, length) => kernel.read(fd, length, offset), sizeBytes, sectorSize),
+  ).filter((name) => name !== "a GPT");
+  return signatures.length === 0 ? null : `the whole disk holds ${signatures.join(", ")}`;
 }

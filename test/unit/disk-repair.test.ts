@@ -100,7 +100,18 @@ test("a disk that is not ours is not touched: other labels, an MBR, a filesystem
   const whole = new Desk();
   whole.write(0, new Uint8Array(MiB));
   whole.write(0, ext4(1));
-  await same(whole, { warned: /not restored: the whole disk has a filesystem, ext4/ });
+  await same(whole, { warned: /not restored: the whole disk holds an ext4 filesystem/ });
+  for (const [at, text, name] of [
+    [0, "LUKS\xba\xbe", "a LUKS volume"],
+    [512, "LABELONE", "an LVM physical volume"],
+    [4096, "\xfc\x4e\x2b\xa9", "a member of a RAID"],
+    [4086, "SWAPSPACE2", "swap space"],
+  ] as const) {
+    const reused = new Desk();
+    reused.write(0, new Uint8Array(MiB));
+    reused.write(at, Buffer.from(text, "latin1"));
+    await same(reused, { warned: new RegExp(`not restored: the whole disk holds ${name}`) });
+  }
   const named = new Desk({ control: { disk: "/dev/vdb" } });
   named.write(0, new Uint8Array(MiB));
   await same(named, { warned: /no disk \/dev\/vdb/ });
