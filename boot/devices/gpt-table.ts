@@ -1,5 +1,6 @@
 /** Writing a GUID Partition Table: UEFI specification 2.10, chapter 5.3. What is not known here is kept as it was. */
 
+import { isZero } from "../record/frame.ts";
 import { crc32 } from "./crc32.ts";
 import { type GptCopy, type GptPartition, type ReadAt, readEntries, readGptCopy, readGptHeader } from "./gpt.ts";
 import { protectiveMbr } from "./protective-mbr.ts";
@@ -10,7 +11,7 @@ export interface GptPair {
   /** The one at the disk's last sector; what a disk that grew has elsewhere is none. */
   backup: GptCopy | string;
   mbr: Uint8Array;
-  /** Where the entries of the primary copy begin, as far as its header can still be made out. */
+  /** Where the entries of the primary copy begin, as far as that can still be made out. */
   primaryEntriesLba: bigint;
   sectorSize: number;
   lastLba: bigint;
@@ -55,21 +56,33 @@ export function readGptPair(read: ReadAt, sizeBytes: bigint, sectorSize: number)
   const tooSmall = `a device of ${sizeBytes} bytes is too small for a GPT`;
   const small = lastLba < 2n * sectorsOf(ENTRY_COUNT * ENTRY_SIZE, sectorSize) + 3n;
   const primary = small ? tooSmall : readGptCopy(read, 1n, sectorSize);
+  const backup = small ? tooSmall : readGptCopy(read, lastLba, sectorSize);
   return {
     primary,
-    backup: small ? tooSmall : readGptCopy(read, lastLba, sectorSize),
+    backup,
     mbr: read(0n, sectorSize),
-    primaryEntriesLba: small ? USUAL_ENTRIES_LBA : entriesPlace(read, primary, sectorSize),
+    primaryEntriesLba: small ? USUAL_ENTRIES_LBA : entriesPlace(read, primary, backup, sectorSize),
     sectorSize,
     lastLba,
   };
 }
 
-/** Boards whose loader lies behind the first sectors have the primary's entries farther on, and only the primary knows. */
-function entriesPlace(read: ReadAt, primary: GptCopy | string, sectorSize: number): bigint {
+/**
+ * Boards whose loader lies behind the first sectors have the primary's entries farther on, and only its header says where. Where
+ * that is lost: at the usual place, or right before what may be used, whichever holds the backup's entries, or else nothing.
+ */
+function entriesPlace(read: ReadAt, primary: GptCopy | string, backup: GptCopy | string, sectorSize: number): bigint {
   if (typeof primary !== "string") return primary.entriesLba;
   const header = readGptHeader(read(BigInt(sectorSize), sectorSize), 1n);
-  return typeof header === "string" ? USUAL_ENTRIES_LBA : header.entriesLba;
+  if (typeof header !== "string") return header.entriesLba;
+  if (typeof backup === "string") return USUAL_ENTRIES_LBA;
+  const length = backup.entries.length;
+  const before = backup.firstUsableLba - sectorsOf(length, sectorSize);
+  const places = [USUAL_ENTRIES_LBA, before].filter((lba) => lba >= USUAL_ENTRIES_LBA);
+  const contents = places.map((lba) => ({ lba, bytes: read(lba * BigInt(sectorSize), length) }));
+  const found =
+    contents.find(({ bytes }) => Buffer.compare(bytes, backup.entries) === 0) ?? contents.find(({ bytes }) => isZero(bytes));
+  return found?.lba ?? USUAL_ENTRIES_LBA;
 }
 
 /** How many sectors `bytes` bytes take. */

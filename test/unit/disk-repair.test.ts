@@ -62,6 +62,20 @@ test("only the MBR is gone, only the entries are damaged", async () => {
   assert.is(Buffer.compare(entries.bytes, whole), 0);
 });
 
+test("a board's loader behind the first sectors outlives the header's loss: entries farther on are found, or put there", async () => {
+  const loader = Buffer.from("loader".repeat(2000));
+  for (const lost of [512, 512 + 16384]) {
+    const desk = new Desk();
+    desk.writeTable({ ...tableFor(64, allParts), primaryEntriesLba: 2000n, firstUsableLba: 2032n });
+    desk.write(8192, loader);
+    const whole = desk.bytes;
+    desk.write(512, new Uint8Array(512));
+    if (lost > 512) desk.write(2000 * 512, new Uint8Array(16384));
+    assert.match((await desk.find()).notes[0] ?? "", "is restored");
+    assert.is(Buffer.compare(desk.bytes, whole), 0);
+  }
+});
+
 test("the power goes at any instant of that: the next boot finds its record, and the table is whole", async () => {
   const desk = new Desk();
   const whole = desk.bytes;
