@@ -5,9 +5,10 @@ export interface NetworkCard {
   model?: "virtio-net-pci" | "e1000" | "e1000e" | "rtl8139" | "usb-net";
   /**
    * `user`: QEMU's own NAT with DHCP, name server and router advertisements, in which the host's 127.0.0.1 is 10.0.2.2 and its
-   * ::1 is fec0::2. `nobody`: a cable to a switch on which nobody answers. Default "user".
+   * ::1 is fec0::2. `walled`: the same, and nothing goes beyond it. `nobody`: a cable to a switch on which nobody answers. Default
+   * "user".
    */
-  behind?: "user" | "nobody";
+  behind?: "user" | "walled" | "nobody";
   /** Families that QEMU's NAT speaks. Default both. */
   families?: ("ipv4" | "ipv6")[];
   /** Default: one that QEMU gives. */
@@ -27,7 +28,8 @@ function cardWords(card: NetworkCard, index: number): string[] {
   const id = `net${index}`;
   const spoken = families === undefined ? "" : `,ipv4=${onOff(families, "ipv4")},ipv6=${onOff(families, "ipv6")}`;
   const led = forwards.map(({ host, guest }) => `,hostfwd=tcp:127.0.0.1:${host}-:${guest}`).join("");
-  const backend = behind === "user" ? `user,id=${id}${spoken}${led}` : `hubport,id=${id},hubid=${index}`;
+  const walled = behind === "walled" ? ",restrict=on" : "";
+  const backend = behind === "nobody" ? `hubport,id=${id},hubid=${index}` : `user,id=${id}${spoken}${led}${walled}`;
   const address = hardware === undefined ? "" : `,mac=${hardware}`;
   const bus = model === "usb-net" ? ",bus=net-usb.0" : "";
   // Without an option ROM: nobody boots from the network.

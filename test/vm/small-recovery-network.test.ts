@@ -66,6 +66,17 @@ test("of two links the first leads nowhere", async () => {
   assert.is(recovered(told).network?.link, "eth1");
 });
 
+test("of two links the first gives the same address and the way out, behind which there is nothing", async () => {
+  const families: ["ipv4"] = ["ipv4"];
+  const net = [
+    { behind: "walled" as const, families },
+    { behind: "user" as const, families },
+  ];
+  const told = recovered(await toEnd(await start(`sources: ["${plain.url}/v1.img"]`, { net })));
+  assert.is(told.network?.link, "eth1");
+  assert.is(told.steps.length, 1, "in the same step");
+});
+
 test("TLS of an own authority, and the clock on the board says 1970", async () => {
   const recovery = `sources: ["${secure.url}/v1.img"]\nauthorities: ${JSON.stringify(authority.certificate)}`;
   recovered(await toEnd(await start(recovery, { clock: "1970-01-01T00:00:00" })));
