@@ -89,7 +89,8 @@ test("both slots destroyed: the same machine runs again, without a reboot in bet
 });
 
 test("an empty disk becomes a running Debian in one boot", async () => {
-  const layout = `install: blank
+  const layout = `device-timeout: 4s
+install: blank
 layout:
   - { label: boot-record, size: 4M }
   - { label: root-a, size: 400M }
