@@ -1,15 +1,12 @@
 import type { RecoveryRecord } from "../recovery/step.ts";
+import type { ImageId, SlotName } from "./names.ts";
+
+export type { ImageId, SlotName } from "./names.ts";
 
 /**
  * The boot record: what the machine remembers of its slots from one boot to the next. It is the single source of truth
  * for which slot boots; see record/store.ts for its bytes and selection/ for what changes it.
  */
-
-/** Name of a slot as system.yaml says it: "a". */
-export type SlotName = string;
-
-/** SHA-256 in hex (64 digits) that stands for an image; without a seal it is that of the slot's first bytes (init/store/image-id.ts). */
-export type ImageId = string;
 
 /**
  * What the image in a slot is to us. `empty`: nothing was put there yet. `trial`: not committed yet.

@@ -1,6 +1,6 @@
 /** What a recovery did, as the boot record remembers it and the report tells it. */
 import type { Rung } from "../../state-ops/recovery.ts";
-import type { ImageId, SlotName } from "../record/record.ts";
+import type { ImageId, SlotName } from "../record/names.ts";
 
 /** What was tried of a ladder: a rung on a slot, and the image that was in it, or that was put there. */
 export interface TriedStep {

@@ -1,7 +1,7 @@
 import { sizeText } from "../../state-ops/size-text.ts";
 import { KernelError } from "../kernel/kernel.ts";
-import type { OpenData } from "../sequence/data.ts";
 import type { Launch } from "../sequence/launch.ts";
+import type { OpenData } from "../sequence/open-data.ts";
 import { growFilesystem } from "./grow-filesystem.ts";
 
 /** What a filesystem may leave unused at the end of its device, bytes: the rest of an ext4's group, or of an xfs's. */

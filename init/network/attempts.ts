@@ -2,6 +2,7 @@ import { pauseBeforeRetry } from "../../boot/network/retry.ts";
 import { SourceError } from "../converge/source.ts";
 import type { Client } from "./client.ts";
 import type { Limits } from "./limits.ts";
+import type { Told } from "./told.ts";
 import { Trouble } from "./trouble.ts";
 
 /** The server says that there is nothing at this URL: 404 or 410. */
@@ -9,9 +10,6 @@ export class NotThere extends SourceError {}
 
 /** Bytes that count as progress: fewer would let a server keep us for ever with a byte a time. */
 const PROGRESS_BYTES = 16 * 1024;
-
-/** What is told while a source is read, besides its bytes: "https://… was cut off; trying again in 2 s". */
-export type Told = (line: string) => void;
 
 /** Tries again what fails, with growing pauses, until it works or there is no progress any more. */
 export class Attempts {

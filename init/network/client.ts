@@ -1,11 +1,11 @@
 import { type FileVersion, type Judgement, judgeAnswer, judgePost, type PostJudgement } from "../../boot/network/judge-answer.ts";
 import { besides, type SourceUrl } from "../../boot/network/source-url.ts";
 import { Answer } from "./answer.ts";
-import type { Told } from "./attempts.ts";
 import { Connection } from "./connection.ts";
 import type { Identity } from "./identity.ts";
 import type { Limits } from "./limits.ts";
 import { type Asking, getRequest, postRequest } from "./request.ts";
+import type { Told } from "./told.ts";
 import { Trouble } from "./trouble.ts";
 
 /** A file of the source: the image itself (""), or one beside it (".idx"). */

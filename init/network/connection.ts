@@ -1,8 +1,8 @@
 import type { SourceUrl } from "../../boot/network/source-url.ts";
-import type { Told } from "./attempts.ts";
 import type { Identity } from "./identity.ts";
 import type { Limits } from "./limits.ts";
 import { judgePeer, misfits, tlsOptions } from "./peer.ts";
+import type { Told } from "./told.ts";
 import { codeOf, reasonOf, Trouble } from "./trouble.ts";
 import { askForTunnel } from "./tunnel.ts";
 

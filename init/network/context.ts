@@ -1,6 +1,6 @@
 import type { Kernel } from "../kernel/kernel.ts";
-import type { Told } from "./attempts.ts";
 import type { Limits } from "./limits.ts";
+import type { Told } from "./told.ts";
 
 /** What callers may choose, and tests replace. */
 export interface NetworkContext {

@@ -1,8 +1,8 @@
 /** TLS: what a connection shows of itself, and whether the other side is who it should be. */
 import { pinOf } from "../../boot/network/public-key-pin.ts";
 import type { SourceUrl } from "../../boot/network/source-url.ts";
-import type { Told } from "./attempts.ts";
 import type { Identity } from "./identity.ts";
+import type { Told } from "./told.ts";
 import { codeOf, Trouble } from "./trouble.ts";
 
 declare module "bun" {

@@ -1,14 +1,20 @@
 import type { AnswerEvent, AnswerReader } from "../../boot/network/answer-reader.ts";
-import type { Connection } from "./connection.ts";
 import type { Limits } from "./limits.ts";
 import { Trouble } from "./trouble.ts";
+
+/** What brings an answer, piece by piece: a connection. */
+export interface ByteStream {
+  send(bytes: Uint8Array): Promise<void>;
+  /** The next bytes; null when the other side ended it. Throws Trouble where none came within `ms`. */
+  next(ms: number): Promise<Uint8Array | null>;
+}
 
 /**
  * Reads what `connection` brings up to the head of an answer: its event, or the fault that came in its place, and the events behind
  * it. Throws Trouble where it does not come in time.
  */
 export async function readHead(
-  connection: Connection,
+  connection: ByteStream,
   reader: AnswerReader,
   limits: Limits,
 ): Promise<{ first: Extract<AnswerEvent, { is: "head" | "fault" }>; rest: AnswerEvent[] }> {

@@ -1,9 +1,8 @@
 import { AnswerReader } from "../../boot/network/answer-reader.ts";
 import { judgeTunnel } from "../../boot/network/judge-tunnel.ts";
 import type { SourceUrl } from "../../boot/network/source-url.ts";
-import type { Connection } from "./connection.ts";
 import type { Limits } from "./limits.ts";
-import { readHead } from "./read-head.ts";
+import { type ByteStream, readHead } from "./read-head.ts";
 import { userAgent } from "./request.ts";
 import { Trouble } from "./trouble.ts";
 
@@ -11,7 +10,7 @@ import { Trouble } from "./trouble.ts";
  * Asks the proxy that `connection` leads to for a tunnel to the server of `url` (RFC 9110 9.3.6). Afterwards every byte is the
  * server's. Throws Trouble.
  */
-export async function askForTunnel(connection: Connection, url: SourceUrl, limits: Limits): Promise<void> {
+export async function askForTunnel(connection: ByteStream, url: SourceUrl, limits: Limits): Promise<void> {
   const server = `${url.host.includes(":") ? `[${url.host}]` : url.host}:${url.port}`;
   const head = [`CONNECT ${server} HTTP/1.1`, `Host: ${server}`, userAgent, "\r\n"].join("\r\n");
   await connection.send(new TextEncoder().encode(head));

@@ -1,7 +1,6 @@
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { extErrors, readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
-import type { BootReport } from "../../boot/report.ts";
-import type { ControlFile, DataFilesystem } from "../../state-ops/control.ts";
+import type { ControlFile } from "../../state-ops/control.ts";
 import { CHECKERS, failureOn, mayBeDamage } from "../../state-ops/data-check.ts";
 import { judgeData, type SeenData } from "../../state-ops/data-use.ts";
 import { O } from "../kernel/constants.ts";
@@ -10,6 +9,7 @@ import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { detachDataFilesystem, layOut, mountDataFilesystem } from "../state/data-filesystem.ts";
 import { checkData } from "./data-repair.ts";
 import type { Launch } from "./launch.ts";
+import type { DataFacts, OpenData } from "./open-data.ts";
 
 /** A device that is larger than its filesystem by less is as large, bytes: partitions end at whole MiB. */
 const LEAST_GROWTH = 1024n * 1024n;
@@ -29,20 +29,6 @@ export interface DataRequest {
   opened: OpenData | null;
   /** What its checker said in this boot; null where it was not asked. */
   checked: string | null;
-}
-
-export interface DataFacts extends NonNullable<BootReport["data"]> {
-  filesystem: DataFilesystem;
-}
-
-/** A data filesystem that is mounted at {@link DATA_PLACE}. */
-export interface OpenData {
-  root: Descriptor;
-  facts: DataFacts;
-  /** What its checker said in this boot; null where it was not asked. */
-  checked: string | null;
-  /** The slot's image lies on it: it stays in use, whatever is unmounted, and cannot be repaired meanwhile. */
-  holdsImage: boolean;
 }
 
 /** The data filesystem is damaged under the image that the slot's root is mounted from. */

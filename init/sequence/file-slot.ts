@@ -5,9 +5,10 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { withDescriptor } from "../state/beneath.ts";
 import { detachDataFilesystem } from "../state/data-filesystem.ts";
 import { mountSlotFiles, openSlotFile } from "../state/slot-files.ts";
-import { closeData, type DataRequest, type OpenData, openDataIfPossible } from "./data.ts";
+import { closeData, type DataRequest, openDataIfPossible } from "./data.ts";
 import { DeviceFailure } from "./devices.ts";
 import type { Launch } from "./launch.ts";
+import type { OpenData } from "./open-data.ts";
 
 /**
  * Where the directory of the slots' files stays mounted while one of them is the root: the file pins the filesystem, so that

@@ -13,8 +13,9 @@ import { isFull, type PreparedGeneration, prepareGeneration, resetInPlace } from
 import { adaptGeneration } from "../state/merge/adapt.ts";
 import { forgetRequests, readRequests, resetShared } from "../state/requests.ts";
 import { cloneTold } from "./clone-told.ts";
-import { failureText, mayBeRepaired, type OpenData } from "./data.ts";
+import { failureText, mayBeRepaired } from "./data.ts";
 import type { Launch } from "./launch.ts";
+import type { OpenData } from "./open-data.ts";
 
 /** Who gets a generation, and what the counters know of it. */
 export interface GenerationRequest

@@ -6,22 +6,12 @@ import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
 import type { Recovery } from "../recovery/recovery.ts";
 import type { Reported } from "../recovery/report.ts";
+import type { ChosenSlot } from "./chosen-slot.ts";
 import type { Counters } from "./counters.ts";
 import type { Devices } from "./devices.ts";
 import { holdAndRestart } from "./hold.ts";
 import type { Launch } from "./launch.ts";
 import type { ReadySlot } from "./slot.ts";
-
-/** The slot that is tried next. */
-export interface ChosenSlot {
-  slot: SlotName;
-  /** One sentence. */
-  why: string;
-  /** Slots that rank before it and why each is no candidate. */
-  skipped: Skipped[];
-  /** A step of a recovery left it ready. */
-  isRecovered: boolean;
-}
 
 /** Which slots a boot tries, one after the other: those that selection chooses, and where none is left, those that recovery makes. */
 export class NextSlots {

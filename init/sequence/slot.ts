@@ -8,15 +8,16 @@ import type { SlotDefinition } from "../../state-ops/control.ts";
 import { CORRUPTED } from "../image/verity-device.ts";
 import { MNT, O } from "../kernel/constants.ts";
 import { type Descriptor, KernelError } from "../kernel/kernel.ts";
+import type { ChosenSlot } from "./chosen-slot.ts";
 import type { Counters } from "./counters.ts";
-import { closeData, DamagedUnderImage, type DataRequest, type OpenData, repairData } from "./data.ts";
+import { closeData, DamagedUnderImage, type DataRequest, repairData } from "./data.ts";
 import { DeviceFailure, type Devices } from "./devices.ts";
 import { type OpenFileSlot, openFileSlot } from "./file-slot.ts";
 import { missingMountPoints } from "./handover.ts";
 import { mountImage, NEW_ROOT, readImageControl, setReadOnly } from "./image.ts";
 import type { Launch } from "./launch.ts";
 import { findNextInit, foreignModules } from "./next-init.ts";
-import type { ChosenSlot } from "./next-slots.ts";
+import type { OpenData } from "./open-data.ts";
 import { type ProvenImage, proveImage } from "./proof.ts";
 import { detachState, type LaidState, layState, type StateRequest } from "./state.ts";
 

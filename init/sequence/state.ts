@@ -14,12 +14,12 @@ import {
   DamagedUnderImage,
   type DataRequest,
   failureText,
-  type OpenData,
   openDataIfPossible,
   withRepair,
 } from "./data.ts";
 import { type GenerationRequest, type MadeGeneration, makeGeneration } from "./generation.ts";
 import type { Launch } from "./launch.ts";
+import type { OpenData } from "./open-data.ts";
 
 /** Whose state is laid, and what the counters know of it. */
 export interface StateRequest extends DataRequest, Omit<GenerationRequest, "wish"> {

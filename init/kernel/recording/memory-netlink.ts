@@ -3,7 +3,7 @@ import { ROUTE_BY, type RouteRequest, readRequest } from "../../../boot/network/
 import { encodeNews } from "../../../boot/network/rtnetlink-encode.ts";
 import { AF } from "../constants.ts";
 import { errnoNumber } from "../errno.ts";
-import type { MemoryNetwork } from "./memory-network.ts";
+import type { LinksInMemory } from "./memory-links.ts";
 import { Errno } from "./memory-nodes.ts";
 import type { MemorySocket } from "./memory-sockets.ts";
 
@@ -13,9 +13,9 @@ export class MemoryNetlink implements MemorySocket {
   readonly waiting: Uint8Array[] = [];
   /** Bits of the groups whose news it gets. */
   groups = 0;
-  readonly #network: MemoryNetwork;
+  readonly #network: LinksInMemory;
 
-  constructor(network: MemoryNetwork) {
+  constructor(network: LinksInMemory) {
     this.#network = network;
   }
 

@@ -1,6 +1,6 @@
 import { frameText } from "../../../boot/network/dhcp-frame.ts";
 import { AF } from "../constants.ts";
-import type { MemoryNetwork } from "./memory-network.ts";
+import type { LinksInMemory } from "./memory-links.ts";
 import { Errno } from "./memory-nodes.ts";
 import type { MemorySocket } from "./memory-sockets.ts";
 
@@ -9,9 +9,9 @@ export class MemoryPackets implements MemorySocket {
   readonly waiting: Uint8Array[] = [];
   /** Index; 0: bound to none. */
   link = 0;
-  readonly #network: MemoryNetwork;
+  readonly #network: LinksInMemory;
 
-  constructor(network: MemoryNetwork) {
+  constructor(network: LinksInMemory) {
     this.#network = network;
   }
 
