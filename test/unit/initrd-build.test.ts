@@ -163,6 +163,12 @@ test("what is wrong is refused by name, and leaves the former file alone", async
   await refused({ control: scratch }, "--control", "is a directory, not a file");
   await refused({ modules: scratch }, "modules.dep does not exist", "depmod");
   await refused({ named: ["xsf"] }, 'no module "xsf"', "xfs");
+  const data = { device: "PARTLABEL=sys-data", filesystem: "xfs", whenReplaced: "refuse", grow: false, create: true } as const;
+  writeFileSync(`${scratch}/creating.json`, sampleControlText({ data }));
+  const creating = { control: `${scratch}/creating.json` };
+  await refused(creating, "no mkfs.xfs", "--extra /usr/sbin/mkfs.xfs=/usr/sbin/mkfs.xfs");
+  await refused({ ...creating, extra: ["/usr/sbin/mkfs.ext4=/bin/ls"] }, "no mkfs.xfs");
+  await buildInitrd(input({ ...creating, extra: ["/usr/sbin/mkfs.xfs=/bin/ls"], output: `${scratch}/creating` }));
   await refused({ extra: ["usr/bin/x=/bin/ls"] }, "--extra", "usr/bin/x=/bin/ls");
   await refused({ extra: ["/usr/bin/../x=/bin/ls"] }, "--extra");
   await refused({ extra: ["/x=/none"] }, "/x=/none cannot be read: no such file");

@@ -3,6 +3,8 @@ import { posix } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { isElf } from "../../../boot/elf.ts";
 import { MODULES, writeModuleIndex } from "../../../boot/modules.ts";
+import type { ControlFile } from "../../../state-ops/control.ts";
+import { MAKERS, missingMaker } from "../../../state-ops/data-make.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { flag, text, texts, type Verb } from "../../commands/verb.ts";
 import { version } from "../../version.ts";
@@ -51,6 +53,7 @@ export async function buildInitrd(input: InitrdInput): Promise<string[]> {
       `kernel ${kernel} has no dm_verity, and the control file trusts signed images only; take a kernel with CONFIG_DM_VERITY`,
     );
   }
+  refuseWithoutMaker(declared, input.extra);
   const modules = new Map<string, Uint8Array>();
   for (const { name, path } of selection.files) modules.set(name, await readModule(`${input.modules}/${path}`));
   const inRuntime = (path: string): string => path.replace(/^\/runtime/, "");
@@ -75,6 +78,14 @@ export async function buildInitrd(input: InitrdInput): Promise<string[]> {
     ...(selection.absent.length > 0 ? [`left out, kernel ${kernel} has them not: ${selection.absent.join(", ")}`] : []),
     `${input.output}: ${size} bytes (${(size / 2 ** 20).toFixed(1)} MiB), kernel ${kernel}, ${modules.size} modules`,
   ];
+}
+
+/** A machine finds out only when its disk is empty. */
+function refuseWithoutMaker({ data }: ControlFile, extra: readonly string[]): void {
+  if (data === null || !data.create) return;
+  const maker = MAKERS[data.filesystem];
+  if (maker.programs.some((program) => extra.some((words) => words.startsWith(`${program}=`)))) return;
+  throw new BadInput(`the control file has the data filesystem made where it is missing; ${missingMaker(maker)}`);
 }
 
 /** The bytes of an ELF program. */
