@@ -25,7 +25,8 @@ const recovery = `recovery: { sources: ["${served.url}/stable/"] }\n`;
 const seal = (rollbackIndex: number) => ({ keys: ["release"], rollbackIndex });
 /** Its init ends in a kernel panic. */
 const crashing = {
-  "/usr/lib/systemd/system/sysinit.target.wants/crash.service": "[Service]\nExecStart=/bin/sh -c 'echo c >/proc/sysrq-trigger'\n",
+  "/usr/lib/systemd/system/crash.service": "[Service]\nExecStart=/bin/sh -c 'echo c >/proc/sysrq-trigger'\n",
+  "/usr/lib/systemd/system/sysinit.target.d/crash.conf": "[Unit]\nWants=crash.service\n",
 };
 const v1 = await demoImage({ version: "v1", system, library: ["journald"], seal: seal(1) });
 const v2 = await demoImage({ version: "v2", system, library: ["journald"], seal: seal(2), files: crashing });
