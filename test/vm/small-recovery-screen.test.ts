@@ -6,7 +6,11 @@ import { smallSystem } from "./support/small-image.ts";
 import { smallMachine, startSmall } from "./support/small-machine.ts";
 
 const QUESTION = "\x1b[6n";
-const machine = await smallMachine({ system: smallSystem(["a", "b"]), slots: {}, slotSize: "8M" });
+const machine = await smallMachine({
+  system: smallSystem(["a", "b"], "ext4", "recovery: { media: false }\n"),
+  slots: {},
+  slotSize: "8M",
+});
 
 test("a terminal on the serial line gets a screen of its size, drawn over what the kernel says meanwhile", async () => {
   const terminal = new Terminal(90, 28);
