@@ -66,7 +66,11 @@ class Putting {
       // Nothing that the search before this one gave is asked for once more.
       const except = [...search.except, ...this.#images];
       for await (const found of findImages(this.#desk, { ...search, except }, (reason) => this.#reasons.push(reason))) {
-        const result = await this.#take(found).finally(() => found.close());
+        const result = await this.#take(found).finally(() => {
+          // Also what came of it while it was judged.
+          this.#told.networkBytes += found.source.transferred;
+          return found.close();
+        });
         if (result !== null) return result;
         if (this.#isEnough()) break;
       }
@@ -121,27 +125,22 @@ class Putting {
     if (this.#step.do === "reinstall" && this.#isNews(step)) counters.change(beginStep(counters.record, step, false));
     screen.show({ trying: `${step.rung}: image ${version} from ${found.name} into slot ${slot}` });
     this.#told.slot = slot;
-    const before = found.source.transferred;
-    try {
-      const withdraw = () => {
-        this.#desk.signal.throwIfAborted();
-        counters.change(withdrawFor(counters.record, slot, imageId));
-      };
-      const { seal, layout, source } = found;
-      const converged = await makeSlotHold(this.#desk, slot, { seal, layout, source }, withdraw);
+    const withdraw = () => {
       this.#desk.signal.throwIfAborted();
-      const written = writtenBytes(converged);
-      this.#told.writtenBytes += written;
-      // A footer alone may have been written: one that was never there is no damage.
-      const isWhole = written === 0 && slotOf(counters.record, slot).damaged === null;
-      if (this.#step.do === "repair" && isWhole)
-        return { outcome: "passed", slot, reason: `image ${version} is whole in slot ${slot}: there is nothing to repair` };
-      this.#told.installed = { version, imageId, source: found.name, place: found.place };
-      counters.change(armInstalled(counters.record, step, this.#policy));
-      return { outcome: "booted", slot, reason: doneText(step, found, written) };
-    } finally {
-      this.#told.networkBytes += found.source.transferred - before;
-    }
+      counters.change(withdrawFor(counters.record, slot, imageId));
+    };
+    const { seal, layout, source } = found;
+    const converged = await makeSlotHold(this.#desk, slot, { seal, layout, source }, withdraw);
+    this.#desk.signal.throwIfAborted();
+    const written = writtenBytes(converged);
+    this.#told.writtenBytes += written;
+    // A footer alone may have been written: one that was never there is no damage.
+    const isWhole = written === 0 && slotOf(counters.record, slot).damaged === null;
+    if (this.#step.do === "repair" && isWhole)
+      return { outcome: "passed", slot, reason: `image ${version} is whole in slot ${slot}: there is nothing to repair` };
+    this.#told.installed = { version, imageId, source: found.name, place: found.place };
+    counters.change(armInstalled(counters.record, step, this.#policy));
+    return { outcome: "booted", slot, reason: doneText(step, found, written) };
   }
 
   /** Whether the record does not know yet that this image is being put there. */

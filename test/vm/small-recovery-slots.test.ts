@@ -69,7 +69,7 @@ test("zeroed footers and seals: both come back, and next to nothing is fetched",
   const recovery = sameMachine(told, "v1");
   assert.is(recovery.steps.at(-1)?.outcome, "booted");
   console.log(`zeroed seals: ${fetchedBy(recovery)} bytes of ${image.length} came over the network`);
-  assert.ok(fetchedBy(recovery) < image.length / 10);
+  assert.ok(fetchedBy(recovery) > 0 && fetchedBy(recovery) < image.length / 10);
   assert.is(recovery.network?.by, "DHCP");
   // The system's own network manager finds the links as they were.
   assert.not.match(part(told, "links"), /inet 10\.0\.2\.15/);
