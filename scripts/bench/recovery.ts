@@ -45,7 +45,7 @@ async function makeWorld(directory: string, server: Nginx): Promise<World> {
 
 function start(world: World, disk: string, memory = memoryMiB): Promise<Machine> {
   const { kernel, initrd } = world;
-  const options = { name: "bench-recovery", append: "console=ttyS0 quiet panic=1", net: [{}], timeoutMs: 600_000 };
+  const options = { name: "bench-recovery", append: "console=ttyS0 quiet panic=1", net: [{}], timeoutMs: 240_000 };
   return startMachine({ ...options, kernel, initrd, memoryMiB: memory, disks: [{ file: disk }] });
 }
 
@@ -53,7 +53,7 @@ function start(world: World, disk: string, memory = memoryMiB): Promise<Machine>
 async function inSystem<Result>(machine: Machine, use: (shell: GuestShell) => Promise<Result>): Promise<Result> {
   const shell = new GuestShell(machine);
   try {
-    await shell.ready(undefined, 580_000);
+    await shell.ready(undefined, 230_000);
     return await use(shell);
   } finally {
     await machine.cutPower();

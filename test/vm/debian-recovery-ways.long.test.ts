@@ -113,7 +113,7 @@ test("an image whose init crashes, in both slots: a newer one is installed", asy
   await powerOff(debian);
 });
 
-test("state that makes every init crash: safe mode, which cannot be committed, and from there a fresh state", async () => {
+test("state that makes every init crash: the state before; safe mode, which cannot be committed, and a fresh state as asked for", async () => {
   const first = await start();
   const unit = "/etc/systemd/system/poison.service";
   await first.shell.must(
@@ -122,13 +122,17 @@ test("state that makes every init crash: safe mode, which cannot be committed, a
   await powerOff(first);
   const debian = await start(panics);
   const { shell, machine } = debian;
+  assert.is((await sameMachine(shell)).rung, "previous-generation");
+  assert.is((await shell.run(`test -e ${unit}`)).exitCode, 1);
+  console.log(`${machine.boots} boots until it ran with the state before`);
+  shell.type("slipway recover safe-mode --reboot");
+  await shell.ready(undefined, 600_000);
   const told = await sameMachine(shell, "");
   assert.is(told.rung, "safe-mode");
   const commit = await shell.run("slipway commit");
   assert.is(commit.exitCode, 3, commit.output);
   assert.match(commit.output, /safe mode/i);
   assert.match(await shell.must("slipway status"), /SAFE MODE/);
-  console.log(`${machine.boots} boots until safe mode ran`);
   shell.type("slipway recover reinstall-fresh --reboot");
   await shell.ready(undefined, 600_000);
   const fresh = await sameMachine(shell, "");
