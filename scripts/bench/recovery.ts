@@ -166,6 +166,7 @@ export async function measureRecovery(runs: number, say: (text: string) => void)
       say(`run ${run} of ${runs}: curl | dd ${curlMs} ms, recovery ${ms} ms for ${bytes} bytes`);
     }
     measured.hundredth = await repairHundredth(world);
+    say(`${measured.hundredth.damaged} blocks spoiled: ${measured.hundredth.bytes} bytes fetched`);
     measured.leastMemoryMiB = await leastMemory(world, say);
     return measured;
   } finally {
