@@ -125,6 +125,9 @@ async function curlAndDd(world: World): Promise<number> {
 /** Blocks of the image that were spoiled, in a hundredth of it, and bytes that came for them. */
 async function repairHundredth(world: World): Promise<{ damaged: number; bytes: number }> {
   const disk = throwAwayCopy(world.disk);
+  // A machine that never ran knows of no image that its slots had.
+  const commit = "systemctl is-system-running --wait >/dev/null; systemctl is-active --quiet slipway-commit.service && sync";
+  await inSystem(await start(world, disk), (shell) => shell.must(commit, 200_000));
   spoil(disk, "b", () => true);
   const blocks = statSync(world.image).size / BLOCK;
   const chosen = new Set<number>();
