@@ -1,6 +1,16 @@
 /** What `recovery` may say: the rules that its compiler and its reader share. Each gives null, or what is wrong and the remedy. */
 
-import { inNetwork, isLinkLocal, isNobodys, parseAddress, parsePrefixed, widthOf } from "./ip-address.ts";
+import {
+  type IpAddress,
+  isLinkLocal,
+  isNobodys,
+  isWithin,
+  type Prefixed,
+  parseAddress,
+  parseHardware,
+  parsePrefixed,
+  sameBytes,
+} from "./ip-address.ts";
 import type { StaticLink } from "./recovery.ts";
 
 /** Longest time that a control file may ask for, in seconds. */
@@ -51,7 +61,7 @@ export function proxyFault(text: string): string | null {
 /** An interface's name, or the hardware's address. */
 export function linkFault(text: string): string | null {
   if (/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(text)) {
-    return /^.[13579bdf]|^(00:?){6}$/.test(text) ? `"${text}" is the address of no single link` : null;
+    return parseHardware(text) === null ? `"${text}" is the address of no single link` : null;
   }
   // dev_valid_name of the kernel, net/core/dev.c: up to 15 bytes, no slash, colon or white space.
   if (/^[\x21-\x7e]{1,15}$/.test(text) && !/[/:%]/.test(text) && text !== "." && text !== ".." && text !== "lo") return null;
@@ -74,20 +84,29 @@ export interface LinkFault {
   text: string;
 }
 
+/** Without the brackets that URLs have. */
+function declaredAddress(text: string): IpAddress | null {
+  return text.startsWith("[") ? null : parseAddress(text);
+}
+
+/** The length of the prefix has to be said. */
+function declaredPrefixed(text: string): Prefixed | null {
+  return text.startsWith("[") || !text.includes("/") ? null : parsePrefixed(text);
+}
+
 function addressFault(text: string): string | null {
-  const address = parsePrefixed(text);
-  if (address === null) {
+  const declared = declaredPrefixed(text);
+  if (declared === null) {
     return `${JSON.stringify(text)} is no address with a prefix; write 192.0.2.10/24 or 2001:db8::10/64`;
   }
+  const { address, prefix } = declared;
   if (isNobodys(address)) return `${text} is no address that a machine can have`;
-  const { family, bits, prefix } = address;
   if (prefix === 0) return `${text}: every address would be in its network; write the network's own prefix`;
-  const rest = BigInt(widthOf(family) - prefix);
-  const host = bits & ((1n << rest) - 1n);
-  if (family === 4 && prefix <= 30 && (host === 0n || host === (1n << rest) - 1n)) {
-    return `${text} is the ${host === 0n ? "network itself" : "address of all in the network"}, not a machine in it`;
-  }
-  return null;
+  if (address.length !== 4 || prefix > 30) return null;
+  const hosts = 2 ** (32 - prefix);
+  const host = new DataView(address.buffer, address.byteOffset).getUint32(0, false) % hosts;
+  if (host !== 0 && host !== hosts - 1) return null;
+  return `${text} is the ${host === 0 ? "network itself" : "address of all in the network"}, not a machine in it`;
 }
 
 /** What is wrong in a link that is set up as declared. */
@@ -105,25 +124,25 @@ export function staticLinkFaults(link: StaticLink): LinkFault[] {
     }
   }
   for (const [index, text] of link.addresses.entries()) say("addresses", index, addressFault(text));
-  const networks = link.addresses.flatMap((text) => parsePrefixed(text) ?? []);
+  const networks = link.addresses.flatMap((text) => declaredPrefixed(text) ?? []);
   const families: number[] = [];
   for (const [index, text] of link.gateways.entries()) {
-    const gateway = parseAddress(text);
+    const gateway = declaredAddress(text);
     if (gateway === null) {
       say("gateways", index, `${JSON.stringify(text)} is no address; write 192.0.2.1 or fe80::1`);
       continue;
     }
-    const near = isLinkLocal(gateway) || networks.some((network) => inNetwork(gateway, network));
-    const own = networks.some(({ family, bits }) => family === gateway.family && bits === gateway.bits);
+    const near = isLinkLocal(gateway) || networks.some((network) => isWithin(gateway, network));
+    const own = networks.some(({ address }) => sameBytes(address, gateway));
     if (own) say("gateways", index, `${text} is the machine itself; write the router's address`);
     else if (!near)
       say("gateways", index, `${text} is in none of the link's networks (${link.addresses.join(", ")}), so nothing reaches it`);
-    if (families.includes(gateway.family))
-      say("gateways", index, `${text} is a second router for IPv${gateway.family}; keep one`);
-    families.push(gateway.family);
+    const family = gateway.length === 4 ? 4 : 6;
+    if (families.includes(family)) say("gateways", index, `${text} is a second router for IPv${family}; keep one`);
+    families.push(family);
   }
   for (const [index, text] of link.nameservers.entries()) {
-    const server = parseAddress(text);
+    const server = declaredAddress(text);
     // A server on this very machine does not run in an initrd.
     const sound = server !== null && !isNobodys(server);
     if (!sound)

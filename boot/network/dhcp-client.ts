@@ -2,10 +2,11 @@
  * A client of DHCP for IPv4 on one link: the machine of states of RFC 2131 4.4, without a clock, a socket or chance of its own.
  * Times are milliseconds of one clock, which the caller passes in.
  */
+
+import { type IpAddress, printAddress, printPrefixed, sameBytes } from "../../state-ops/ip-address.ts";
 import type { DhcpFrame } from "./dhcp-frame.ts";
 import { type Lease, readLease } from "./dhcp-lease.ts";
 import { DHCP, type DhcpMessage, messageType, OPTION } from "./dhcp-message.ts";
-import { type IpAddress, printAddress, printPrefixed, sameBytes } from "./ip-address.ts";
 
 export interface DhcpIdentity {
   /** Of the link. */

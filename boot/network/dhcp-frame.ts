@@ -1,6 +1,7 @@
 /** DHCP's messages in Ethernet frames: RFC 894, IPv4 of RFC 791, UDP of RFC 768. A client has no address to use a socket of its own. */
+
+import { type IpAddress, printAddress, sameBytes } from "../../state-ops/ip-address.ts";
 import { DHCP, type DhcpMessage, decodeDhcp, encodeDhcp, messageType } from "./dhcp-message.ts";
-import { type IpAddress, printAddress, sameBytes } from "./ip-address.ts";
 
 export const ETHERTYPE_IP = 0x0800;
 export const EVERYBODY = Uint8Array.of(255, 255, 255, 255, 255, 255);

@@ -1,6 +1,7 @@
 /** What a DHCP server gives: RFC 2131, options of RFC 2132, search lists of RFC 3397, routes of RFC 3442. */
+
+import { type IpAddress, isHostIpv4, networkOf, type Prefixed, prefixOfMask } from "../../state-ops/ip-address.ts";
 import { type DhcpMessage, OPTION } from "./dhcp-message.ts";
-import { type IpAddress, isHostIpv4, networkOf, type Prefixed, prefixOfMask } from "./ip-address.ts";
 import { readDomainList, soundDomain } from "./search-list.ts";
 
 export interface LeasedRoute {

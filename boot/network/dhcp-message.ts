@@ -1,5 +1,5 @@
 /** Messages of DHCP for IPv4: RFC 2131, options of RFC 2132, options cut in pieces of RFC 3396. */
-import type { IpAddress } from "./ip-address.ts";
+import type { IpAddress } from "../../state-ops/ip-address.ts";
 
 /** Values of option 53. */
 export const DHCP = { discover: 1, offer: 2, request: 3, decline: 4, ack: 5, nak: 6, release: 7, inform: 8 } as const;

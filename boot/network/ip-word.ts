@@ -11,7 +11,7 @@ import {
   printAddress,
   printHardware,
   printPrefixed,
-} from "./ip-address.ts";
+} from "../../state-ops/ip-address.ts";
 
 /** How a link gets more than what the word says itself: asks for DHCPv4, listens to routers of IPv6. */
 export interface LinkMethods {

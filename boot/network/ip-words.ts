@@ -2,7 +2,14 @@
  * The words of the kernel's command line about the network, as dracut.cmdline(7) defines them: `ip=`, `nameserver=`, `rd.route=`,
  * `bootdev=`, `ifname=`, `rd.peerdns=`. The kernel's own `ip=` (Documentation/admin-guide/nfs/nfsroot.rst) is one of the forms.
  */
-import { parseAddress, parseHardware, parsePrefixed, printAddress, printHardware, printPrefixed } from "./ip-address.ts";
+import {
+  parseAddress,
+  parseHardware,
+  parsePrefixed,
+  printAddress,
+  printHardware,
+  printPrefixed,
+} from "../../state-ops/ip-address.ts";
 import { type IpWord, linkFault, readIpWord, splitParts } from "./ip-word.ts";
 
 /** One `rd.route=`. */

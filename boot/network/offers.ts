@@ -1,6 +1,5 @@
 /** Every way in which the links of a machine can be set up, the best first: from what was said of them and what they answer. */
-import type { RecoveryNetwork, StaticLink } from "../../state-ops/recovery.ts";
-import type { Lease } from "./dhcp-lease.ts";
+
 import {
   type IpAddress,
   isWithin,
@@ -10,7 +9,9 @@ import {
   printAddress,
   printHardware,
   printPrefixed,
-} from "./ip-address.ts";
+} from "../../state-ops/ip-address.ts";
+import type { RecoveryNetwork, StaticLink } from "../../state-ops/recovery.ts";
+import type { Lease } from "./dhcp-lease.ts";
 import type { IpWord } from "./ip-word.ts";
 import type { NetworkWords } from "./ip-words.ts";
 import type { NetworkProfile } from "./profile.ts";

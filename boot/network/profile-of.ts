@@ -1,5 +1,13 @@
 /** What of a running system's network is worth to be remembered. */
-import { bitsOf, isHostIpv4, isLinkLocal, parseAddress, printAddress, printHardware, printPrefixed } from "./ip-address.ts";
+import {
+  bitsOf,
+  isHostIpv4,
+  isLinkLocal,
+  parseAddress,
+  printAddress,
+  printHardware,
+  printPrefixed,
+} from "../../state-ops/ip-address.ts";
 import { isLinkName, MOST_IN_PROFILE, type NetworkProfile, type ProfileLink } from "./profile.ts";
 import { proxyFault } from "./proxy-url.ts";
 import { ADDRESS_FLAG, type AddressFacts, HARDWARE, type LinkFacts, type RouteFacts } from "./rtnetlink.ts";

@@ -1,5 +1,5 @@
 /** Options of IPv6 router advertisements that the kernel leaves to programs: name servers and search lists, RFC 8106. */
-import type { IpAddress } from "./ip-address.ts";
+import type { IpAddress } from "../../state-ops/ip-address.ts";
 import { readDomainList } from "./search-list.ts";
 
 const RDNSS = 25;

@@ -1,5 +1,5 @@
 /** Messages of rtnetlink(7) as bytes: what is asked of the kernel, and, for a machine in memory, what it says. */
-import type { IpAddress } from "./ip-address.ts";
+import type { IpAddress } from "../../state-ops/ip-address.ts";
 import { ADDRESS_FLAG, type AddressFacts, type LinkFacts, ROUTE_BY, type RouteFacts, type RouteRequest } from "./rtnetlink.ts";
 import { attribute, message, number8, number32 } from "./rtnetlink-layout.ts";
 import { FAMILY, FLAG, IFA, IFF, IFLA, MAIN_TABLE, RTA, RTNH_F_ONLINK, SCOPE, TYPE, UNICAST } from "./rtnetlink-numbers.ts";

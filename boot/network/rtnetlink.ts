@@ -2,7 +2,7 @@
  * Messages of rtnetlink(7), by which links, addresses and routes are set up and listed. Numbers are little endian, as all machines
  * have them that slipway runs on. Sources: include/uapi/linux/netlink.h, rtnetlink.h, if_link.h, if_addr.h.
  */
-import { bitsOf, type IpAddress, type Prefixed } from "./ip-address.ts";
+import { bitsOf, type IpAddress, type Prefixed } from "../../state-ops/ip-address.ts";
 import { Attributes, HEADER } from "./rtnetlink-layout.ts";
 import { FAMILY, FLAG, IFA, IFF, IFLA, RTA, TYPE, UNICAST } from "./rtnetlink-numbers.ts";
 

@@ -10,6 +10,11 @@ import { type DhcpAction, DhcpClient } from "../../boot/network/dhcp-client.ts";
 import { decodeFrame, EVERYBODY, encodeFrame } from "../../boot/network/dhcp-frame.ts";
 import { readLease, readRoutes } from "../../boot/network/dhcp-lease.ts";
 import { DHCP, type DhcpMessage, decodeDhcp, encodeDhcp, OPTION } from "../../boot/network/dhcp-message.ts";
+import { resolvConf } from "../../boot/network/resolv-conf.ts";
+import { readRouterOptions } from "../../boot/network/router-options.ts";
+import { readMessages, readRequest } from "../../boot/network/rtnetlink.ts";
+import { encodeNews, encodeRequest } from "../../boot/network/rtnetlink-encode.ts";
+import { readDomainList, soundDomain } from "../../boot/network/search-list.ts";
 import {
   isHostIpv4,
   networkOf,
@@ -19,12 +24,7 @@ import {
   printAddress,
   printPrefixed,
   sameBytes,
-} from "../../boot/network/ip-address.ts";
-import { resolvConf } from "../../boot/network/resolv-conf.ts";
-import { readRouterOptions } from "../../boot/network/router-options.ts";
-import { readMessages, readRequest } from "../../boot/network/rtnetlink.ts";
-import { encodeNews, encodeRequest } from "../../boot/network/rtnetlink-encode.ts";
-import { readDomainList, soundDomain } from "../../boot/network/search-list.ts";
+} from "../../state-ops/ip-address.ts";
 import { SERVER_HARDWARE } from "../samples/dhcp-server.ts";
 import { editedBytes, editedText, runs } from "./fuzz-inputs.ts";
 

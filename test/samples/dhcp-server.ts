@@ -1,7 +1,7 @@
 /** A DHCP server that answers as a test wants it: in memory, or with {@link serveDhcp} on a link of this network namespace. */
 import { decodeFrame, EVERYBODY, encodeFrame } from "../../boot/network/dhcp-frame.ts";
 import { DHCP, type DhcpMessage, messageType, OPTION } from "../../boot/network/dhcp-message.ts";
-import { parseAddress } from "../../boot/network/ip-address.ts";
+import { parseAddress } from "../../state-ops/ip-address.ts";
 
 export interface DhcpAnswers {
   /** What clients get, and the server's own. */

@@ -4,8 +4,8 @@ import { type DhcpAction, DhcpClient } from "../../boot/network/dhcp-client.ts";
 import { clientFilter, type DhcpFrame, decodeFrame, EVERYBODY, encodeFrame, frameText } from "../../boot/network/dhcp-frame.ts";
 import { readLease, readRoutes } from "../../boot/network/dhcp-lease.ts";
 import { DHCP, type DhcpMessage, decodeDhcp, encodeDhcp, messageType, OPTION } from "../../boot/network/dhcp-message.ts";
-import { printAddress, printPrefixed } from "../../boot/network/ip-address.ts";
 import { readDomainList } from "../../boot/network/search-list.ts";
+import { printAddress, printPrefixed } from "../../state-ops/ip-address.ts";
 import { bytesOf, type DhcpAnswers, dhcpAnswers, SERVER_HARDWARE } from "../samples/dhcp-server.ts";
 
 const hardware = Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, 0x56);

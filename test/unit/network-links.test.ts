@@ -3,7 +3,6 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parseCommandLine } from "../../boot/kernel-command-line.ts";
 import { clientFilter } from "../../boot/network/dhcp-frame.ts";
-import { printAddress } from "../../boot/network/ip-address.ts";
 import { noNetworkWords } from "../../boot/network/ip-words.ts";
 import type { NetworkRequest } from "../../boot/network/offers.ts";
 import { resolvConf } from "../../boot/network/resolv-conf.ts";
@@ -16,6 +15,7 @@ import { linuxKernel } from "../../init/kernel/linux.ts";
 import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { MachineNetwork, type Way } from "../../init/network/links/machine-network.ts";
 import { RouteSocket } from "../../init/network/links/route-socket.ts";
+import { printAddress } from "../../state-ops/ip-address.ts";
 import { matchesGolden } from "../golden.ts";
 import { bytesOf, type DhcpAnswers, dhcpAnswers } from "../samples/dhcp-server.ts";
 

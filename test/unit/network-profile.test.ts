@@ -2,7 +2,6 @@
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { parseAddress, parseHardware, parsePrefixed } from "../../boot/network/ip-address.ts";
 import { MOST_IN_PROFILE, type NetworkProfile, networkProfile } from "../../boot/network/profile.ts";
 import { isStub, type NetworkFacts, nameserversIn, profileOf } from "../../boot/network/profile-of.ts";
 import { ADDRESS_FLAG, type AddressFacts, type LinkFacts, type RouteFacts } from "../../boot/network/rtnetlink.ts";
@@ -13,6 +12,7 @@ import { commit } from "../../init/commands/commit.ts";
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { PowerCut } from "../../init/kernel/recording/script.ts";
 import { readNetworkProfile, writeNetworkProfile } from "../../init/store/network-profile.ts";
+import { parseAddress, parseHardware, parsePrefixed } from "../../state-ops/ip-address.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 import { matchesGolden } from "../golden.ts";
 import { report, TestMachine, trialOfB } from "./commands-machine.ts";

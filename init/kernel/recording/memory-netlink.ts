@@ -1,6 +1,6 @@
-import { printHardware, printPrefixed } from "../../../boot/network/ip-address.ts";
 import { ROUTE_BY, type RouteRequest, readRequest } from "../../../boot/network/rtnetlink.ts";
 import { encodeNews } from "../../../boot/network/rtnetlink-encode.ts";
+import { printHardware, printPrefixed } from "../../../state-ops/ip-address.ts";
 import { AF } from "../constants.ts";
 import { errnoNumber } from "../errno.ts";
 import type { LinksInMemory } from "./memory-links.ts";

@@ -1,13 +1,6 @@
-import {
-  isWithin,
-  parsePrefixed,
-  printAddress,
-  printHardware,
-  printPrefixed,
-  sameBytes,
-} from "../../../boot/network/ip-address.ts";
 import { type AddressFacts, HARDWARE, type LinkFacts, ROUTE_BY, type RouteFacts } from "../../../boot/network/rtnetlink.ts";
 import { encodeNews } from "../../../boot/network/rtnetlink-encode.ts";
+import { isWithin, parsePrefixed, printAddress, printHardware, printPrefixed, sameBytes } from "../../../state-ops/ip-address.ts";
 import { AF } from "../constants.ts";
 import { MemoryNetlink } from "./memory-netlink.ts";
 import { Errno } from "./memory-nodes.ts";

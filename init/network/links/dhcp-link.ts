@@ -2,7 +2,7 @@
 import { type DhcpAction, DhcpClient, type DhcpIdentity } from "../../../boot/network/dhcp-client.ts";
 import { EVERYBODY } from "../../../boot/network/dhcp-frame.ts";
 import type { Lease } from "../../../boot/network/dhcp-lease.ts";
-import { printAddress, printPrefixed, sameBytes } from "../../../boot/network/ip-address.ts";
+import { printAddress, printPrefixed, sameBytes } from "../../../state-ops/ip-address.ts";
 import { type Descriptor, type Kernel, KernelError } from "../../kernel/kernel.ts";
 import { PacketSocket } from "./packet-socket.ts";
 

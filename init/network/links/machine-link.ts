@@ -1,7 +1,8 @@
 /** One link of the machine: brought up, watched, asked for an address. */
-import { parseHardware } from "../../../boot/network/ip-address.ts";
+
 import { linkSettings, type NetworkRequest, type OfferedLink, wantsDhcp } from "../../../boot/network/offers.ts";
 import type { LinkFacts } from "../../../boot/network/rtnetlink.ts";
+import { parseHardware } from "../../../state-ops/ip-address.ts";
 import { readTextIfThere, writeSetting } from "../../kernel/files.ts";
 import { type Kernel, KernelError } from "../../kernel/kernel.ts";
 import { DhcpLink } from "./dhcp-link.ts";

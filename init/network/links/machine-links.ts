@@ -1,5 +1,5 @@
 /** All links of the machine that take part in its network, kept up to date by the kernel's news. */
-import { printPrefixed } from "../../../boot/network/ip-address.ts";
+
 import { linkTakesPart } from "../../../boot/network/offers.ts";
 import {
   ADDRESS_FLAG,
@@ -11,6 +11,7 @@ import {
   readMessages,
 } from "../../../boot/network/rtnetlink.ts";
 import { SCOPE } from "../../../boot/network/rtnetlink-numbers.ts";
+import { printPrefixed } from "../../../state-ops/ip-address.ts";
 import { type Descriptor, KernelError } from "../../kernel/kernel.ts";
 import { type LinkDesk, MachineLink } from "./machine-link.ts";
 import { openRouteSocket } from "./route-socket.ts";

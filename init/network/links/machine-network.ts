@@ -1,5 +1,5 @@
 /** The network of PID 1: links, addresses and routes without helper programs. */
-import { printPrefixed } from "../../../boot/network/ip-address.ts";
+
 import {
   type NetworkRequest,
   networkWanted,
@@ -9,6 +9,7 @@ import {
   offersOf,
   setUpWith,
 } from "../../../boot/network/offers.ts";
+import { printPrefixed } from "../../../state-ops/ip-address.ts";
 import { type Kernel, KernelError } from "../../kernel/kernel.ts";
 import { MachineLinks } from "./machine-links.ts";
 import { NameServers } from "./name-servers.ts";

@@ -1,6 +1,7 @@
 /** Name servers and search lists that routers of one link advertised, as long as they hold. */
-import { type IpAddress, printAddress } from "../../../boot/network/ip-address.ts";
+
 import { readRouterOptions } from "../../../boot/network/router-options.ts";
+import { type IpAddress, printAddress } from "../../../state-ops/ip-address.ts";
 
 /** So many are kept: a link on which somebody advertises new ones all the time shall not fill the memory. */
 const MOST = 16;

@@ -1,7 +1,8 @@
 /** Addresses and routes that were set up, so that they can be taken down again. */
-import { type IpAddress, printAddress, printPrefixed } from "../../../boot/network/ip-address.ts";
+
 import type { Offer } from "../../../boot/network/offers.ts";
 import type { RouteFacts, RouteRequest } from "../../../boot/network/rtnetlink.ts";
+import { type IpAddress, printAddress, printPrefixed } from "../../../state-ops/ip-address.ts";
 import { KernelError } from "../../kernel/kernel.ts";
 import type { RouteSocket } from "./route-socket.ts";
 
