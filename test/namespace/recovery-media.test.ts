@@ -141,9 +141,9 @@ test("a directory of very many names is not read to its end", async () => {
   writeFileSync(file, "");
   truncateSync(file, 64 * 1024 * 1024);
   program("mkfs.ext4", "-q", "-F", "-N", "60000", file);
-  inside(file, `seq -f "%06.0f.img" 50000 | xargs touch; cp ${secret} 000000.img`);
+  inside(file, `rmdir lost+found; seq -f "%06.0f.img" 50000 | xargs touch; cp ${secret} 000000.img`);
   const { refused } = await search(file);
-  assert.match(refused, / 40[89]\d files are named \*\.img, of which the first 64 are looked at/);
+  assert.match(refused, /4096 files are named \*\.img, of which the first 64 are looked at/);
   assert.ok(refused.split("\n").length < 80);
 });
 
