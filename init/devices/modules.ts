@@ -68,6 +68,7 @@ export class ModuleLoader {
   loadForRecovery(): void {
     if (this.#heldBack.size > 0) {
       this.#heldBack = new Set();
+      this.#byBus.clear();
       this.#seen.clear();
       this.#asked.clear();
       for (const name of NETWORK) this.loadNamed(name);
@@ -86,9 +87,7 @@ export class ModuleLoader {
   loadForAlias(modalias: string): void {
     if (this.#asked.has(modalias)) return;
     this.#asked.add(modalias);
-    const { aliases, ...index } = this.#indexFor(modalias);
-    const offered = { ...index, aliases: aliases.filter(([, file]) => !this.#heldBack.has(file)) };
-    for (const file of filesForAlias(offered, modalias)) this.#load(file);
+    for (const file of filesForAlias(this.#indexFor(modalias), modalias)) this.#load(file);
   }
 
   /** Loads a module by its name, where the initrd has it: "dm_verity". */
@@ -104,7 +103,9 @@ export class ModuleLoader {
     const bus = busOf(modalias);
     let index = this.#byBus.get(bus);
     if (!index) {
-      const aliases = this.#index.aliases.filter(([pattern]) => busOf(pattern) === bus || /[*?[]/.test(busOf(pattern)));
+      const aliases = this.#index.aliases.filter(
+        ([pattern, file]) => !this.#heldBack.has(file) && (busOf(pattern) === bus || /[*?[]/.test(busOf(pattern))),
+      );
       index = { ...this.#index, aliases };
       this.#byBus.set(bus, index);
     }
