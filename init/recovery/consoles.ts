@@ -1,6 +1,6 @@
 import { O } from "../kernel/constants.ts";
-import { readTextIfThere } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
+import { consoleNames } from "../sequence/console.ts";
 import { askTerminals, lineRate, windowSize } from "./ask-terminal.ts";
 import { LineConsole } from "./line-console.ts";
 import { Outlet } from "./outlet.ts";
@@ -26,9 +26,7 @@ export type Answers = Map<string, TerminalSize | null>;
  * whether there is a terminal, which takes up to a second, and put there.
  */
 export function openConsoles(kernel: Kernel, answers: Answers): Consoles {
-  const active = readTextIfThere(kernel, "/sys/class/tty/console/active")?.trim().split(/\s+/) ?? [];
-  const names = active.filter((name) => /^[A-Za-z0-9]+$/.test(name));
-  const open = (names.length > 0 ? names : ["console"]).flatMap((name) => openOne(kernel, name));
+  const open = consoleNames(kernel).flatMap((name) => openOne(kernel, name));
   const unknown = open.filter(({ name }) => !VIRTUAL.test(name) && !answers.has(name));
   const sizes = askTerminals(
     kernel,
