@@ -36,8 +36,14 @@ export function parseUevent(message: Uint8Array): Uevent | null {
   };
 }
 
-/** All messages that wait on `socket`. `lost`: the kernel had to drop some, so that only looking again tells what happened. */
-export function drainUevents(kernel: Kernel, socket: Descriptor): { uevents: Uevent[]; lost: boolean } {
+/** Messages that waited. `lost`: the kernel had to drop some, so that only looking again tells what happened. */
+export interface Uevents {
+  uevents: Uevent[];
+  lost: boolean;
+}
+
+/** All messages that wait on `socket`. */
+export function drainUevents(kernel: Kernel, socket: Descriptor): Uevents {
   const uevents: Uevent[] = [];
   let lost = false;
   for (;;) {

@@ -3,7 +3,7 @@ import { isSettled, matching, type RecordCondition, type Resolved, resolveAll, t
 import type { Descriptor, Kernel } from "../kernel/kernel.ts";
 import type { ModuleLoader } from "./modules.ts";
 import { needsOf, type Scan, scanBlockDevices } from "./scan.ts";
-import { drainUevents } from "./uevents.ts";
+import { drainUevents, type Uevents } from "./uevents.ts";
 
 /** Longest time without a call of `onIdle`, milliseconds: it feeds the watchdog. */
 const SLICE_MS = 500;
@@ -80,7 +80,7 @@ export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: Wa
       }
       if (kernel.poll([socket], done ? 0 : Math.min(leftMs, SLICE_MS)).length === 0) {
         if (done) return { ...result, waitedSeconds };
-      } else if (takeUevents(kernel, socket, options.modules)) {
+      } else if (changesBlocks(takeUevents(kernel, socket, options.modules))) {
         result = look(null);
       }
       await options.onIdle();
@@ -90,12 +90,17 @@ export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: Wa
   }
 }
 
-/** Loads drivers for what appeared. True when a block device came, went or changed. */
-export function takeUevents(kernel: Kernel, socket: Descriptor, modules: ModuleLoader | null): boolean {
-  const { uevents, lost } = drainUevents(kernel, socket);
-  if (lost) modules?.loadForHardware();
-  for (const { action, modalias } of uevents) {
+/** What waits on `socket`, with drivers loaded for what appeared. */
+export function takeUevents(kernel: Kernel, socket: Descriptor, modules: ModuleLoader | null): Uevents {
+  const taken = drainUevents(kernel, socket);
+  if (taken.lost) modules?.loadForHardware();
+  for (const { action, modalias } of taken.uevents) {
     if (modalias !== null && action !== "remove") modules?.loadForAlias(modalias);
   }
+  return taken;
+}
+
+/** Whether a block device came, went or changed. */
+function changesBlocks({ uevents, lost }: Uevents): boolean {
   return lost || uevents.some(({ subsystem }) => subsystem === "block");
 }

@@ -4,6 +4,7 @@ import { jitteredPause } from "../../boot/recovery/pause.ts";
 import type { Skipped } from "../../boot/selection/skipped.ts";
 import { list } from "../devices/scan.ts";
 import { drainUevents } from "../devices/uevents.ts";
+import { takeUevents } from "../devices/wait.ts";
 import { readTextIfThere } from "../kernel/files.ts";
 import { type Descriptor, KernelError } from "../kernel/kernel.ts";
 import { readBootId } from "../sequence/boot-id.ts";
@@ -130,12 +131,10 @@ export class RecoveryHold {
   /** What appeared, with its driver loaded where it needs one; null where nothing did. */
   #mediumIn(socket: Descriptor): string | null {
     const { kernel, modules } = this.#boot;
-    const { uevents, lost } = drainUevents(kernel, socket);
-    if (lost) modules?.loadForHardware();
+    const { uevents, lost } = takeUevents(kernel, socket, modules);
     let came: string | null = lost ? "devices came or went" : null;
-    for (const { action, subsystem, devname, devpath, modalias } of uevents) {
+    for (const { action, subsystem, devname, devpath } of uevents) {
       if (action === "remove") continue;
-      if (modalias !== null) modules?.loadForAlias(modalias);
       const name = devname ?? devpath.split("/").at(-1) ?? "";
       if (subsystem === "block") came = `${name} was plugged in`;
       if (subsystem === "net" && action === "add") came = `the link ${name} appeared`;
