@@ -41,16 +41,10 @@ export interface RecoveryReport {
 }
 
 /** What of the machine the report tells. */
-export interface ReportFacts {
-  machineId: string | null;
-  hostname: string | null;
-  system: string;
-  slipway: string;
-  bootId: string | null;
-  attempt: number;
+export interface ReportFacts
+  extends Pick<RecoveryReport, "machineId" | "hostname" | "system" | "slipway" | "bootId" | "attempt" | "booted"> {
   nowUnixMs: number;
   nowBootMs: number;
-  booted: RecoveryReport["booted"];
   /** As it is at the handover. */
   record: BootRecord;
   /** Slots that were looked at in this boot and did not boot at first, and why. */
@@ -63,26 +57,21 @@ const LONGEST_REASON = 500;
 
 /** The report, as canonical JSON. */
 export function recoveryReportText(facts: ReportFacts): string {
-  const { told, record, booted } = facts;
+  const { told, record, skipped, nowUnixMs, nowBootMs, ...machine } = facts;
+  const { booted } = machine;
   const last = told.steps.findLast(({ outcome }) => outcome === "booted");
   const report: RecoveryReport = {
     schema: 1,
-    machineId: facts.machineId,
-    hostname: facts.hostname,
-    system: facts.system,
-    slipway: facts.slipway,
-    bootId: facts.bootId,
-    attempt: facts.attempt,
-    writtenUnixMs: Math.round(facts.nowUnixMs),
-    writtenBootMs: Math.round(facts.nowBootMs),
+    ...machine,
+    writtenUnixMs: Math.round(nowUnixMs),
+    writtenBootMs: Math.round(nowBootMs),
     asked: told.asked,
     rung: told.rung,
-    booted,
     slots: Object.entries(record.slots).map(([slot, { state, imageId, damaged, reason }]) => ({
       slot,
       state,
       imageId,
-      reason: shortOrNull(facts.skipped.find((one) => one.slot === slot)?.reason ?? damaged ?? reason),
+      reason: shortOrNull(skipped.find((one) => one.slot === slot)?.reason ?? damaged ?? reason),
     })),
     steps: told.steps.map((step) => ({ ...step, reason: short(step.reason) })),
     tried: recoveryOf(record).tried,
