@@ -1,9 +1,9 @@
 /** What it costs a machine to put an image into its destroyed slots, beside curl and dd in the same machine. */
-import { closeSync, cpSync, mkdtempSync, openSync, readSync, rmSync, statSync, writeSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { readGpt } from "../../boot/devices/gpt.ts";
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import { demoDisk, demoImage, demoSystem } from "../../qemu/demo-machine.ts";
+import { fillWithGarbage, writeInto } from "../../qemu/disk-partitions.ts";
 import { throwAwayCopy } from "../../qemu/disks.ts";
 import { GuestShell } from "../../qemu/guest-shell.ts";
 import { guestKernel } from "../../qemu/kernel.ts";
@@ -62,39 +62,6 @@ async function inSystem<Result>(machine: Machine, use: (shell: GuestShell) => Pr
   }
 }
 
-/** Where a slot begins on the disk, bytes, and how long it is. */
-function placeOf(disk: string, slot: string): { start: number; length: number } {
-  const fd = openSync(disk, "r");
-  try {
-    const read = (offset: bigint, length: number): Uint8Array => {
-      const bytes = new Uint8Array(length);
-      return bytes.subarray(0, readSync(fd, bytes, 0, length, Number(offset)));
-    };
-    const table = readGpt(read, BigInt(statSync(disk).size), 512);
-    const found = typeof table === "string" ? undefined : table.partitions.find(({ label }) => label === `root-${slot}`);
-    if (found === undefined) throw new Error(`${disk} has no slot ${slot}`);
-    return { start: Number(found.firstLba) * 512, length: Number(found.lastLba - found.firstLba + 1n) * 512 };
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Writes random bytes over the blocks of the slot that `spoils` says. */
-function spoil(disk: string, slot: string, spoils: (block: number) => boolean): void {
-  const { start: from, length } = placeOf(disk, slot);
-  const fd = openSync(disk, "r+");
-  try {
-    const bytes = new Uint8Array(BLOCK);
-    for (let block = 0; block < length / BLOCK; block++) {
-      if (!spoils(block)) continue;
-      crypto.getRandomValues(bytes);
-      writeSync(fd, bytes, 0, BLOCK, from + block * BLOCK);
-    }
-  } finally {
-    closeSync(fd);
-  }
-}
-
 async function recover(world: World, disk: string, memory?: number): Promise<{ bytes: number; ms: number }> {
   const told = await inSystem(await start(world, disk, memory), async (shell) => {
     const report: { recovery: ToldRecovery | null } = JSON.parse(await shell.must("cat /run/slipway/boot.json"));
@@ -108,7 +75,7 @@ async function recover(world: World, disk: string, memory?: number): Promise<{ b
 
 function destroyed(world: World): string {
   const disk = throwAwayCopy(world.disk);
-  for (const slot of ["a", "b"]) spoil(disk, slot, () => true);
+  for (const slot of ["a", "b"]) fillWithGarbage(disk, `root-${slot}`);
   return disk;
 }
 
@@ -128,12 +95,12 @@ async function repairHundredth(world: World): Promise<{ damaged: number; bytes: 
   // A machine that never ran knows of no image that its slots had.
   const commit = "systemctl is-system-running --wait >/dev/null; systemctl is-active --quiet slipway-commit.service && sync";
   await inSystem(await start(world, disk), (shell) => shell.must(commit, 200_000));
-  spoil(disk, "b", () => true);
+  fillWithGarbage(disk, "root-b");
   const blocks = statSync(world.image).size / BLOCK;
   const chosen = new Set<number>();
   while (chosen.size < Math.floor(blocks / 100)) chosen.add(Math.floor(Math.random() * blocks));
   chosen.add(0); // so that the machine notices at its next boot
-  spoil(disk, "a", (block) => chosen.has(block));
+  for (const block of chosen) writeInto(disk, "root-a", crypto.getRandomValues(new Uint8Array(BLOCK)), block * BLOCK);
   const { bytes } = await recover(world, disk);
   return { damaged: chosen.size, bytes };
 }

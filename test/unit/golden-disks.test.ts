@@ -71,14 +71,18 @@ test("with whole tables a boot leaves the same trace as without any", async () =
   assert.is(boot.kernel.trace, without.kernel.trace);
 });
 
-test("a raw image on a larger disk: the table is rewritten, the kernel told, the mounted filesystem grown", async () => {
+/** A machine on a larger disk than its image was made for, whose data filesystem has 8 MiB: 2048 blocks. */
+function largerDisk() {
   const data = { device: "PARTLABEL=sys-data", filesystem: "ext4", whenReplaced: "refuse", grow: true, create: false } as const;
   const world = worldWith(48, { a: image(1), control: { data } });
-  // A filesystem of 8 MiB: 2048 blocks.
   const superblock = ext4(0xda);
   new DataView(superblock.buffer).setUint32(1024 + 4, 2048, true);
   world.data.storage.below.write(0, superblock);
-  const kernel = started(world);
+  return { world, kernel: started(world) };
+}
+
+test("a raw image on a larger disk: the table is rewritten, the kernel told, the mounted filesystem grown", async () => {
+  const { world, kernel } = largerDisk();
   kernel.onIoctl(IOCTL.EXT4_IOC_RESIZE_FS, (_path, argument) => {
     if (typeof argument === "number" || world.data.filesystem === null) return "EINVAL";
     const blocks = Number(new DataView(argument.buffer, argument.byteOffset).getBigUint64(0, true));
@@ -96,12 +100,7 @@ test("a raw image on a larger disk: the table is rewritten, the kernel told, the
 });
 
 test("a filesystem that the kernel does not grow is told, and the slot boots with its state", async () => {
-  const data = { device: "PARTLABEL=sys-data", filesystem: "ext4", whenReplaced: "refuse", grow: true, create: false } as const;
-  const world = worldWith(48, { a: image(1), control: { data } });
-  const superblock = ext4(0xda);
-  new DataView(superblock.buffer).setUint32(1024 + 4, 2048, true);
-  world.data.storage.below.write(0, superblock);
-  const kernel = started(world);
+  const { world, kernel } = largerDisk();
   kernel.onIoctl(IOCTL.EXT4_IOC_RESIZE_FS, () => "EPERM");
   const boot = await world.boot(kernel);
   assert.is(boot.root, "/dev/vda2", boot.end);

@@ -1,10 +1,12 @@
 /** A Debian's slots and state are destroyed in one way after the other, and each time the same machine runs again. */
+
 import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { BLOCK } from "../../boot/image/verity.ts";
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import { demoDisk, demoImage, demoSystem } from "../../qemu/demo-machine.ts";
+import { partition, writeInto } from "../../qemu/disk-partitions.ts";
 import { throwAwayCopy } from "../../qemu/disks.ts";
 import { GuestShell } from "../../qemu/guest-shell.ts";
 import { guestKernel } from "../../qemu/kernel.ts";
@@ -12,9 +14,8 @@ import { startMachine } from "../../qemu/machine.ts";
 import { initrdFor } from "../../qemu/product.ts";
 import { trustLine } from "../../qemu/seal.ts";
 import { committed, type Debian, initrdControl, powerOff, startDebian, statusOf } from "./support/debian.ts";
-import { partition } from "./support/disk-file.ts";
-import { changeRecord, twoSlots, writeInto } from "./support/record-on-disk.ts";
-import { flipBit, publish, serve, zeroSeal } from "./support/recovery-ground.ts";
+import { changeRecord, twoSlots } from "./support/record-on-disk.ts";
+import { fetchedBy, flipBit, publish, serve, zeroSeal } from "./support/recovery-ground.ts";
 
 const served = await serve();
 test.after(() => served.stop());
@@ -54,8 +55,6 @@ async function sameMachine(shell: GuestShell, notes = "mine"): Promise<ToldRecov
   if (boot === null) throw new Error("status tells of no recovery");
   return boot;
 }
-
-const fetchedBy = ({ steps }: ToldRecovery): number => steps.reduce((sum, { networkBytes }) => sum + networkBytes, 0);
 
 test("the machine as it should be", async () => {
   const debian = await start();

@@ -2,10 +2,12 @@
  * Power failures at every place: what a boot wrote is recorded, the disk rebuilt as it was at each flush and as a disk with
  * a cache of its own may leave it between two, and what is on it checked. SLIPWAY_SEED repeats a run's samples.
  */
+
 import { rmSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type CrashPoint, describePoint, flushBoundaries, reorderings } from "../../qemu/crash-points.ts";
+import { partition, startOf } from "../../qemu/disk-partitions.ts";
 import { runProgram } from "../../qemu/program.ts";
 import type { DataFilesystem } from "../../state-ops/control.ts";
 import { randomNumbers } from "../samples/random.ts";
@@ -14,7 +16,6 @@ import type { Content, CrashFacts, NextBoot } from "./support/crash-job.ts";
 import { diskAt, factsAt, type Recording, recordBoot, removeScratch } from "./support/crash-replay.ts";
 import { makeSubject, nextBoot, type Subject, tryB, useV1 } from "./support/crash-subject.ts";
 import { faultsOf, stateOfSlot } from "./support/crash-verdict.ts";
-import { partition, startOf } from "./support/disk-file.ts";
 import { commitOn } from "./support/record-on-disk.ts";
 import { boot } from "./support/small-machine.ts";
 

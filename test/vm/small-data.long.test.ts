@@ -2,17 +2,19 @@
  * A data partition that fails, in every way: state that is required fails the slot, state that may be degraded goes to memory,
  * each with a reason in boot.json, on the console and in the boot journal, and what can be repaired is repaired.
  */
+
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { raised } from "../../boot/selection/slots.ts";
+import { writeInto } from "../../qemu/disk-partitions.ts";
 import { throwAwayCopy } from "../../qemu/disks.ts";
 import { compileControl, madeOf } from "../../qemu/product.ts";
 import { runProgram } from "../../qemu/program.ts";
 import { smallRootTree } from "../../qemu/roots.ts";
 import { debugData, formatData, onData } from "./support/data-on-disk.ts";
 import { dataFeatures, recordOn } from "./support/disk-file.ts";
-import { changeRecord, commitOn, hashOf, twoSlots, validRecord, writeInto } from "./support/record-on-disk.ts";
+import { changeRecord, commitOn, hashOf, twoSlots, validRecord } from "./support/record-on-disk.ts";
 import { productFragments, type SmallImage, smallSystem } from "./support/small-image.ts";
 import { boot, part, type SmallMachine, smallMachine, startSmall, type Told } from "./support/small-machine.ts";
 

@@ -1,13 +1,15 @@
 /** Slots that cannot boot, each in its own way; machines on which no slot boots; boot records that are of no use. */
+
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { raised, withSlot } from "../../boot/selection/slots.ts";
+import { writeInto } from "../../qemu/disk-partitions.ts";
 import { emptyFile } from "../../qemu/images.ts";
 import { runProgram } from "../../qemu/program.ts";
 import { recordOn } from "./support/disk-file.ts";
-import { changeRecord, commitOn, hashOf, twoSlots, validRecord, writeInto } from "./support/record-on-disk.ts";
+import { changeRecord, commitOn, hashOf, twoSlots, validRecord } from "./support/record-on-disk.ts";
 import { type SmallImage, smallControl, smallImage, smallSystem } from "./support/small-image.ts";
 import { boot, smallDisk, smallMachine, startSmall } from "./support/small-machine.ts";
 

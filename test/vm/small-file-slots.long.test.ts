@@ -2,6 +2,7 @@
  * A machine with four slots, two partitions and two files on the data filesystem: each of them boots, each kind is the other's
  * fallback, and what the files lie on is as whole after a shutdown as ever.
  */
+
 import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -10,12 +11,13 @@ import { activate, commitSlot } from "../../boot/selection/running.ts";
 import { raised } from "../../boot/selection/slots.ts";
 import type { StateList } from "../../init/commands/state/list-facts.ts";
 import type { Status } from "../../init/commands/status-shape.ts";
+import { writeInto } from "../../qemu/disk-partitions.ts";
 import { trustLine } from "../../qemu/seal.ts";
 import { readControl } from "../../state-ops/read-control.ts";
 import { onData } from "./support/data-on-disk.ts";
 import { checkData, dataFeatures, inspectData } from "./support/disk-file.ts";
 import { readMounts, shadowed } from "./support/mounts.ts";
-import { changeRecord, validRecord, writeInto } from "./support/record-on-disk.ts";
+import { changeRecord, validRecord } from "./support/record-on-disk.ts";
 import { manifestIn, type SmallImage, smallControl, smallImage, smallSystem } from "./support/small-image.ts";
 import { boot, part, smallMachine, type Told } from "./support/small-machine.ts";
 

@@ -3,14 +3,15 @@
  * flush and as a disk with a cache of its own may leave it between two, and what is in its slots checked. SLIPWAY_SEED repeats a
  * run's samples.
  */
+
 import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type CrashPoint, describePoint, flushBoundaries, reorderings } from "../../qemu/crash-points.ts";
+import { partition, startOf } from "../../qemu/disk-partitions.ts";
 import type { LogEntry } from "../../qemu/write-log.ts";
 import { randomNumbers } from "../samples/random.ts";
 import { checkEach, diskAt, type Recording, recordBoot, removeScratch } from "./support/crash-replay.ts";
-import { partition, startOf } from "./support/disk-file.ts";
 import type { InstallFacts, InstallJob } from "./support/install-job.ts";
 import { commitBoth, type InstallSubject, makeInstallSubject, SPOILED, SPOILED_BLOCKS } from "./support/install-subject.ts";
 import { validRecord } from "./support/record-on-disk.ts";

@@ -1,11 +1,13 @@
 /** The power fails at random moments of a recovery: the next boot goes on with it, and fetches no block twice that it had. */
+
 import { statSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { fillWithGarbage } from "../../qemu/disk-partitions.ts";
 import { startUnsteadyRelay } from "../../qemu/unsteady-relay.ts";
 import { randomNumbers } from "../samples/random.ts";
 import { noise } from "./support/install-subject.ts";
-import { committedMachine, fillWithGarbage, offer, recoverySystem, serve, signedImage } from "./support/recovery-ground.ts";
+import { committedMachine, offer, recoverySystem, serve, signedImage } from "./support/recovery-ground.ts";
 import { smallControl, smallImage } from "./support/small-image.ts";
 import { part, smallInitrd, startSmall, toEnd } from "./support/small-machine.ts";
 
@@ -31,7 +33,7 @@ const net = [{}];
 
 test(`${cuts} power cuts at random moments of a recovery, and the boot after them ends in the system`, async () => {
   const first = await toEnd(await startSmall(machine, { net, initrd }));
-  for (const slot of ["a", "b"]) fillWithGarbage(machine.disk, slot);
+  for (const slot of ["a", "b"]) fillWithGarbage(machine.disk, `root-${slot}`);
   for (let cut = 1; cut <= cuts; cut++) {
     const running = await startSmall(machine, { net, initrd });
     await running.expect("Run /init");

@@ -1,13 +1,15 @@
 /** Partition tables that are lost, disks that are larger than what was written to them, and disks with nothing on them. */
+
 import { createHash } from "node:crypto";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { UNPROVEN } from "../../boot/image/judge-seal.ts";
+import { partition, readAt } from "../../qemu/disk-partitions.ts";
 import { guestKernel } from "../../qemu/kernel.ts";
 import { runProgram } from "../../qemu/program.ts";
-import { checkData, partition, readAt, recordOn } from "./support/disk-file.ts";
+import { checkData, recordOn } from "./support/disk-file.ts";
 import { smallSystem } from "./support/small-image.ts";
 import { boot, part, smallInitrd, smallMachine, startSmall } from "./support/small-machine.ts";
 

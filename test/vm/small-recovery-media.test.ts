@@ -1,12 +1,14 @@
 /** Both slots are destroyed and there is no network: what lies on a stick, and on a disc, brings the machine back. */
+
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { fillWithGarbage } from "../../qemu/disk-partitions.ts";
 import { guestKernel } from "../../qemu/kernel.ts";
 import { runProgram } from "../../qemu/program.ts";
 import { isoImage } from "../samples/iso-image.ts";
-import { committedMachine, fillWithGarbage, publish, recoverySystem, signedImage } from "./support/recovery-ground.ts";
+import { committedMachine, publish, recoverySystem, signedImage } from "./support/recovery-ground.ts";
 import { smallControl, smallImage } from "./support/small-image.ts";
 import { boot, part, smallInitrd, startSmall, toEnd } from "./support/small-machine.ts";
 
@@ -21,7 +23,7 @@ const machine = await committedMachine(system, v1);
 const { disk } = machine;
 
 function destroy(): void {
-  for (const slot of ["a", "b"]) fillWithGarbage(disk, slot);
+  for (const slot of ["a", "b"]) fillWithGarbage(disk, `root-${slot}`);
 }
 
 /** A stick of vfat with the channel's directory of both images on it, as people copy it there. */

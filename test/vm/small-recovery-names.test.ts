@@ -1,9 +1,11 @@
 /** A machine whose sources have names: PID 1 asks name servers, with nothing for that in the initrd but the C library. */
+
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { fillWithGarbage } from "../../qemu/disk-partitions.ts";
 import { throwAwayCopy } from "../../qemu/disks.ts";
 import { type Addresses, startNameServer } from "../../qemu/name-server.ts";
-import { committedMachine, fillWithGarbage, offer, recoverySystem, serve, signedImage } from "./support/recovery-ground.ts";
+import { committedMachine, offer, recoverySystem, serve, signedImage } from "./support/recovery-ground.ts";
 import { smallControl, smallImage } from "./support/small-image.ts";
 import { smallInitrd, startSmall, toEnd } from "./support/small-machine.ts";
 
@@ -27,7 +29,7 @@ const base = await recoverySystem('sources: ["http://updates.slipway.example/v1.
 const file = await smallImage(v1, await smallControl(base));
 for (const { www } of [plain, portal]) offer(www, "v1.img", file);
 const machine = await committedMachine(base, v1);
-for (const slot of ["a", "b"]) fillWithGarbage(machine.disk, slot);
+for (const slot of ["a", "b"]) fillWithGarbage(machine.disk, `root-${slot}`);
 
 test("a source has a name, and the first name server does not answer", async () => {
   const source = `http://updates.slipway.example:${plain.server.port}/v1.img`;

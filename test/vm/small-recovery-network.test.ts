@@ -1,4 +1,5 @@
 /** A machine reaches its image over whatever network there is, and from servers that behave badly. */
+
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -6,12 +7,13 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import { makeAuthority, makeCertificate } from "../../qemu/certificates.ts";
+import { fillWithGarbage } from "../../qemu/disk-partitions.ts";
 import { throwAwayCopy } from "../../qemu/disks.ts";
 import type { MachineOptions } from "../../qemu/machine-options.ts";
 import { slipway } from "../../qemu/product.ts";
 import { freePort } from "../../qemu/server.ts";
 import { startUnsteadyRelay, type UnsteadyRelayOptions } from "../../qemu/unsteady-relay.ts";
-import { committedMachine, fillWithGarbage, offer, recoverySystem, serve, signedImage } from "./support/recovery-ground.ts";
+import { committedMachine, offer, recoverySystem, serve, signedImage } from "./support/recovery-ground.ts";
 import { smallControl, smallImage } from "./support/small-image.ts";
 import { smallInitrd, startSmall, type Told, toEnd } from "./support/small-machine.ts";
 
@@ -30,7 +32,7 @@ const v1 = signedImage("v1", 3);
 const file = await smallImage(v1, await smallControl(base));
 for (const { www } of [plain, secure]) offer(www, "v1.img", file);
 const machine = await committedMachine(base, v1);
-for (const slot of ["a", "b"]) fillWithGarbage(machine.disk, slot);
+for (const slot of ["a", "b"]) fillWithGarbage(machine.disk, `root-${slot}`);
 
 /** Boots a machine with nothing in its slots whose control file says `recovery`. */
 async function start(recovery: string, options: Partial<MachineOptions> = {}) {

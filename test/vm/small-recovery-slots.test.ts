@@ -1,14 +1,15 @@
 /** A machine whose slots are destroyed in one way after the other comes up again by itself, as the same machine. */
+
 import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { BLOCK } from "../../boot/image/verity.ts";
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
-import { partition } from "./support/disk-file.ts";
-import { changeRecord, twoSlots, writeInto } from "./support/record-on-disk.ts";
+import { fillWithGarbage, partition, writeInto } from "../../qemu/disk-partitions.ts";
+import { changeRecord, twoSlots } from "./support/record-on-disk.ts";
 import {
   committedMachine,
-  fillWithGarbage,
+  fetchedBy,
   flipBit,
   offer,
   publish,
@@ -52,8 +53,6 @@ function sameMachine(told: Told, version: string): ToldRecovery {
 function listensNowhere(told: Told): void {
   assert.not.match(part(told, "listening"), / 0A /, "a TCP port is open");
 }
-
-const fetchedBy = (recovery: ToldRecovery): number => recovery.steps.reduce((sum, step) => sum + step.networkBytes, 0);
 
 test("an ordinary boot: no network, no recovery", async () => {
   const told = await boot(machine, { net });
@@ -100,7 +99,7 @@ test("garbage over both slots, and of seven sources the last is right: each of t
   writeFileSync(`${served.www}/empty.img`, "");
   const names = ["portal/x.img", "empty.img", "stranger.img", "unsigned.img", "old.img", "other.img", "good.img"];
   const troubled = await recoverySystem(`sources: [${names.map((name) => `"${served.url}/${name}"`).join(", ")}]`);
-  for (const slot of ["a", "b"]) fillWithGarbage(disk, slot);
+  for (const slot of ["a", "b"]) fillWithGarbage(disk, `root-${slot}`);
   const told = await boot(machine, { net, initrd: await smallInitrd(troubled) });
   const recovery = sameMachine(told, "v2");
   assert.is(recovery.rung, "reinstall");

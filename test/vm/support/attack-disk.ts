@@ -1,12 +1,12 @@
 /** A disk with a slot for each of several attacks on one image, laid out as an install leaves it: the footer at the slot's end. */
+
 import { readFileSync, writeFileSync } from "node:fs";
 import { publicKeyPem } from "../../../boot/image/keys.ts";
 import { BLOCK } from "../../../boot/image/verity.ts";
+import { partition, writeInto } from "../../../qemu/disk-partitions.ts";
 import { madeOf } from "../../../qemu/product.ts";
 import { allAttacks } from "../../samples/attacks/all.ts";
 import { type Attack, type AttackedWorld, attackedWorld } from "../../samples/attacks/attack.ts";
-import { partition } from "./disk-file.ts";
-import { writeInto } from "./record-on-disk.ts";
 
 /** The world of two images' files, whose filesystems are padded to one size. */
 export function worldOf(file: string, other: string): AttackedWorld {

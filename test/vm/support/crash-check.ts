@@ -3,6 +3,7 @@
  * its journal, and says what is on it. `bun crash-check.ts JOB` writes one line of JSON for each point. The job's directory
  * is for it alone.
  */
+
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
@@ -11,13 +12,14 @@ import { readSuperblock, SUPERBLOCK_BYTES } from "../../../boot/devices/superblo
 import { O } from "../../../init/kernel/constants.ts";
 import { linuxKernel } from "../../../init/kernel/linux.ts";
 import { layOut, readGenerations } from "../../../init/state/data-filesystem.ts";
+import { partition, readAt } from "../../../qemu/disk-partitions.ts";
 import { NO_ORDERS } from "../../../state-ops/generation-facts.ts";
 import { planGeneration } from "../../../state-ops/generation-plan.ts";
 import { formatComplete, GENERATION, LAYOUT } from "../../../state-ops/layout.ts";
 import { parseRequests, REQUESTS } from "../../../state-ops/requests.ts";
 import { treeContent } from "../../samples/tree-content.ts";
 import type { Content, CrashFacts, CrashJob, GenerationFacts } from "./crash-job.ts";
-import { partition, readAt, recordOn } from "./disk-file.ts";
+import { recordOn } from "./disk-file.ts";
 import { eachPoint } from "./rebuild-disk.ts";
 
 const kernel = linuxKernel();

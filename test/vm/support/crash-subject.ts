@@ -1,7 +1,9 @@
 /** What is crashed in the replay: two versions of an image, and a machine that v1 was used on. */
+
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { raised, withSlot } from "../../../boot/selection/slots.ts";
+import { partition, readAt, startOf } from "../../../qemu/disk-partitions.ts";
 import { compileControl, madeOf } from "../../../qemu/product.ts";
 import { runProgram } from "../../../qemu/program.ts";
 import { smallRootTree } from "../../../qemu/roots.ts";
@@ -9,7 +11,6 @@ import { type TreeFiles, writeFiles } from "../../../qemu/tree.ts";
 import type { DataFilesystem } from "../../../state-ops/control.ts";
 import { readControl } from "../../../state-ops/read-control.ts";
 import type { NextBoot } from "./crash-job.ts";
-import { partition, readAt, startOf } from "./disk-file.ts";
 import { changeRecord, twoSlots, validRecord } from "./record-on-disk.ts";
 import { productFragments, type SmallImage, smallSystem } from "./small-image.ts";
 import { type SmallMachine, smallMachine } from "./small-machine.ts";

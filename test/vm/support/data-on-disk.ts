@@ -1,6 +1,6 @@
 /** What befalls the data partition of a machine that is switched off: done on the host, in its disk's file. */
+import { partition, startOf } from "../../../qemu/disk-partitions.ts";
 import { runProgram } from "../../../qemu/program.ts";
-import { partition, startOf } from "./disk-file.ts";
 
 /** Bytes of the partition sys-data. */
 function sizeOf(disk: string): number {

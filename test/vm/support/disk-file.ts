@@ -1,45 +1,9 @@
 /** What lies on a machine's disk, read on the host from its image file: nothing is mounted, nothing is written. */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { type GptPartition, readGpt } from "../../../boot/devices/gpt.ts";
+
 import { type JournalEntry, readJournal } from "../../../boot/record/journal.ts";
 import { RECORD_LAYOUT, type RecordReading, readRecord } from "../../../boot/record/store.ts";
+import { readAt, startOf } from "../../../qemu/disk-partitions.ts";
 import { runProgram } from "../../../qemu/program.ts";
-
-const sectorSize = 512;
-
-/** `length` bytes at `offset`, or what there is of them. */
-export function readAt(file: string, offset: number, length: number): Uint8Array {
-  const fd = openSync(file, "r");
-  try {
-    const bytes = new Uint8Array(length);
-    return bytes.subarray(0, readSync(fd, bytes, 0, length, offset));
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function sizeOf(file: string): bigint {
-  const fd = openSync(file, "r");
-  try {
-    return BigInt(fstatSync(fd).size);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** The partition `label` in the disk's GPT. Throws where there is none. */
-export function partition(disk: string, label: string): GptPartition {
-  const table = readGpt((offset, length) => readAt(disk, Number(offset), length), sizeOf(disk), sectorSize);
-  if (typeof table === "string") throw new Error(`${disk} has no partition table: ${table}`);
-  const found = table.partitions.find((candidate) => candidate.label === label);
-  if (!found) throw new Error(`${disk} has no partition ${label}`);
-  return found;
-}
-
-/** Bytes from the start of the disk to that of the partition `label`. */
-export function startOf(disk: string, label: string): number {
-  return Number(partition(disk, label).firstLba) * sectorSize;
-}
 
 /** Boot record and journal (newest first) on the disk's partition boot-record. */
 export function recordOn(disk: string): { reading: RecordReading; journal: JournalEntry[] } {

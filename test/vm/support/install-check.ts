@@ -3,6 +3,7 @@
  * which of them would boot, and runs the install again. `bun install-check.ts JOB` writes one line of JSON for each point. The
  * job's directory is for it alone.
  */
+
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, statSync, truncateSync } from "node:fs";
 import { dirname } from "node:path";
@@ -22,8 +23,9 @@ import { O } from "../../../init/kernel/constants.ts";
 import { withOpen } from "../../../init/kernel/files.ts";
 import { linuxKernel } from "../../../init/kernel/linux.ts";
 import { PLAIN } from "../../../init/network/options.ts";
+import { partition, readAt } from "../../../qemu/disk-partitions.ts";
 import { sha256Hex } from "../../../state-ops/sha256.ts";
-import { partition, readAt, recordOn } from "./disk-file.ts";
+import { recordOn } from "./disk-file.ts";
 import type { InstallFacts, InstallJob, TargetFacts } from "./install-job.ts";
 import { eachPoint } from "./rebuild-disk.ts";
 

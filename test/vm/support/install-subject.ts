@@ -1,4 +1,5 @@
 /** What is crashed in the replay of installs: a machine that installs an image from a second disk and repairs what it spoils. */
+
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readPublicKeyPem } from "../../../boot/image/keys.ts";
@@ -7,9 +8,9 @@ import { readSeal } from "../../../init/image/read-seal.ts";
 import { O } from "../../../init/kernel/constants.ts";
 import { withOpen } from "../../../init/kernel/files.ts";
 import { linuxKernel } from "../../../init/kernel/linux.ts";
+import { partition } from "../../../qemu/disk-partitions.ts";
 import { testKeyFiles, trustLine } from "../../../qemu/seal.ts";
 import type { TreeFiles } from "../../../qemu/tree.ts";
-import { partition } from "./disk-file.ts";
 import { changeRecord, twoSlots } from "./record-on-disk.ts";
 import { type SmallImage, smallControl, smallImage, smallSystem } from "./small-image.ts";
 import { type SmallMachine, smallMachine } from "./small-machine.ts";

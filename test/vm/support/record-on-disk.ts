@@ -1,21 +1,12 @@
 /** Changes on a disk whose machine is switched off: what a running system would have written, and what spoils it. */
+
 import { createHash } from "node:crypto";
-import { closeSync, openSync, writeSync } from "node:fs";
 import type { BootRecord } from "../../../boot/record/record.ts";
 import { encodeRecord, freshRecord, RECORD_LAYOUT } from "../../../boot/record/store.ts";
 import type { Policy } from "../../../boot/selection/policy.ts";
 import { activate, commitSlot } from "../../../boot/selection/running.ts";
-import { partition, readAt, recordOn, startOf } from "./disk-file.ts";
-
-/** Writes `bytes` into the partition `label`, `offset` bytes from its start. */
-export function writeInto(disk: string, label: string, bytes: Uint8Array, offset = 0): void {
-  const fd = openSync(disk, "r+");
-  try {
-    writeSync(fd, bytes, 0, bytes.length, startOf(disk, label) + offset);
-  } finally {
-    closeSync(fd);
-  }
-}
+import { partition, readAt, startOf, writeInto } from "../../../qemu/disk-partitions.ts";
+import { recordOn } from "./disk-file.ts";
 
 /** SHA-256 over the whole partition `label`. */
 export function hashOf(disk: string, label: string): string {

@@ -1,13 +1,15 @@
 /** Machines whose slots do not boot: what they recover from, and what spoils them. */
+
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { BLOCK } from "../../../boot/image/verity.ts";
+import type { ToldRecovery } from "../../../boot/recovery/step.ts";
 import { commitSlot } from "../../../boot/selection/running.ts";
+import { lengthOf, partition, readAt, writeInto } from "../../../qemu/disk-partitions.ts";
 import { type Nginx, type NginxOptions, startNginx } from "../../../qemu/nginx.ts";
 import { slipway } from "../../../qemu/product.ts";
 import { testKeyFiles, trustLine } from "../../../qemu/seal.ts";
-import { partition, readAt } from "./disk-file.ts";
-import { changeRecord, twoSlots, writeInto } from "./record-on-disk.ts";
+import { changeRecord, twoSlots } from "./record-on-disk.ts";
 import { manifestIn, type SmallImage, smallControl, smallImage, smallSystem } from "./small-image.ts";
 import { type SmallMachine, type SmallMachineSpec, smallMachine } from "./small-machine.ts";
 
@@ -75,17 +77,11 @@ export function commitBoth({ disk }: SmallMachine, image: Buffer): void {
   }
 }
 
-/** Bytes of the slot. */
-function sizeOf(disk: string, slot: string): number {
-  const { firstLba, lastLba } = partition(disk, `root-${slot}`);
-  return Number(lastLba - firstLba + 1n) * 512;
-}
-
 /** Zeros the footer and the seal of `image`, whose file the slot was filled from. */
 export function zeroSeal(disk: string, slot: string, image: Buffer): void {
   const start = image.lastIndexOf('{"payload"');
   writeInto(disk, `root-${slot}`, new Uint8Array(2 * BLOCK), start - (start % BLOCK));
-  writeInto(disk, `root-${slot}`, new Uint8Array(BLOCK), sizeOf(disk, slot) - BLOCK);
+  writeInto(disk, `root-${slot}`, new Uint8Array(BLOCK), lengthOf(disk, `root-${slot}`) - BLOCK);
 }
 
 /** Turns one bit around in block `block` of the slot. */
@@ -95,18 +91,12 @@ export function flipBit(disk: string, slot: string, block: number): void {
   writeInto(disk, `root-${slot}`, Uint8Array.of(byte ^ 0x10), block * BLOCK + 77);
 }
 
-/** Random garbage over the whole slot. */
-export function fillWithGarbage(disk: string, slot: string): void {
-  const piece = 1024 * 1024;
-  const size = sizeOf(disk, slot);
-  for (let at = 0; at < size; at += piece) {
-    const bytes = new Uint8Array(Math.min(piece, size - at));
-    for (let from = 0; from < bytes.length; from += 65536) crypto.getRandomValues(bytes.subarray(from, from + 65536));
-    writeInto(disk, `root-${slot}`, bytes, at);
-  }
-}
-
 /** Copies an image file to a name below `www`. */
 export function offer(www: string, name: string, image: string): void {
   cpSync(image, `${www}/${name}`);
+}
+
+/** Bytes that came over the network in all steps of a recovery. */
+export function fetchedBy({ steps }: Pick<ToldRecovery, "steps">): number {
+  return steps.reduce((sum, { networkBytes }) => sum + networkBytes, 0);
 }
