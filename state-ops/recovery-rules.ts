@@ -11,6 +11,7 @@ import {
   parsePrefixed,
   sameBytes,
 } from "./ip-address.ts";
+import { proxyFault as proxyUrlFault } from "./proxy-url.ts";
 import type { StaticLink } from "./recovery.ts";
 
 /** Longest time that a control file may ask for, in seconds. */
@@ -53,9 +54,7 @@ export function sameUrl(left: string, right: string): boolean {
 export function proxyFault(text: string): string | null {
   const wrong = urlFault(text);
   if (wrong !== null) return wrong;
-  const url = new URL(text);
-  const plain = url.protocol === "http:" && url.pathname === "/" && url.search === "";
-  return plain && /:[0-9]+\/?$/.test(text) ? null : `${shown(text)} is no proxy; write http://HOST:PORT`;
+  return proxyUrlFault(text) === null ? null : `${shown(text)} is no proxy; write http://HOST:PORT`;
 }
 
 /** An interface's name, or the hardware's address. */

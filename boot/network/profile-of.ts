@@ -8,8 +8,8 @@ import {
   printHardware,
   printPrefixed,
 } from "../../state-ops/ip-address.ts";
+import { proxyFault } from "../../state-ops/proxy-url.ts";
 import { isLinkName, MOST_IN_PROFILE, type NetworkProfile, type ProfileLink } from "./profile.ts";
-import { proxyFault } from "./proxy-url.ts";
 import { ADDRESS_FLAG, type AddressFacts, HARDWARE, type LinkFacts, type RouteFacts } from "./rtnetlink.ts";
 import { MAIN_TABLE, SCOPE } from "./rtnetlink-numbers.ts";
 

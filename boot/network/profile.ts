@@ -1,7 +1,7 @@
 /** The way to the network that the machine had when its system was last known to be good: a recovery tries it too. */
 import { Fields } from "../../state-ops/fields.ts";
 import { parseAddress, parseHardware, parsePrefixed } from "../../state-ops/ip-address.ts";
-import { proxyFault } from "./proxy-url.ts";
+import { proxyFault } from "../../state-ops/proxy-url.ts";
 
 /** One link as it was set up. */
 export interface ProfileLink {

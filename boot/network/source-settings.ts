@@ -1,6 +1,6 @@
 import { Fields } from "../../state-ops/fields.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
-import { proxyFault } from "./proxy-url.ts";
+import { proxyFault } from "../../state-ops/proxy-url.ts";
 import { pinFault } from "./public-key-pin.ts";
 import { sourceUrl } from "./source-url.ts";
 

@@ -1,6 +1,6 @@
-import { proxiesToTry } from "../../boot/network/proxy-url.ts";
 import { sourceUrl } from "../../boot/network/source-url.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
+import { proxiesToTry } from "../../state-ops/proxy-url.ts";
 import { SourceError } from "../converge/source.ts";
 import { exists, readText } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";

@@ -1,7 +1,7 @@
-import { type ProxyUrl, proxyUrl } from "../../boot/network/proxy-url.ts";
 import { optionsFault, type SourceOptions } from "../../boot/network/source-settings.ts";
 import type { SourceUrl } from "../../boot/network/source-url.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
+import { type ProxyUrl, proxyUrl } from "../../state-ops/proxy-url.ts";
 import { O } from "../kernel/constants.ts";
 import { readText, withOpen } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";

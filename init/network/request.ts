@@ -1,7 +1,7 @@
 /** The bytes of requests (RFC 9112). */
 import { type FileVersion, rangeCondition } from "../../boot/network/judge-answer.ts";
-import type { ProxyUrl } from "../../boot/network/proxy-url.ts";
 import type { SourceUrl } from "../../boot/network/source-url.ts";
+import type { ProxyUrl } from "../../state-ops/proxy-url.ts";
 import { version as slipwayVersion } from "../version.ts";
 
 export const userAgent = `User-Agent: slipway/${slipwayVersion}`;

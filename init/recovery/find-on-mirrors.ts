@@ -1,8 +1,9 @@
 /** Images on servers, by every way to the network, from every source that the control file names. */
-import { proxiesToTry } from "../../boot/network/proxy-url.ts";
+
 import { PLAIN } from "../../boot/network/source-settings.ts";
 import type { ImageId } from "../../boot/record/record.ts";
 import type { Offered } from "../../boot/recovery/judge-image.ts";
+import { proxiesToTry } from "../../state-ops/proxy-url.ts";
 import { besideChannel, channelPlace, isChannelUrl } from "../channel/place.ts";
 import { requireChannelFile } from "../channel/read-channel.ts";
 import { NamedSource } from "../converge/named-source.ts";

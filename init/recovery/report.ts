@@ -1,10 +1,11 @@
 /** The report of a recovery: posted before the handover where a network comes up soon, else left to the system that is booted. */
-import { proxiesToTry } from "../../boot/network/proxy-url.ts";
+
 import { PLAIN } from "../../boot/network/source-settings.ts";
 import { sourceUrl } from "../../boot/network/source-url.ts";
 import { hostnameIn, machineIdIn, recoveryReportText } from "../../boot/recovery/report-text.ts";
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import type { Skipped } from "../../boot/selection/skipped.ts";
+import { proxiesToTry } from "../../state-ops/proxy-url.ts";
 import { O } from "../kernel/constants.ts";
 import { KernelError } from "../kernel/kernel.ts";
 import { LIMITS, type Limits } from "../network/limits.ts";

@@ -1,4 +1,4 @@
-import { BadInput } from "../../state-ops/outcome.ts";
+import { BadInput } from "./outcome.ts";
 
 /** An HTTP proxy: what connecting to it needs. */
 export interface ProxyUrl {
