@@ -6,67 +6,24 @@
  * Reads /etc/slipway/preinit.conf, which the initrd's builder writes ("runtime BYTES", then "module FILE" lines in load
  * order). No libc; the file /etc/slipway/end is the archive's last, so that it is there only if all was unpacked.
  */
-#include <asm/fcntl.h>
 #include <asm/stat.h>
-#include <asm/unistd.h>
 #include <linux/errno.h>
 #include <linux/loop.h>
 #include <linux/mount.h>
 
-/* What depends on the architecture: the system call, and how the first C function is entered. */
-#if defined(__x86_64__)
-static long call6(long number, long a, long b, long c, long d, long e, long f) {
-  long result;
-  register long r10 __asm__("r10") = d;
-  register long r8 __asm__("r8") = e;
-  register long r9 __asm__("r9") = f;
-  __asm__ volatile("syscall"
-                   : "=a"(result)
-                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                   : "rcx", "r11", "memory");
-  return result;
-}
-__asm__(".globl _start\n_start: xor %ebp, %ebp\n and $-16, %rsp\n call preinit\n");
-#else
-#error "preinit has no system call for this architecture yet: add call6 and _start here"
-#endif
+#include "lines.h"
+#include "system-calls.h"
 
-#define CALL(number, a, b, c, d, e) call6(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
-#define AT_CWD (-100)
+ENTRY(preinit)
+
 #define BOOTTIME 7
 #define RUNTIME_IMAGE "/runtime.squashfs"
 #define SLIPWAY "/runtime/usr/bin/slipway"
-
-/* A line that is put together; what does not fit is cut. */
-struct line {
-  char text[600];
-  unsigned long length;
-};
-
-static void add(struct line *line, const char *text) {
-  while (*text != 0 && line->length < sizeof line->text - 2) line->text[line->length++] = *text++;
-  line->text[line->length] = 0;
-}
-
-static void add_number(struct line *line, unsigned long value) {
-  char digits[24];
-  int at = sizeof digits - 1;
-  digits[at] = 0;
-  do {
-    digits[--at] = (char)('0' + value % 10);
-    value /= 10;
-  } while (value != 0);
-  add(line, digits + at);
-}
 
 static const char *const error_names[] = {
     [ENOENT] = "ENOENT", [EIO] = "EIO",       [ENOEXEC] = "ENOEXEC", [ENOMEM] = "ENOMEM", [EACCES] = "EACCES",
     [EBUSY] = "EBUSY",   [ENODEV] = "ENODEV", [EINVAL] = "EINVAL",   [ENXIO] = "ENXIO",   [ELIBBAD] = "ELIBBAD",
 };
-
-static long open_file(const char *path, int flags) { return CALL(__NR_openat, AT_CWD, path, flags | O_CLOEXEC, 0, 0); }
-
-static void close_file(long fd) { CALL(__NR_close, fd, 0, 0, 0, 0); }
 
 /* Says it on the kernel's log and on the console, and ends: the kernel panics, and restarts after its panic timeout. */
 static void __attribute__((noreturn)) stop(struct line *line) {

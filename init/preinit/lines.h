@@ -1,0 +1,24 @@
+/* Text that is put together without libc. */
+#pragma once
+
+/* A line that is put together; what does not fit is cut. */
+struct line {
+  char text[600];
+  unsigned long length;
+};
+
+static void add(struct line *line, const char *text) {
+  while (*text != 0 && line->length < sizeof line->text - 2) line->text[line->length++] = *text++;
+  line->text[line->length] = 0;
+}
+
+static void add_number(struct line *line, unsigned long value) {
+  char digits[24];
+  int at = sizeof digits - 1;
+  digits[at] = 0;
+  do {
+    digits[--at] = (char)('0' + value % 10);
+    value /= 10;
+  } while (value != 0);
+  add(line, digits + at);
+}
