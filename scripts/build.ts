@@ -15,6 +15,7 @@ import packageJson from "../package.json" with { type: "json" };
 import { dist, project } from "../qemu/places.ts";
 import { runProgram } from "../qemu/program.ts";
 import { compile, evaluatedModules } from "./compile.ts";
+import { trimIcuData } from "./trim-icu.ts";
 
 const preinitLimit = 16 * 1024;
 
@@ -52,6 +53,7 @@ async function checkBootModules(): Promise<string> {
 }
 
 async function buildExecutable(seconds: number): Promise<string> {
+  let trimmed = "";
   const aside = mkdtempSync(`${dist}/.slipway-`); // whoever runs the former one meanwhile keeps it
   try {
     await compile({
@@ -61,13 +63,14 @@ async function buildExecutable(seconds: number): Promise<string> {
       version: packageJson.version,
       buildUnixMs: seconds * 1000,
     });
+    trimmed = trimIcuData(`${aside}/slipway`);
     renameSync(`${aside}/slipway`, `${dist}/slipway`);
   } finally {
     rmSync(aside, { recursive: true, force: true });
   }
   const said = (await runProgram(`${dist}/slipway`, ["--version"])).trim();
   if (said !== `slipway ${packageJson.version}`) throw new Error(`dist/slipway --version says "${said}"`);
-  return `${said}, ${statSync(`${dist}/slipway`).size} bytes`;
+  return `${said}, ${statSync(`${dist}/slipway`).size} bytes; ${trimmed}`;
 }
 
 /** Gives directories mode 755, files 644, and leaves symbolic links alone. */
