@@ -14,7 +14,7 @@ interface Names {
   /** First part of GNU's triplet, and of Debian's library directory with "-linux-gnu" behind it. */
   gnu: string;
   /** `process.arch` of a runtime on it. */
-  runtime: string;
+  runtime: "x64" | "arm64";
 }
 
 export const ARCHITECTURE: Record<Architecture, Names> = {

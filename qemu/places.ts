@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { type Architecture, architectureOfRuntime } from "../boot/architecture.ts";
 
 /** Root of the checkout, without a slash at its end. */
 export const project = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
@@ -6,8 +7,13 @@ export const project = fileURLToPath(new URL("..", import.meta.url)).replace(/\/
 /** Everything that is made once and used again lies here; removing it costs time and nothing else. */
 export const cache = `${project}/.cache`;
 
-/** What the build writes: slipway, preinit, rootfs.tar. */
+/** What the build writes for this machine: slipway, preinit, rootfs.tar. */
 export const dist = `${project}/dist`;
+
+/** The same for any architecture. */
+export function distOf(architecture: Architecture): string {
+  return architecture === architectureOfRuntime(process.arch) ? dist : `${dist}/${architecture}`;
+}
 
 /** Consoles of the machines. The test runner gives each test file a directory of its own. */
 export const logs = process.env.SLIPWAY_LOGS ?? `${cache}/logs`;

@@ -1,5 +1,6 @@
 /** How the executable is compiled, and what of it a boot evaluates. */
 import { resolve } from "node:path";
+import { ARCHITECTURE, type Architecture } from "../boot/architecture.ts";
 
 /** Options that the executable's own runtime starts with: no code from text, no native addons, no C compiler. */
 export const runtimeOptions = ["--disallow-code-generation-from-strings=strict", "--no-addons", "--no-ffi-cc"];
@@ -13,10 +14,16 @@ export interface CompileInput {
   version: string;
   /** Milliseconds since the epoch; the clock is never set before it. */
   buildUnixMs: number;
+  /** The machine it is for and its runtime (runtime.ts), where that is not the one that compiles. */
+  other?: { architecture: Architecture; runtime: string };
 }
 
 /** Compiles `entry` and all it imports to one executable. Same sources, same `output` name, same bytes. Throws on errors. */
 export async function compile(input: CompileInput): Promise<void> {
+  const other = input.other && {
+    target: `bun-linux-${ARCHITECTURE[input.other.architecture].runtime}` as const,
+    executablePath: input.other.runtime,
+  };
   const built = await Bun.build({
     entrypoints: [input.entry],
     target: "bun",
@@ -27,6 +34,7 @@ export async function compile(input: CompileInput): Promise<void> {
       SLIPWAY_BUILD_UNIX_MS: String(input.buildUnixMs),
     },
     compile: {
+      ...other,
       outfile: input.output,
       assets: input.assets,
       execArgv: runtimeOptions,

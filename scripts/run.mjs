@@ -44,6 +44,10 @@ const packageOf = {
   "dbus-daemon": "dbus-daemon",
   "dbus-send": "dbus-bin",
   curl: "curl",
+  "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
+  "/usr/aarch64-linux-gnu/include/asm/unistd.h": "linux-libc-dev-arm64-cross",
+  "x86_64-linux-gnu-gcc": "gcc-x86-64-linux-gnu",
+  "/usr/x86_64-linux-gnu/include/asm/unistd.h": "linux-libc-dev-amd64-cross",
 };
 
 const compiler = ["cc", "/usr/include/stdio.h", "objcopy"];
@@ -55,6 +59,13 @@ const proxy = ["tinyproxy"];
 const network = ["ip", "dnsmasq"];
 const verity = ["veritysetup"];
 const updaters = ["casync", "rauc", "dbus-daemon", "dbus-send", "curl"];
+
+/** Architectures of --arch that are not this machine's, and what compiles for them here. */
+const own = { x64: "x86-64", arm64: "arm64" }[process.arch];
+const crossCompilers = {
+  arm64: ["aarch64-linux-gnu-gcc", "/usr/aarch64-linux-gnu/include/asm/unistd.h"],
+  "x86-64": ["x86_64-linux-gnu-gcc", "/usr/x86_64-linux-gnu/include/asm/unistd.h"],
+};
 
 /** What each script needs, and whether it uses dist/. */
 const scripts = {
@@ -135,15 +146,26 @@ function youngest(path) {
   return Math.max(status.mtimeMs, ...readdirSync(path).map((name) => youngest(`${path}/${name}`)));
 }
 
-function buildWhatIsStale() {
+/** The other architecture that the words ask for; undefined without one. Wrong words are for the script to refuse. */
+function otherArchitecture(words) {
+  const at = words.findIndex((word) => word === "--arch" || word.startsWith("--arch="));
+  if (at < 0) return undefined;
+  const asked = words[at] === "--arch" ? words[at + 1] : words[at].slice("--arch=".length);
+  return asked !== own && Object.hasOwn(crossCompilers, asked ?? "") ? asked : undefined;
+}
+
+/** Builds the products in dist/, or those of another architecture, unless they are younger than all sources. */
+function buildWhatIsStale(architecture) {
   const sources = ["init", "boot", "state-ops", "scripts/build.ts", "package.json", "package-lock.json"];
   const changed = Math.max(...sources.map((name) => youngest(`${project}/${name}`)));
+  const place = architecture === undefined ? "dist" : `dist/${architecture}`;
   const products = ["slipway", "preinit", "rootfs.tar"].map(
-    (name) => statSync(`${project}/dist/${name}`, { throwIfNoEntry: false })?.mtimeMs ?? 0,
+    (name) => statSync(`${project}/${place}/${name}`, { throwIfNoEntry: false })?.mtimeMs ?? 0,
   );
   if (Math.min(...products) >= changed) return;
-  console.error("dist/ is missing or old: building it");
-  if (!run(bun, ["scripts/build.ts"])) throw new Failure("the build failed; see above");
+  console.error(`${place}/ is missing or old: building it`);
+  const words = architecture === undefined ? [] : ["--arch", architecture];
+  if (!run(bun, ["scripts/build.ts", ...words])) throw new Failure("the build failed; see above");
 }
 
 /**
@@ -190,8 +212,10 @@ if (name === undefined || !Object.hasOwn(scripts, name)) {
 }
 try {
   installNpmPackages();
-  installPrograms(scripts[name].programs);
-  if (scripts[name].dist) buildWhatIsStale();
+  const other = otherArchitecture(words);
+  installPrograms([...scripts[name].programs, ...(other === undefined ? [] : crossCompilers[other])]);
+  if (scripts[name].dist) buildWhatIsStale(undefined);
+  if (scripts[name].dist && other !== undefined) buildWhatIsStale(other);
   hand(name, words);
 } catch (error) {
   if (!(error instanceof Failure)) throw error;
