@@ -1,9 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import type { Architecture } from "../boot/architecture.ts";
+import { BOARD, consoleWord, guestArchitecture, hostArchitecture } from "./architecture.ts";
 import { withLock } from "./lock.ts";
 import { cache } from "./places.ts";
 
-const software = ["-accel", "tcg,thread=multi", "-cpu", "max"];
+const software = (architecture: Architecture) => ["-accel", "tcg,thread=multi", "-cpu", BOARD[architecture].processor];
 const hardware = ["-accel", "kvm", "-cpu", "host"];
 
 const probeMs = 15_000;
@@ -18,9 +20,10 @@ function kvmBoots(kernel: string): boolean {
   } catch {
     return false;
   }
-  const machine = ["-machine", "q35", "-m", "256", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"];
-  const boot = ["-no-reboot", "-kernel", kernel, "-append", "console=ttyS0 panic=-1"];
-  const words = ["--pdeathsig", "KILL", "--", "qemu-system-x86_64", ...hardware, ...machine, ...boot];
+  const { program, machine } = BOARD[hostArchitecture];
+  const parts = ["-m", "256", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"];
+  const boot = ["-no-reboot", "-kernel", kernel, "-append", `${consoleWord(hostArchitecture)} panic=-1`];
+  const words = ["--pdeathsig", "KILL", "--", program, ...hardware, ...machine, ...parts, ...boot];
   const probe = spawnSync("setpriv", words, {
     timeout: probeMs,
     killSignal: "SIGKILL",
@@ -31,11 +34,12 @@ function kvmBoots(kernel: string): boolean {
 }
 
 /**
- * QEMU's words for the fastest accelerator that works: KVM where a throw-away boot of `kernel` under it came to its end,
- * else software emulation. The probe is made once per boot of the host. SLIPWAY_ACCELERATOR=tcg leaves it out.
+ * QEMU's words for the fastest accelerator that works: KVM where `kernel` is for the host's processor and a throw-away boot of
+ * it came to its end, else software emulation. The probe is made once per boot of the host. SLIPWAY_ACCELERATOR=tcg leaves it out.
  */
-export async function accelerator(kernel: string): Promise<string[]> {
-  if (process.env.SLIPWAY_ACCELERATOR === "tcg" || !existsSync("/dev/kvm")) return software;
+export async function accelerator(kernel: string, architecture = guestArchitecture): Promise<string[]> {
+  const foreign = architecture !== hostArchitecture;
+  if (foreign || process.env.SLIPWAY_ACCELERATOR === "tcg" || !existsSync("/dev/kvm")) return software(architecture);
   const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   const answer = `${cache}/accelerator-${boot}`;
   return withLock(`${cache}/accelerator.lock`, async () => {
@@ -44,6 +48,6 @@ export async function accelerator(kernel: string): Promise<string[]> {
       writeFileSync(`${answer}.new`, kvmBoots(kernel) ? "kvm" : "tcg");
       renameSync(`${answer}.new`, answer);
     }
-    return readFileSync(answer, "utf8") === "kvm" ? hardware : software;
+    return readFileSync(answer, "utf8") === "kvm" ? hardware : software(architecture);
   });
 }

@@ -41,6 +41,13 @@ export function keepSuites(files: readonly AptFile[], kinds: readonly SuiteKind[
   });
 }
 
+/** The same file without restrictions to some architectures, which the host's packages may have wanted. */
+export function forEveryArchitecture({ name, text }: AptFile): AptFile {
+  if (name.endsWith(".sources")) return { name, text: text.replace(/^architectures(-add|-remove)?:.*\n([ \t].*\n)*/gim, "") };
+  const withoutOption = (options: string) => options.replace(/\barch[-+]?=[^\s\]]+ */g, "").replace(/\[ *\] */, "");
+  return { name, text: text.replace(/^deb(-src)?[ \t]+\[[^\]]*\][ \t]*/gm, withoutOption) };
+}
+
 /** sources.list(5), one-line style: `deb [ option=value … ] URI suite component…`. */
 function keepLines(text: string, wanted: (suite: string) => boolean): string {
   const kept = text.split("\n").filter((line) => {

@@ -1,16 +1,9 @@
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { z } from "zod";
+import { ARCHITECTURE, type Architecture } from "../boot/architecture.ts";
+import { type Apt, aptFor } from "./apt.ts";
+import { guestArchitecture } from "./architecture.ts";
 import { makeOnce } from "./lock.ts";
 import { cache } from "./places.ts";
 import { runProgram } from "./program.ts";
@@ -28,7 +21,7 @@ export interface GuestKernel {
 /** "cloud" starts soonest and has virtio, NVMe and the usual filesystems; "generic" has drivers for real hardware too. */
 export type KernelFlavour = "cloud" | "generic";
 
-const metapackage: Record<KernelFlavour, string> = { cloud: "linux-image-cloud-amd64", generic: "linux-image-amd64" };
+const metapackage: Record<KernelFlavour, string> = { cloud: "linux-image-cloud", generic: "linux-image" };
 
 interface Package {
   name: string;
@@ -37,40 +30,23 @@ interface Package {
 
 const Remembered = z.object({ state: z.string(), name: z.string(), version: z.string() });
 
-/** Changes whenever apt may answer differently. */
-function aptState(): string {
-  const paths = ["/var/lib/apt/lists", "/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/preferences.d"];
-  return paths.map((path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0).join(" ");
-}
-
 /** The package that the flavour's metapackage depends on. Asking apt takes a second or two, hence the file. */
-async function packageOf(flavour: KernelFlavour): Promise<Package> {
-  const file = `${cache}/kernel/${flavour}.json`;
-  const state = aptState();
+async function packageOf(apt: Apt, flavour: KernelFlavour, architecture: Architecture): Promise<Package> {
+  const file = `${cache}/kernel/${flavour}-${architecture}.json`;
+  const { state } = apt;
   const remembered = existsSync(file) ? Remembered.safeParse(JSON.parse(readFileSync(file, "utf8"))) : null;
   if (remembered?.success && remembered.data.state === state) return remembered.data;
-  const found = await askApt(flavour);
+  const found = await askApt(apt, `${metapackage[flavour]}-${ARCHITECTURE[architecture].debian}`);
   mkdirSync(`${cache}/kernel`, { recursive: true });
   writeFileSync(`${file}.${process.pid}`, JSON.stringify({ state, ...found }));
   renameSync(`${file}.${process.pid}`, file);
   return found;
 }
 
-async function askApt(flavour: KernelFlavour): Promise<Package> {
-  const depends = await runProgram("apt-cache", ["depends", metapackage[flavour]]);
-  const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
-  if (!name)
-    throw new Error(`apt knows no ${metapackage[flavour]}; run apt-get update, or set SLIPWAY_KERNEL and SLIPWAY_MODULES`);
-  const version = /Candidate: (\S+)/.exec(await runProgram("apt-cache", ["policy", name]))?.[1];
-  if (!version || version === "(none)") throw new Error(`apt has no version of ${name} to download; run apt-get update`);
-  return { name, version };
-}
-
-async function download({ name, version }: Package, directory: string): Promise<string> {
-  await runProgram("apt-get", ["download", "-q", `${name}=${version}`], { directory, timeoutMs: 600_000 });
-  const file = readdirSync(directory).find((entry) => entry.endsWith(".deb"));
-  if (!file) throw new Error(`apt-get download ${name} left no .deb file in ${directory}`);
-  return `${directory}/${file}`;
+async function askApt(apt: Apt, wanted: string): Promise<Package> {
+  const name = /Depends: (linux-image-\S+)/.exec(await apt.cache(["depends", wanted]))?.[1];
+  if (!name) throw new Error(`apt knows no ${wanted}; run apt-get update, or set SLIPWAY_KERNEL and SLIPWAY_MODULES`);
+  return { name, version: await apt.version(name) };
 }
 
 function kernelIn(tree: string): GuestKernel {
@@ -97,25 +73,19 @@ function chosenKernel(): GuestKernel | null {
  * The kernel that machines boot: SLIPWAY_KERNEL and SLIPWAY_MODULES where set, else Debian's current package, downloaded
  * with apt and unpacked below .cache/kernel. Nothing is installed on the host. Takes seconds the first time.
  */
-export async function guestKernel(flavour: KernelFlavour = "cloud"): Promise<GuestKernel> {
+export async function guestKernel(flavour: KernelFlavour = "cloud", architecture = guestArchitecture): Promise<GuestKernel> {
   const chosen = chosenKernel();
   if (chosen) return chosen;
-  try {
-    return await unpacked(await packageOf(flavour));
-  } catch (error) {
-    // Old lists name packages that the archive has replaced since.
-    if (process.getuid?.() !== 0) throw error;
-    await runProgram("apt-get", ["update", "-q"]);
-    return unpacked(await packageOf(flavour));
-  }
+  const apt = await aptFor(architecture);
+  return apt.withLists(async () => unpacked(apt, await packageOf(apt, flavour, architecture)));
 }
 
-async function unpacked(found: Package): Promise<GuestKernel> {
-  const { name, version } = found;
+async function unpacked(apt: Apt, { name, version }: Package): Promise<GuestKernel> {
   const tree = await makeOnce(`${cache}/kernel/${name}_${version.replaceAll(":", "%3a")}`, async (aside) => {
-    const file = await download(found, aside);
-    await runProgram("dpkg-deb", ["--extract", file, aside]);
-    rmSync(file);
+    for (const file of await apt.download([`${name}=${version}`], aside)) {
+      await runProgram("dpkg-deb", ["--extract", file, aside]);
+      rmSync(file);
+    }
     await runProgram("depmod", ["--basedir", aside, kernelIn(aside).version]);
     chmodSync(aside, 0o755);
   });

@@ -1,3 +1,5 @@
+import type { Architecture } from "../boot/architecture.ts";
+import { BOARD, guestArchitecture } from "./architecture.ts";
 import { diskWords, type MachineDisk } from "./disks.ts";
 import type { Lock } from "./lock.ts";
 import { type NetworkCard, networkWords } from "./networks.ts";
@@ -6,9 +8,11 @@ import { type NetworkCard, networkWords } from "./networks.ts";
 export interface MachineOptions {
   /** Begins the log's name; by default the name of the script that runs. */
   name?: string;
+  /** Default {@link guestArchitecture}. */
+  architecture?: Architecture;
   kernel: string;
   initrd?: string;
-  /** The kernel's command line, as it is. "console=ttyS0" in it makes the kernel speak on the console. */
+  /** The kernel's command line, as it is. {@link consoleWord} in it makes the kernel speak on the console. */
   append?: string;
   /** Default 512. */
   memoryMiB?: number;
@@ -40,10 +44,11 @@ export interface MachineOptions {
  * @param sockets directory with the unix sockets `results` and `qmp`, to which QEMU connects
  */
 export function machineWords(options: MachineOptions, sockets: string): string[] {
-  const words = ["-machine", "q35", "-nodefaults", "-no-user-config", "-display", "none"];
+  const architecture = options.architecture ?? guestArchitecture;
+  const words = [...BOARD[architecture].machine, "-nodefaults", "-no-user-config", "-display", "none"];
   words.push("-m", String(options.memoryMiB ?? 512), "-smp", String(options.cpus ?? 1));
   words.push("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console");
-  words.push("-chardev", `socket,id=results,path=${sockets}/results`, "-serial", "chardev:results");
+  words.push("-chardev", `socket,id=results,path=${sockets}/results`, ...resultsWords(architecture));
   words.push("-qmp", `unix:${sockets}/qmp`, "-kernel", options.kernel);
   if (options.initrd !== undefined) words.push("-initrd", options.initrd);
   if (options.append !== undefined) words.push("-append", options.append);
@@ -52,4 +57,11 @@ export function machineWords(options: MachineOptions, sockets: string): string[]
   if (options.watchdog === "i6300esb") words.push("-device", "i6300esb", "-action", "watchdog=reset");
   if (options.noReboot) words.push("-no-reboot");
   return [...words, ...diskWords(options.disks ?? []), ...(options.extra ?? [])];
+}
+
+/** Words that make the channel "results" ttyS1. A board without PC serial ports gets two on PCI, the first of which nobody hears. */
+function resultsWords(architecture: Architecture): string[] {
+  if (architecture === "x86-64") return ["-serial", "chardev:results"];
+  const unheard = ["-chardev", "null,id=unheard", "-device", "pci-serial,chardev=unheard"];
+  return [...unheard, "-device", "pci-serial,chardev=results"];
 }

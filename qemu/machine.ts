@@ -1,6 +1,7 @@
 import { appendFileSync, mkdirSync } from "node:fs";
 import { basename } from "node:path";
 import { accelerator } from "./accelerator.ts";
+import { BOARD, guestArchitecture } from "./architecture.ts";
 import type { Lock } from "./lock.ts";
 import { type MachineOptions, machineWords } from "./machine-options.ts";
 import { logs } from "./places.ts";
@@ -29,7 +30,7 @@ let started = 0;
  * and a second boot in the same QEMU takes two to four times as long. Only a machine that logs its writes goes on in the same one.
  */
 export class Machine {
-  /** What the guest writes on ttyS0. */
+  /** What the guest writes on its console. */
   readonly console: Transcript;
   /** What the guest writes on ttyS1: facts for the test, free of the kernel's messages. */
   readonly results: Transcript;
@@ -74,13 +75,10 @@ export class Machine {
     const wordsFor = (sockets: string) => {
       const words = [...this.#accelerator, ...machineWords(this.#options, sockets)];
       if (this.#startsAnew && !this.#options.noReboot) words.push("-no-reboot");
-      appendFileSync(
-        this.log,
-        `qemu-system-x86_64 ${words.map((word) => (/[\s"']/.test(word) ? `'${word}'` : word)).join(" ")}\n`,
-      );
+      appendFileSync(this.log, `${this.#program} ${words.map((word) => (/[\s"']/.test(word) ? `'${word}'` : word)).join(" ")}\n`);
       return words;
     };
-    return new QemuProcess(wordsFor, {
+    return new QemuProcess(this.#program, wordsFor, {
       console: (bytes) => this.#receive(bytes),
       results: (bytes) => this.results.append(bytes),
       errors: (text) => {
@@ -89,6 +87,10 @@ export class Machine {
       },
       reset: () => this.#countReset(),
     });
+  }
+
+  get #program(): string {
+    return BOARD[this.#options.architecture ?? guestArchitecture].program;
   }
 
   get #startsAnew(): boolean {
@@ -230,7 +232,7 @@ export class Machine {
  * With SLIPWAY_BOOT_COUNTER set, each start of a machine adds a byte to that file.
  */
 export async function startMachine(options: MachineOptions): Promise<Machine> {
-  const words = await accelerator(options.kernel);
+  const words = await accelerator(options.kernel, options.architecture ?? guestArchitecture);
   const place = options.place ?? (await takePlaces(1))[0];
   if (!place) throw new Error("no place for a machine");
   return new Machine(options, words, place);

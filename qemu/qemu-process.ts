@@ -31,15 +31,18 @@ export class QemuProcess {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   #reason = "";
 
-  /** @param wordsFor QEMU's words, given the directory with the sockets `results` and `qmp` that it connects to */
-  constructor(wordsFor: (sockets: string) => string[], listener: QemuListener) {
+  /**
+   * @param program QEMU for the machine's architecture
+   * @param wordsFor QEMU's words, given the directory with the sockets `results` and `qmp` that it connects to
+   */
+  constructor(program: string, wordsFor: (sockets: string) => string[], listener: QemuListener) {
     const sockets = mkdtempSync(join(tmpdir(), "slipway-qemu-"));
     const results = listen(`${sockets}/results`, listener.results);
     this.qmp = new Qmp(`${sockets}/qmp`, (name, data) => {
       if (name === "RESET") listener.reset();
       if (name === "SHUTDOWN") this.#reason = typeof data.reason === "string" ? data.reason : "";
     });
-    this.#child = spawn("setpriv", ["--pdeathsig", "KILL", "--", "qemu-system-x86_64", ...wordsFor(sockets)], {
+    this.#child = spawn("setpriv", ["--pdeathsig", "KILL", "--", program, ...wordsFor(sockets)], {
       stdio: ["pipe", "pipe", "pipe"],
     });
     this.#child.stdin.on("error", () => {});

@@ -1,6 +1,7 @@
 import { chmodSync, copyFileSync, mkdirSync, symlinkSync } from "node:fs";
 import { dist } from "./places.ts";
 import { runProgram } from "./program.ts";
+import { sysroot } from "./sysroot.ts";
 import { addLibraries, addSlipway, type TreeFiles, writeFiles } from "./tree.ts";
 
 /** What a small root does in the end. "shell" leaves one at a shell on the console, which a test can type into. */
@@ -100,13 +101,14 @@ const directories = [
 export async function smallRootTree(tree: string, root: SmallRoot): Promise<void> {
   for (const directory of [...directories, ...(root.directories ?? [])]) mkdirSync(`${tree}/${directory}`, { recursive: true });
   chmodSync(`${tree}/tmp`, 0o1777);
-  const busybox = "/bin/busybox";
+  const busybox = `${await sysroot()}/bin/busybox`;
   if (/interpreter/.test(await runProgram("readelf", ["--program-headers", busybox]))) {
-    throw new Error(`${busybox} of this host is linked dynamically; install busybox-static`);
+    throw new Error(`${busybox} is linked dynamically; install busybox-static`);
   }
   copyFileSync(busybox, `${tree}/bin/busybox`);
   chmodSync(`${tree}/bin/busybox`, 0o755);
-  for (const applet of (await runProgram(busybox, ["--list"])).trim().split("\n")) {
+  // The host's can be asked; a foreign one is of the same release.
+  for (const applet of (await runProgram("/bin/busybox", ["--list"])).trim().split("\n")) {
     if (applet !== "busybox" && applet !== "init") symlinkSync("busybox", `${tree}/bin/${applet}`);
   }
   writeFiles(tree, {

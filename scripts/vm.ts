@@ -1,4 +1,5 @@
 /** `npm run vm`: the Debian of the demo in a virtual machine, at its serial console or unattended. */
+import { consoleWord } from "../qemu/architecture.ts";
 import { demoMachine } from "../qemu/demo-machine.ts";
 import { throwAwayCopy } from "../qemu/disks.ts";
 import { type Machine, startMachine } from "../qemu/machine.ts";
@@ -88,7 +89,7 @@ async function main(): Promise<number> {
       name: "vm",
       kernel: made.kernel,
       initrd: made.initrd,
-      append: `console=ttyS0 ${options.append}`.trim(),
+      append: `${consoleWord()} ${options.append}`.trim(),
       memoryMiB: 768,
       disks: [{ file: throwAwayCopy(made.disk) }],
       expectPanic: true,

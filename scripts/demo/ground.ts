@@ -1,5 +1,6 @@
 /** What the demo runs on: a key, three signed images of a Debian behind nginx, and a machine that trusts the key. */
 import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { consoleWord } from "../../qemu/architecture.ts";
 import { demoTar } from "../../qemu/demo-machine.ts";
 import { guestKernel } from "../../qemu/kernel.ts";
 import { type Machine, startMachine } from "../../qemu/machine.ts";
@@ -82,7 +83,7 @@ export class DemoGround {
       name: "demo",
       kernel: guest.kernel,
       initrd: `${directory}/initrd`,
-      append: "console=ttyS0 quiet",
+      append: `${consoleWord()} quiet`,
       memoryMiB: 512,
       net: [{}],
       disks: [{ file: `${directory}/disk` }],

@@ -1,6 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { keepSuites, suiteKind } from "../../qemu/apt-sources.ts";
+import { forEveryArchitecture, keepSuites, suiteKind } from "../../qemu/apt-sources.ts";
 
 test("a suite's name says what it is for", () => {
   for (const name of ["bookworm", "stable", "sid", "trixie"]) assert.is(suiteKind(name), "release", name);
@@ -84,6 +84,32 @@ test("a file of which nothing is wanted is left out", () => {
     ["sources.list"],
   );
   assert.equal(keepSuites([], ["release"]), []);
+});
+
+test("restrictions to architectures are taken out, and nothing else", () => {
+  const lines = `deb [ arch=amd64 signed-by=/usr/share/keyrings/a.gpg ] http://mirror.example/debian bookworm main
+deb [arch=amd64,i386] http://mirror.example/debian bookworm-updates main
+deb [signed-by=/a.gpg arch-=armhf] http://arch.example/arch=x bookworm main
+# deb [arch=amd64] http://comment.example/ x y
+deb http://mirror.example/debian bookworm contrib
+`;
+  const list = forEveryArchitecture({ name: "debian.list", text: lines });
+  assert.is(list.name, "debian.list");
+  assert.is(
+    list.text,
+    `deb [ signed-by=/usr/share/keyrings/a.gpg ] http://mirror.example/debian bookworm main
+deb http://mirror.example/debian bookworm-updates main
+deb [signed-by=/a.gpg ] http://arch.example/arch=x bookworm main
+# deb [arch=amd64] http://comment.example/ x y
+deb http://mirror.example/debian bookworm contrib
+`,
+  );
+  const stanza =
+    "Types: deb\nArchitectures: amd64\n i386\nURIs: http://mirror.example/debian\narchitectures-remove: armhf\nSuites: sid\n";
+  assert.is(
+    forEveryArchitecture({ name: "debian.sources", text: stanza }).text,
+    "Types: deb\nURIs: http://mirror.example/debian\nSuites: sid\n",
+  );
 });
 
 test.run();

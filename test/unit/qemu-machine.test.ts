@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { BOARD, consoleWord, guestArchitecture } from "../../qemu/architecture.ts";
 import { guestKernel } from "../../qemu/kernel.ts";
 import { startMachine } from "../../qemu/machine.ts";
 import { project } from "../../qemu/places.ts";
@@ -14,7 +15,7 @@ const directory = mkdtempSync(join(tmpdir(), "slipway-machine-"));
 test.after(() => rmSync(directory, { recursive: true }));
 
 const initrd = `${directory}/initrd`;
-const append = "console=ttyS0 quiet";
+const append = `${consoleWord()} quiet`;
 const { kernel } = await guestKernel();
 
 async function messageOf(work: Promise<unknown>): Promise<string> {
@@ -54,7 +55,7 @@ test("a small root speaks on both channels, hears the console, restarts and lose
 });
 
 test("a kernel panic fails what is awaited at once, and shows the console and the log", async () => {
-  const machine = await startMachine({ kernel, append: "console=ttyS0 panic=0", timeoutMs: 60_000 });
+  const machine = await startMachine({ kernel, append: `${consoleWord()} panic=0`, timeoutMs: 60_000 });
   const message = await messageOf(machine.expect("never"));
   assert.match(message, "Kernel panic - not syncing: VFS: Unable to mount root fs");
   assert.match(message, machine.log);
@@ -84,7 +85,7 @@ await machine.exited;`;
   const parent = spawn(process.execPath, [`${directory}/parent.ts`], { stdio: ["ignore", "pipe", "inherit"] });
   await new Promise((resolve) => parent.stdout.once("data", resolve));
   const pid = readFileSync(`${directory}/pid`, "utf8").trim();
-  assert.match(readFileSync(`/proc/${pid}/cmdline`, "utf8"), "qemu-system-x86_64");
+  assert.match(readFileSync(`/proc/${pid}/cmdline`, "utf8"), BOARD[guestArchitecture].program);
   parent.kill("SIGKILL");
   const gone = () => !existsSync(`/proc/${pid}`) || /^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
   for (let waited = 0; waited < 5000 && !gone(); waited += 50) await new Promise((resolve) => setTimeout(resolve, 50));

@@ -5,6 +5,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { BLOCK } from "../../boot/image/verity.ts";
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
+import { consoleWord } from "../../qemu/architecture.ts";
 import { demoDisk, demoImage, demoSystem } from "../../qemu/demo-machine.ts";
 import { partition, writeInto } from "../../qemu/disk-partitions.ts";
 import { throwAwayCopy } from "../../qemu/disks.ts";
@@ -91,7 +92,7 @@ test("a sector of slot a that cannot be read, and nothing in slot b", async () =
   writeInto(disk, "root-b", new Uint8Array(64 * 1024 * 1024));
   const { kernel } = await guestKernel();
   const unreadable = [Number(partition(disk, "root-a").firstLba) * 512];
-  const options = { memoryMiB: 512, timeoutMs: 900_000, kernel, initrd, append: "console=ttyS0 quiet", net };
+  const options = { memoryMiB: 512, timeoutMs: 900_000, kernel, initrd, append: `${consoleWord()} quiet`, net };
   const machine = await startMachine({ ...options, disks: [{ file: disk, unreadable }] });
   const shell = new GuestShell(machine);
   await shell.ready(undefined, 800_000);

@@ -4,6 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { buildInitrd } from "../../init/builder/initrd/build.ts";
 import { readCpio } from "../../init/builder/initrd/cpio.ts";
+import { consoleWord } from "../../qemu/architecture.ts";
 import { guestKernel } from "../../qemu/kernel.ts";
 import { startMachine } from "../../qemu/machine.ts";
 import { dist } from "../../qemu/places.ts";
@@ -67,7 +68,7 @@ test.before(async () => {
 test.after(() => rmSync(scratch, { recursive: true, force: true }));
 
 async function report(append: string): Promise<Report> {
-  const machine = await startMachine({ kernel, initrd, append: `console=ttyS0 ${append}`, noReboot: true, timeoutMs: 90_000 });
+  const machine = await startMachine({ kernel, initrd, append: `${consoleWord()} ${append}`, noReboot: true, timeoutMs: 90_000 });
   const [, text = ""] = await machine.expectResult(/report (\{.*\}) end/);
   await machine.exited;
   return JSON.parse(text);
@@ -78,7 +79,7 @@ async function panicked(file: string, append: string, memoryMiB = 512): Promise<
   const machine = await startMachine({
     kernel,
     initrd: file,
-    append: `console=ttyS0 panic=-1 ${append}`,
+    append: `${consoleWord()} panic=-1 ${append}`,
     memoryMiB,
     noReboot: true,
     expectPanic: true,

@@ -2,6 +2,7 @@
 import { mkdirSync } from "node:fs";
 import * as assert from "uvu/assert";
 import type { Status } from "../../../init/commands/status-shape.ts";
+import { consoleWord } from "../../../qemu/architecture.ts";
 import { throwAwayCopy } from "../../../qemu/disks.ts";
 import { GuestShell } from "../../../qemu/guest-shell.ts";
 import { guestKernel } from "../../../qemu/kernel.ts";
@@ -37,7 +38,7 @@ export async function startDebian(options: DebianOptions): Promise<Debian> {
     ...rest,
     kernel,
     initrd,
-    append: `console=ttyS0 quiet ${append}`.trim(),
+    append: `${consoleWord()} quiet ${append}`.trim(),
     disks: [{ file: disk }, ...images.map((file) => ({ file, readOnly: true }))],
   });
   return { machine, shell: new GuestShell(machine), disk };

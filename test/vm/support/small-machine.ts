@@ -1,5 +1,6 @@
 /** Machines that boot small roots through the whole product: disk build, initrd build, preinit, slipway, the next init. */
 import type { BootReport } from "../../../boot/report.ts";
+import { consoleWord } from "../../../qemu/architecture.ts";
 import { throwAwayCopy } from "../../../qemu/disks.ts";
 import { guestKernel } from "../../../qemu/kernel.ts";
 import { type Machine, startMachine } from "../../../qemu/machine.ts";
@@ -61,7 +62,7 @@ export async function smallDisk(spec: SmallMachineSpec): Promise<string> {
 }
 
 /** Default command line: what PID 1 and the kernel say is in the console's log. */
-export const consoleWords = "console=ttyS0";
+export const consoleWords = consoleWord();
 
 /** Starts `machine` with its disk as vda. `append` comes behind {@link consoleWords}. */
 export function startSmall(machine: SmallMachine, options: Partial<MachineOptions> = {}): Promise<Machine> {

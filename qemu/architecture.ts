@@ -1,0 +1,42 @@
+/** Which processor the virtual machines have, and what differs with it. */
+import { type Architecture, architectureOfRuntime, parseArchitecture } from "../boot/architecture.ts";
+
+export const hostArchitecture: Architecture = architectureOfRuntime(process.arch);
+
+/** What machines, kernels, images and initrds are made for: SLIPWAY_ARCH, else the host's. */
+export const guestArchitecture: Architecture =
+  process.env.SLIPWAY_ARCH === undefined ? hostArchitecture : parseArchitecture(process.env.SLIPWAY_ARCH);
+
+interface Board {
+  /** QEMU for it. */
+  program: string;
+  /** QEMU's words for the board and its processor under software emulation. */
+  machine: readonly string[];
+  processor: string;
+  /** Name in /dev of the serial port that is the console. */
+  console: string;
+}
+
+/**
+ * arm64: cortex-a72, since -cpu max has pointer authentication, which costs software emulation nine seconds a boot. QEMU's
+ * virt starts a kernel by itself, without firmware, and has one serial port of its own.
+ */
+export const BOARD: Record<Architecture, Board> = {
+  "x86-64": {
+    program: "qemu-system-x86_64",
+    machine: ["-machine", "q35"],
+    processor: "max",
+    console: "ttyS0",
+  },
+  arm64: {
+    program: "qemu-system-aarch64",
+    machine: ["-machine", "virt"],
+    processor: "cortex-a72",
+    console: "ttyAMA0",
+  },
+};
+
+/** The kernel's word that makes the machine's console its console: "console=ttyS0". */
+export function consoleWord(architecture: Architecture = guestArchitecture): string {
+  return `console=${BOARD[architecture].console}`;
+}
