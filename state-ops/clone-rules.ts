@@ -16,9 +16,14 @@ export interface CloneRules {
 export function cloneRules(operators: readonly Operator[], without: readonly string[]): CloneRules {
   const persistent = operators.filter(({ state }) => state === "persistent");
   const byId = new Map(persistent.map((operator) => [operator.id, operator]));
+  const heirs = new Map<string, Operator>();
+  for (const operator of persistent) {
+    const { renamedFrom } = operator;
+    if (renamedFrom !== null && !heirs.has(renamedFrom)) heirs.set(renamedFrom, operator);
+  }
   const leftOut = new Set([...without, ...persistent.flatMap(({ id, cache }) => (cache ? [id] : []))]);
   const renamed = (id: string, has: (id: string) => boolean): string => {
-    const heir = byId.has(id) ? undefined : persistent.find(({ renamedFrom }) => renamedFrom === id);
+    const heir = byId.has(id) ? undefined : heirs.get(id);
     return heir === undefined || has(heir.id) ? id : heir.id;
   };
   return {

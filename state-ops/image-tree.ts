@@ -31,7 +31,7 @@ export interface ImageEntry {
   /** What a symlink says. */
   target: string | null;
   /** A directory with no entry, a file with no byte. */
-  empty: boolean;
+  readonly empty: boolean;
 }
 
 /** Names and numbers of /etc/passwd or /etc/group (both have the name first and the number third). */

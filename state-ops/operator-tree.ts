@@ -1,5 +1,6 @@
 /** The operators of one image as a tree by path: who rules a path, what lies in whom, and where their stores are. */
 import type { Operator } from "./control.ts";
+import { components } from "./image-tree.ts";
 import { GENERATION, LAYOUT } from "./layout.ts";
 import { hasStore } from "./operator-combinations.ts";
 
@@ -25,6 +26,42 @@ export function outerOperator(operators: readonly Operator[], operator: Operator
 /** All operators below `operator`, however deep, by path. */
 export function operatorsBelow(operators: readonly Operator[], operator: Operator): Operator[] {
   return byPath(operators.filter(({ path }) => path !== operator.path && isAtOrBelow(path, operator.path)));
+}
+
+/** The paths of many operators, in an order in which what lies below one stands together: no question looks at all of them. */
+export class OperatorPaths {
+  readonly #paths: ReadonlySet<string>;
+  /** Each with a slash at its end: without it "/a.b" stands between "/a" and "/a/b". */
+  readonly #sorted: readonly string[];
+
+  constructor(operators: readonly Pick<Operator, "path">[]) {
+    this.#paths = new Set(operators.map(({ path }) => path));
+    this.#sorted = [...this.#paths].map((path) => `${path}/`).sort();
+  }
+
+  /** How many of them `path` lies in. */
+  depthOf(path: string): number {
+    return components(path).filter((above) => above !== path && this.#paths.has(above)).length;
+  }
+
+  /** Those that lie below `path`, however deep. */
+  below(path: string): string[] {
+    const outer = `${path}/`;
+    const found: string[] = [];
+    for (let at = this.#firstAfter(outer); this.#sorted[at]?.startsWith(outer); at++)
+      found.push(this.#sorted[at]?.slice(0, -1) ?? "");
+    return found;
+  }
+
+  #firstAfter(text: string): number {
+    let [low, high] = [0, this.#sorted.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#sorted[middle] ?? "") <= text) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
 }
 
 /** Parents before children. */

@@ -7,6 +7,10 @@ export function applyOverrides(entries: readonly Entry[]): { entries: Entry[]; p
   const problems: Problem[] = [];
   const replaced = new Set<Entry>();
   const overriding = new Map<string, Entry>();
+  const overridable = Map.groupBy(
+    entries.filter(({ said }) => said.override === undefined),
+    ({ said }) => said.path,
+  );
   for (const entry of entries) {
     const { path, override } = entry.said;
     if (override === undefined) continue;
@@ -18,7 +22,7 @@ export function applyOverrides(entries: readonly Entry[]): { entries: Entry[]; p
       report(`${path} is overridden twice, here and ${placeOf(other, "override")}; keep one of them`);
     }
     overriding.set(path, other ?? entry);
-    const onPath = entries.filter(({ said }) => said.path === path && said.override === undefined);
+    const onPath = overridable.get(path) ?? [];
     const targets = onPath.filter((candidate) => candidate.package === override);
     if (targets.length === 0) {
       const seen = onPath.map((candidate) => `that of ${candidate.package} ${placeOf(candidate)}`).join(", ");

@@ -21,8 +21,10 @@ export const NO_REQUEST_PLAN: RequestPlan = { orders: NO_ORDERS, shared: { remov
  */
 export function planRequests(requests: StateRequests, operators: readonly Operator[], slot: string): RequestPlan {
   const { reset, carry } = requests;
-  const asked = reset?.what === "stores" ? operators.filter(({ id }) => reset.ids.includes(id)) : [];
-  const unknown = reset?.what === "stores" ? reset.ids.filter((id) => !operators.some((operator) => operator.id === id)) : [];
+  const ids = new Set(reset?.what === "stores" ? reset.ids : []);
+  const asked = operators.filter(({ id }) => ids.has(id));
+  const declared = new Set(asked.map(({ id }) => id));
+  const unknown = [...ids].filter((id) => !declared.has(id));
   const persistent = asked.filter(({ state }) => state === "persistent").map(({ id }) => id);
   const shared = asked.filter(({ state }) => state === "shared" || state === "identity");
   const factory = reset?.what === "factory";

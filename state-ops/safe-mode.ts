@@ -37,7 +37,8 @@ export function inSafeMode(operators: readonly Operator[], failed: readonly Degr
   const stores = new Map(operators.filter(hasStore).map((operator) => [operator.path, operator]));
   const reason = "safe mode: it is in memory, and gone at the next reboot; its store is as it was";
   const suspected = [...stores.values()].filter(isRolledBack).map(({ path }) => ({ path, reason }));
-  const others = failed.filter(({ path }) => !suspected.some((entry) => entry.path === path));
+  const inMemory = new Set(suspected.map(({ path }) => path));
+  const others = failed.filter(({ path }) => !inMemory.has(path));
   const lost = others.map((entry) => {
     const state = stores.get(entry.path)?.state;
     return state === undefined ? entry : { ...entry, reason: `safe mode without its ${state} state: ${entry.reason}` };

@@ -164,9 +164,8 @@ function describe(reference: DeviceReference): string {
 
 /** "vda1 boot-record, vda2 root-b": names with what the reference is about; disks only where nothing is on them. */
 function list(seen: readonly BlockDevice[], reference: DeviceReference): string {
-  const leaves = seen
-    .filter((device) => reference.by === "path" || !seen.some((other) => other.disk === device.name))
-    .sort(byPlace);
+  const partitioned = new Set(seen.map(({ disk }) => disk));
+  const leaves = seen.filter((device) => reference.by === "path" || !partitioned.has(device.name)).sort(byPlace);
   const texts = leaves.map((device) => {
     const about = aspect(device, reference);
     return about ? `${device.name} ${about}` : device.name;

@@ -5,6 +5,7 @@ import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.
 import { O } from "../kernel/constants.ts";
 import { exists, readTextIfThere, withOpen } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
+import type { Uevent } from "./uevents.ts";
 
 /** What has to be read from the devices themselves. The rest is in sysfs and costs next to nothing. */
 export interface ScanNeeds {
@@ -41,16 +42,82 @@ export function needsOf(references: Iterable<DeviceReference>): ScanNeeds {
  * 0) and those whose node is not there yet; a uevent follows for each of the latter.
  */
 export function scanBlockDevices(kernel: Kernel, needs: ScanNeeds = {}): Scan {
-  const notes: string[] = [];
-  const skipped = needs.loops ? /^z?ram\d/ : /^(loop|z?ram)\d/;
-  const devices: BlockDevice[] = [];
-  for (const name of list(kernel, classDirectory)) {
-    const device = skipped.test(name) ? null : readDevice(kernel, name);
-    if (device) devices.push(device);
+  return new BlockDevices(kernel, needs).scan();
+}
+
+/**
+ * The block devices of the machine over a time: what was read once is read again only where a uevent says that it changed, so
+ * that many disks that appear one after the other are not all read for each of them.
+ */
+export class BlockDevices {
+  readonly #kernel: Kernel;
+  readonly #needs: ScanNeeds;
+  readonly #skipped: RegExp;
+  readonly #known = new Map<string, BlockDevice>();
+  /** What reading devices themselves had to tell, by their names; of partition tables, by their disks' names. */
+  readonly #notes = new Map<string, string[]>();
+  readonly #tableNotes = new Map<string, string[]>();
+
+  constructor(kernel: Kernel, needs: ScanNeeds = {}) {
+    this.#kernel = kernel;
+    this.#needs = needs;
+    this.#skipped = needs.loops ? /^z?ram\d/ : /^(loop|z?ram)\d/;
   }
-  if (needs.partuuids) addPartuuids(kernel, devices, notes);
-  if (needs.superblocks) for (const device of devices) addSuperblock(kernel, device, notes);
-  return { devices, notes };
+
+  /** Looks at all of them. */
+  scan(): Scan {
+    this.#known.clear();
+    this.#notes.clear();
+    this.#tableNotes.clear();
+    return this.#look(list(this.#kernel, classDirectory));
+  }
+
+  /** Looks at those that appeared, went or changed, and at the partitions of such a disk. */
+  changed(uevents: readonly Uevent[]): Scan {
+    const names = new Set(
+      uevents.flatMap(({ subsystem, devpath }) => (subsystem === "block" ? [devpath.slice(devpath.lastIndexOf("/") + 1)] : [])),
+    );
+    const partitions = [...this.#known.values()].filter(({ disk }) => disk !== null && names.has(disk));
+    return this.#look(new Set([...names, ...partitions.map(({ name }) => name)]));
+  }
+
+  #look(names: Iterable<string>): Scan {
+    const seen: BlockDevice[] = [];
+    for (const name of names) {
+      this.#known.delete(name);
+      this.#notes.delete(name);
+      this.#tableNotes.delete(name);
+      const device = this.#skipped.test(name) ? null : readDevice(this.#kernel, name);
+      if (device === null) continue;
+      this.#known.set(name, device);
+      seen.push(device);
+    }
+    if (this.#needs.partuuids) this.#addPartuuids(seen);
+    if (this.#needs.superblocks) for (const device of seen) this.#addSuperblock(device);
+    return { devices: [...this.#known.values()], notes: [...this.#tableNotes.values(), ...this.#notes.values()].flat() };
+  }
+
+  #addPartuuids(seen: readonly BlockDevice[]): void {
+    const unnamed = Map.groupBy(
+      seen.filter(({ disk, partuuid }) => disk !== null && partuuid === null),
+      ({ disk }) => disk,
+    );
+    for (const [name, partitions] of unnamed) {
+      const disk = this.#known.get(name ?? "");
+      if (disk === undefined) continue;
+      const notes: string[] = [];
+      this.#tableNotes.set(disk.name, notes);
+      const uuids = fromDevice(this.#kernel, disk, notes, (read) => readPartuuids(this.#kernel, disk, read, notes));
+      for (const partition of partitions) partition.partuuid = uuids?.(partition.partition ?? 0) ?? null;
+    }
+  }
+
+  #addSuperblock(device: BlockDevice): void {
+    const notes: string[] = [];
+    this.#notes.set(device.name, notes);
+    const read = (at: ReadAt) => readSuperblock(at(0n, SUPERBLOCK_BYTES));
+    device.superblock = fromDevice(this.#kernel, device, notes, read);
+  }
 }
 
 /** Names in a directory, none where it is not there. */
@@ -115,15 +182,6 @@ function fromDevice<Result>(kernel: Kernel, device: BlockDevice, notes: string[]
   }
 }
 
-function addPartuuids(kernel: Kernel, devices: BlockDevice[], notes: string[]): void {
-  for (const disk of devices) {
-    const partitions = devices.filter((device) => device.disk === disk.name && device.partuuid === null);
-    if (partitions.length === 0) continue;
-    const uuids = fromDevice(kernel, disk, notes, (read) => readPartuuids(kernel, disk, read, notes));
-    for (const partition of partitions) partition.partuuid = uuids?.(partition.partition ?? 0) ?? null;
-  }
-}
-
 /** From a partition's number to its PARTUUID. */
 function readPartuuids(kernel: Kernel, disk: BlockDevice, read: ReadAt, notes: string[]): (number: number) => string | null {
   const signature = mbrSignature(read(0n, 512));
@@ -135,9 +193,6 @@ function readPartuuids(kernel: Kernel, disk: BlockDevice, read: ReadAt, notes: s
     return () => null;
   }
   notes.push(...gpt.notes.map((note) => `${disk.path}: ${note}`));
-  return (number) => gpt.partitions.find((partition) => partition.number === number)?.unique ?? null;
-}
-
-function addSuperblock(kernel: Kernel, device: BlockDevice, notes: string[]): void {
-  device.superblock = fromDevice(kernel, device, notes, (read) => readSuperblock(read(0n, SUPERBLOCK_BYTES)));
+  const byNumber = new Map(gpt.partitions.map(({ number, unique }) => [number, unique]));
+  return (number) => byNumber.get(number) ?? null;
 }

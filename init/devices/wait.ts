@@ -2,7 +2,7 @@ import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { isSettled, matching, type RecordCondition, type Resolved, resolveAll, type Wanted } from "../../boot/devices/resolve.ts";
 import type { Descriptor, Kernel } from "../kernel/kernel.ts";
 import type { ModuleLoader } from "./modules.ts";
-import { needsOf, type Scan, scanBlockDevices } from "./scan.ts";
+import { BlockDevices, needsOf, type Scan } from "./scan.ts";
 import { drainUevents, type Uevents } from "./uevents.ts";
 
 /** Longest time without a call of `onIdle`, milliseconds: it feeds the watchdog. */
@@ -39,7 +39,7 @@ export interface WaitResult extends Resolved {
 /**
  * Waits until everything `wanted` is there, or found to be ambiguous, or the time is over; never throws for a device that
  * is missing. Listens to the kernel's uevents before it looks, so that nothing that appears in between is missed, and
- * looks again only when a uevent says that a block device changed. Where something is missing at first, or no valid boot
+ * looks again only at block devices of which a uevent says that they changed. Where something is missing at first, or no valid boot
  * record says that this is the disk, loads what the hardware asks for.
  *
  * Once a disk was chosen, name it in `wanted.disk` of later waits: it then stays chosen, and costs no grace.
@@ -49,14 +49,15 @@ export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: Wa
   const needs = needsOf(references);
   const startMs = kernel.now().bootMs;
   const missedMs = Math.max(GRACE_MS, options.timeoutSeconds * 500);
-  const look = (waitedSeconds: number | null): WaitResult & { certain: boolean } => {
-    const scan = scanBlockDevices(kernel, needs);
+  const blocks = new BlockDevices(kernel, needs);
+  const judge = (scan: Scan, waitedSeconds: number | null): WaitResult & { certain: boolean } => {
     const candidates = matching(scan.devices, wanted.record);
     const conditions = new Map(candidates.map((device) => [device.name, options.readRecordCondition(device)]));
     const resolved = resolveAll(scan.devices, wanted, conditions, waitedSeconds);
     const certain = wanted.disk !== null || [...conditions.values()].includes("valid");
     return { ...resolved, scan, waitedSeconds: waitedSeconds ?? 0, certain };
   };
+  const look = (waitedSeconds: number | null) => judge(blocks.scan(), waitedSeconds);
   const socket = kernel.openUevents();
   try {
     let result = look(null);
@@ -80,8 +81,10 @@ export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: Wa
       }
       if (kernel.poll([socket], done ? 0 : Math.min(leftMs, SLICE_MS)).length === 0) {
         if (done) return { ...result, waitedSeconds };
-      } else if (changesBlocks(takeUevents(kernel, socket, options.modules))) {
-        result = look(null);
+      } else {
+        const { uevents, lost } = takeUevents(kernel, socket, options.modules);
+        if (lost) result = look(null);
+        else if (uevents.some(({ subsystem }) => subsystem === "block")) result = judge(blocks.changed(uevents), null);
       }
       await options.onIdle();
     }
@@ -98,9 +101,4 @@ export function takeUevents(kernel: Kernel, socket: Descriptor, modules: ModuleL
     if (modalias !== null && action !== "remove") modules?.loadForAlias(modalias);
   }
   return taken;
-}
-
-/** Whether a block device came, went or changed. */
-function changesBlocks({ uevents, lost }: Uevents): boolean {
-  return lost || uevents.some(({ subsystem }) => subsystem === "block");
 }

@@ -5,6 +5,7 @@
 import { canonicalJson } from "../canonical-json.ts";
 import type { Operator } from "../control.ts";
 import { Fields } from "../fields.ts";
+import type { OperatorPaths } from "../operator-tree.ts";
 import { BadInput } from "../outcome.ts";
 import { atOrBelow, byPath, isTreePath, parentPath, pathText } from "./path-text.ts";
 import { ENTRY_TYPES, type Entry, type Tree } from "./tree.ts";
@@ -33,26 +34,24 @@ export interface Baseline {
 const entryKeys = ["path", "type", "mode", "owner", "group", "size", "content", "attributes"];
 const digestForm = /^sha256:[0-9a-f]{64}$/;
 
-/** The baseline of a store over the image's `entries` and `texts` at its place; nothing for a bind that the image does not seed. */
+/** The baseline of a store over the image's `entries` and `texts` at its place, `paths` being all of the image's operators; nothing for a bind that the image does not seed. */
 export function storeBaseline(
   operator: Pick<Operator, "id" | "path" | "via" | "seed">,
-  operators: readonly Pick<Operator, "path">[],
+  paths: OperatorPaths,
   over: string,
   image: { entries: Tree; texts: ReadonlyMap<string, string> },
 ): StoreBaseline {
   const { id } = operator;
   const via = operator.via === "overlay" ? "overlay" : "bind";
   if (via === "bind" && operator.seed !== "image") return { id, via, over, entries: new Map(), texts: new Map() };
-  const entries = outsideNested(image.entries, nestedPaths(operator, operators));
+  const entries = outsideNested(image.entries, nestedPaths(operator, paths));
   const texts = new Map([...image.texts].filter(([path]) => entries.has(path)));
   return { id, via, over, entries, texts };
 }
 
-/** Where other operators lie below `operator`'s path, relative to it, as path text. */
-export function nestedPaths(operator: Pick<Operator, "path">, operators: readonly Pick<Operator, "path">[]): string[] {
-  const outer = `${operator.path}/`;
-  const below = operators.filter(({ path }) => path.startsWith(outer));
-  return below.map(({ path }) => pathText(Buffer.from(path.slice(outer.length))));
+/** Where others of the operators `paths` lie below `operator`'s path, relative to it, as path text. */
+export function nestedPaths({ path }: Pick<Operator, "path">, paths: OperatorPaths): string[] {
+  return paths.below(path).map((inner) => pathText(Buffer.from(inner.slice(path.length + 1))));
 }
 
 /** `tree` without what lies at or below `nested`: those places are other operators' matter. */

@@ -2,7 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parseReference } from "../../boot/devices/reference.ts";
 import { SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
-import { needsOf, scanBlockDevices } from "../../init/devices/scan.ts";
+import { BlockDevices, needsOf, scanBlockDevices } from "../../init/devices/scan.ts";
 import { parseUevent } from "../../init/devices/uevents.ts";
 import type { BlockDevice } from "../../init/kernel/recording/memory-devices.ts";
 import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
@@ -97,6 +97,52 @@ test("a partition table that is none is noted; an MBR gives PARTUUIDs", () => {
   disk.storage.write(440, new Uint8Array([0x0f, 0xbe, 0xad, 0xde]));
   disk.storage.write(510, new Uint8Array([0x55, 0xaa]));
   assert.is(scanBlockDevices(kernel, { partuuids: true }).devices[1]?.partuuid, "deadbe0f-02");
+});
+
+/** A uevent as the kernel sends it for a block device. */
+const uevent = (action: string, devpath: string, subsystem = "block") => ({
+  ...{ action, devpath, subsystem, modalias: null, devname: null },
+});
+
+test("what changed is looked at again, and nothing else", () => {
+  const { kernel, disk } = machine();
+  const blocks = new BlockDevices(kernel, { superblocks: true });
+  const names = (scan: { devices: { name: string }[] }) => scan.devices.map(({ name }) => name);
+  assert.equal(names(blocks.scan()), ["vda", "vda2"]);
+  kernel.addDevice({
+    path: "/dev/vda3",
+    number: { major: 254, minor: 3 },
+    size: MiB,
+    partition: { of: disk, number: 3, start: 5 * MiB, label: "root-b" },
+  });
+  kernel.recordReads();
+  kernel.beginTrace();
+  const { devices } = blocks.changed([uevent("add", "/devices/platform/block/vda/vda3")]);
+  assert.is(devices.find(({ name }) => name === "vda3")?.partlabel, "root-b");
+  assert.is(devices.find(({ name }) => name === "vda2")?.superblock?.type, "squashfs", "known from before");
+  assert.not.match(kernel.trace, /vda2/);
+  kernel.beginTrace();
+  assert.equal(names(blocks.changed([uevent("add", "/devices/vda2", "net")])), ["vda", "vda2", "vda3"]);
+  assert.is(kernel.trace, "", "another subsystem's device may have any name");
+});
+
+test("a device that went is forgotten, and a disk that changed is looked at with its partitions", () => {
+  const { kernel, disk } = machine();
+  const blocks = new BlockDevices(kernel, { partuuids: true, superblocks: true });
+  const before = blocks.scan();
+  assert.match(before.notes.join(), "/dev/vda has no readable partition table");
+  disk.storage.write(440, new Uint8Array([0x0f, 0xbe, 0xad, 0xde]));
+  disk.storage.write(510, new Uint8Array([0x55, 0xaa]));
+  const after = blocks.changed([uevent("change", "/devices/platform/block/vda")]);
+  assert.is(after.devices.find(({ name }) => name === "vda2")?.partuuid, "deadbe0f-02");
+  assert.equal(after.notes, [], "what was wrong before is told no more");
+  assert.is(before.devices.find(({ name }) => name === "vda2")?.partuuid, null, "what was seen stays as it was seen");
+  kernel.failOn({ call: "open", match: /class\/block\/vda2/, code: "ENOENT" });
+  const gone = blocks.changed([uevent("remove", "/devices/platform/block/vda/vda2")]);
+  assert.equal(
+    gone.devices.map(({ name }) => name),
+    ["vda"],
+  );
 });
 
 test("a scan leaves no descriptor open", () => {

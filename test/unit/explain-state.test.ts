@@ -2,7 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { Operator } from "../../state-ops/control.ts";
 import { explainState, explanationLines, type Fate, type StateExplanation } from "../../state-ops/explain-state.ts";
-import { operatorsBelow, outerOperator, rulingOperator, storePaths } from "../../state-ops/operator-tree.ts";
+import { OperatorPaths, operatorsBelow, outerOperator, rulingOperator, storePaths } from "../../state-ops/operator-tree.ts";
 import { sampleOperator } from "../samples/operator.ts";
 
 const generation = "gens/000017";
@@ -239,6 +239,34 @@ test("a store that was renamed is found under either name", () => {
   assert.equal(storePaths(renamed, null), ["shared/etc-keys", "shared/ssh-keys"]);
   assert.equal(storePaths({ ...renamed, state: "persistent" }, generation), ["gens/000017/tree/etc-keys"]);
   assert.equal(storePaths(sampleOperator("/x"), null), [], "no generation, no store");
+});
+
+test("paths of many operators: what is below one, and how deep one lies", () => {
+  const paths = new OperatorPaths(["/var", "/var/lib", "/var/lib/a b", "/var.d", "/variant", "/va"].map((path) => ({ path })));
+  assert.equal(paths.below("/var"), ["/var/lib", "/var/lib/a b"]);
+  assert.equal(paths.below("/var/lib/a b"), []);
+  assert.equal(paths.below("/srv"), []);
+  assert.equal(
+    ["/var", "/var/lib", "/var/lib/a b", "/var.d"].map((path) => paths.depthOf(path)),
+    [0, 1, 2, 0],
+  );
+});
+
+test("a thousand operators are looked at once for all questions, and not for each", () => {
+  let looks = 0;
+  const operators = Array.from({ length: 1000 }, (_, index) => ({
+    get path() {
+      looks++;
+      return `/srv/${index}`;
+    },
+  }));
+  const paths = new OperatorPaths([{ path: "/srv" }, ...operators]);
+  for (let index = 0; index < 1000; index++) {
+    assert.is(paths.depthOf(`/srv/${index}`), 1);
+    assert.equal(paths.below(`/srv/${index}`), []);
+  }
+  assert.is(paths.below("/srv").length, 1000);
+  assert.is(looks, 1000);
 });
 
 test.run();

@@ -11,6 +11,7 @@ import {
 } from "../../state-ops/merge/baseline.ts";
 import { isTreePath, pathBytes, pathText } from "../../state-ops/merge/path-text.ts";
 import { attributesDigest, contentMatters } from "../../state-ops/merge/tree.ts";
+import { OperatorPaths } from "../../state-ops/operator-tree.ts";
 import { anyTree, entry, tree } from "./merge-trees.ts";
 
 const latin1 = Buffer.from([0x72, 0xff, 0x0a]).toString("latin1");
@@ -83,7 +84,7 @@ for (const [what, change, message] of faults) {
 }
 
 test("what goes into a store's baseline", () => {
-  const operators = [{ path: "/var" }, { path: "/var/tmp" }, { path: "/var/lib/a\\b" }, { path: "/variant" }];
+  const paths = new OperatorPaths([{ path: "/var" }, { path: "/var/tmp" }, { path: "/var/lib/a\\b" }, { path: "/variant" }]);
   const image = {
     entries: tree({ "lib/a\\\\b/x": "x", "lib/c": "y", "tmp/z": "z", tmpfile: "x" }),
     texts: new Map([
@@ -91,13 +92,13 @@ test("what goes into a store's baseline", () => {
       ["lib/c", "y"],
     ]),
   };
-  const overlay = storeBaseline({ id: "var", path: "/var", via: "overlay", seed: "image" }, operators, "root", image);
+  const overlay = storeBaseline({ id: "var", path: "/var", via: "overlay", seed: "image" }, paths, "root", image);
   assert.equal([...overlay.entries.keys()], [".", "lib", "lib/c", "tmpfile"]);
   assert.equal([...overlay.texts], [["lib/c", "y"]]);
   const bind = { id: "var", path: "/var", via: "bind" as const };
-  assert.is(storeBaseline({ ...bind, seed: "image" }, operators, "root", image).entries.size, 4);
-  assert.is(storeBaseline({ ...bind, seed: "none" }, operators, "root", image).entries.size, 0);
-  assert.equal(nestedPaths({ path: "/var" }, operators), ["tmp", "lib/a\\\\b"]);
+  assert.is(storeBaseline({ ...bind, seed: "image" }, paths, "root", image).entries.size, 4);
+  assert.is(storeBaseline({ ...bind, seed: "none" }, paths, "root", image).entries.size, 0);
+  assert.equal(nestedPaths({ path: "/var" }, paths), ["lib/a\\\\b", "tmp"]);
   assert.equal(
     [
       ...outsideNested(

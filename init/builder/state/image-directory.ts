@@ -29,7 +29,7 @@ export function imageDirectory(root: string, shown = root): ImageTree {
     look(path) {
       return readable(shown, path, () => {
         const found = stats(path);
-        return found === null ? null : describe(join(root, path), found);
+        return found === null ? null : describe(shown, path, join(root, path), found);
       });
     },
     text(path) {
@@ -95,8 +95,16 @@ function kindOf(stats: Stats): ImageEntry["kind"] {
   return stats.isDirectory() ? "directory" : stats.isFile() ? "file" : "other";
 }
 
-function describe(file: string, stats: Stats): ImageEntry {
+function describe(root: string, path: string, file: string, stats: Stats): ImageEntry {
   const kind = kindOf(stats);
-  const empty = kind === "directory" ? readdirSync(file).length === 0 : kind === "file" && stats.size === 0;
-  return { kind, target: kind === "symlink" ? readlinkSync(file) : null, empty };
+  return {
+    kind,
+    target: kind === "symlink" ? readlinkSync(file) : null,
+    // Of the directories above an operator nobody asks, and a thousand operators may lie in one.
+    get empty() {
+      return kind === "directory"
+        ? readable(root, path, () => readdirSync(file).length === 0)
+        : kind === "file" && stats.size === 0;
+    },
+  };
 }

@@ -65,7 +65,8 @@ export function compareTrees(kernel: Kernel, order: CompareOrder): Comparison {
   const truncated = end.truncated || below?.truncated === true;
   // Where not all was seen, what was not may be there.
   const deleted = truncated || unread.length > 0 ? [] : deletedBelow(lower, seen, opaque, replaced);
-  differences.push(...deleted);
+  // No spread: a call takes fewer arguments than a tree may have files.
+  for (const difference of deleted) differences.push(difference);
   differences.sort((left, right) => (left.path < right.path ? -1 : 1));
   return { differences, truncated, unread };
 }

@@ -2,7 +2,7 @@ import type { Operator } from "../../../state-ops/control.ts";
 import { nestedPaths } from "../../../state-ops/merge/baseline.ts";
 import { pathBytes, pathText } from "../../../state-ops/merge/path-text.ts";
 import { hasStore } from "../../../state-ops/operator-combinations.ts";
-import { byPath, isAtOrBelow, rulingOperator, storePaths } from "../../../state-ops/operator-tree.ts";
+import { byPath, isAtOrBelow, OperatorPaths, rulingOperator, storePaths } from "../../../state-ops/operator-tree.ts";
 import { sizeText } from "../../../state-ops/size-text.ts";
 import { O } from "../../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../../kernel/kernel.ts";
@@ -50,7 +50,8 @@ export function diffState(kernel: Kernel, places: Places, given: string | null):
   const machine = readMachine(kernel, places);
   const { operators } = readImageControl(kernel, places);
   const path = given === null ? null : meantPath(kernel, given);
-  const asked = byPath(operators.filter((operator) => isAsked(operators, operator, path)));
+  const paths = new OperatorPaths(operators);
+  const asked = byPath(askedOf(operators, path));
   if (asked.length === 0) {
     const where = path === null ? "the running image declares no state" : `no operator rules ${path}`;
     return { path, operators: [], note: `${where}: it is as the image has it` };
@@ -62,7 +63,7 @@ export function diffState(kernel: Kernel, places: Places, given: string | null):
       path,
       operators: asked.map((operator) =>
         hasStore(operator)
-          ? within(diffOperator(kernel, { data, image }, machine, operators, operator), path)
+          ? within(diffOperator(kernel, { data, image }, machine, paths, operator), path)
           : uncompared(operator, noteOf(operator)),
       ),
       note: null,
@@ -70,9 +71,11 @@ export function diffState(kernel: Kernel, places: Places, given: string | null):
   );
 }
 
-function isAsked(operators: readonly Operator[], operator: Operator, path: string | null): boolean {
-  if (path === null) return hasStore(operator);
-  return isAtOrBelow(operator.path, path) || rulingOperator(operators, path) === operator;
+/** Those that keep something; of a path, the one that rules it and those below. */
+function askedOf(operators: readonly Operator[], path: string | null): Operator[] {
+  if (path === null) return operators.filter(hasStore);
+  const ruling = rulingOperator(operators, path);
+  return operators.filter((operator) => isAtOrBelow(operator.path, path) || operator === ruling);
 }
 
 function noteOf({ state, via, target }: Operator): string {
@@ -94,7 +97,7 @@ function diffOperator(
   kernel: Kernel,
   roots: { data: Descriptor; image: Descriptor },
   machine: Machine,
-  operators: readonly Operator[],
+  paths: OperatorPaths,
   operator: Operator,
 ): OperatorDifference {
   const stores = storePaths(operator, ownGeneration(machine));
@@ -108,7 +111,7 @@ function diffOperator(
   }
   const [store = ""] = stores;
   try {
-    return { ...uncompared(operator, note), ...compare(kernel, roots, operators, operator, store), compared: true };
+    return { ...uncompared(operator, note), ...compare(kernel, roots, paths, operator, store), compared: true };
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
     return uncompared(
@@ -121,7 +124,7 @@ function diffOperator(
 function compare(
   kernel: Kernel,
   { data, image }: { data: Descriptor; image: Descriptor },
-  operators: readonly Operator[],
+  paths: OperatorPaths,
   operator: Operator,
   store: string,
 ): Pick<OperatorDifference, "differences" | "truncated" | "unread"> {
@@ -141,7 +144,7 @@ function compare(
     );
     return { differences: found === null ? [] : [named(found)], truncated: false, unread: [] };
   }
-  const below = nestedPaths(operator, operators).flatMap((path) => pathBytes(path) ?? []);
+  const below = nestedPaths(operator, paths).flatMap((path) => pathBytes(path) ?? []);
   const nested = new Set(below.map((path) => Buffer.from(path).toString("latin1")));
   const compared = withDirectory(kernel, data, store, (root) =>
     withDirectoryIfThere(kernel, image, inImage, (lower) =>

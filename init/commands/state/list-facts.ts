@@ -3,7 +3,7 @@ import type { BootRecord } from "../../../boot/record/record.ts";
 import type { Operator } from "../../../state-ops/control.ts";
 import { GENERATION, generationName, LAYOUT } from "../../../state-ops/layout.ts";
 import { pathText } from "../../../state-ops/merge/path-text.ts";
-import { byPath, isAtOrBelow, storePaths } from "../../../state-ops/operator-tree.ts";
+import { byPath, OperatorPaths, storePaths } from "../../../state-ops/operator-tree.ts";
 import { Refusal } from "../../../state-ops/outcome.ts";
 import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import { exists, withDirectory } from "../../state/beneath.ts";
@@ -101,6 +101,8 @@ function listOperators(
   operators: readonly Operator[],
 ): ListedOperator[] {
   const generation = ownGeneration(machine);
+  const paths = new OperatorPaths(operators);
+  const degraded = new Map(machine.report.degraded.map(({ path, reason }) => [path, reason]));
   return byPath(operators).map((operator) => {
     const { path, id, kind, state, via, origin } = operator;
     const stores = storePaths(operator, generation).map((name) => ({
@@ -111,9 +113,9 @@ function listOperators(
     return {
       ...{ path, id, kind, state, via, origin },
       store: store?.name ?? null,
-      depth: operators.filter((other) => other.path !== path && isAtOrBelow(path, other.path)).length,
+      depth: paths.depthOf(path),
       size: store?.size ?? null,
-      degraded: machine.report.degraded.find((entry) => entry.path === path)?.reason ?? null,
+      degraded: degraded.get(path) ?? null,
     };
   });
 }

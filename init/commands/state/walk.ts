@@ -51,7 +51,8 @@ export function walkTree(
       const visited = { path: inside, at, name, status };
       if (visit(visited) && visited.status.kind === "directory") below.push(inside);
     }
-    left.push(...below.reverse());
+    // No spread: a directory may hold more names than a call takes arguments.
+    for (const inside of below.reverse()) left.push(inside);
   };
   for (let path = left.pop(); path !== undefined && !end.truncated; path = left.pop()) {
     const directory = path;

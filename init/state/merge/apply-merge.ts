@@ -3,6 +3,7 @@ import type { Operator } from "../../../state-ops/control.ts";
 import { nestedPaths } from "../../../state-ops/merge/baseline.ts";
 import type { KeyedFile } from "../../../state-ops/merge/keyed-files.ts";
 import { asidePath } from "../../../state-ops/merge/report.ts";
+import { OperatorPaths } from "../../../state-ops/operator-tree.ts";
 import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import type { OnProgress } from "../beneath.ts";
 import type { Place } from "../clone-metadata.ts";
@@ -24,10 +25,11 @@ export interface ApplyOrder {
 /** All copies of what loses are made before anything is changed. Throws KernelError or Error; nothing is synced. */
 export function applyMerge(kernel: Kernel, order: ApplyOrder, { plans, accounts }: PlannedMerge): void {
   const writeBack = new WriteBack(kernel);
+  const paths = new OperatorPaths(order.operators);
   for (const plan of plans) inStore(kernel, order, plan, (places) => keepLosers(kernel, order, plan, places, writeBack));
   for (const plan of plans) {
     inStore(kernel, order, plan, (places) => {
-      const nested = nestedPaths(plan.operator, order.operators);
+      const nested = nestedPaths(plan.operator, paths);
       const editor = new StoreEditor(kernel, places.store, places.image, nested, order.onProgress, writeBack);
       for (const action of plan.actions) carryOut(editor, action, accounts);
     });

@@ -8,11 +8,12 @@ import {
   type StoreBaseline,
   storeBaseline,
 } from "../../../state-ops/merge/baseline.ts";
+import { OperatorPaths } from "../../../state-ops/operator-tree.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import { readText } from "../beneath.ts";
 import type { ImageContent } from "./gather.ts";
-import { baselineOf } from "./plan-merge.ts";
+import { baselineOf, storesById } from "./plan-merge.ts";
 
 /** Bytes of baseline.json: some eighty thousand files. Reading it takes sixteen times as much memory. */
 const longest = 16 * 1024 * 1024;
@@ -49,12 +50,14 @@ export function nextBaseline(
   imageId: string,
 ): string | null {
   const stores = new Map<string, StoreBaseline>();
+  const known = storesById(before);
+  const paths = new OperatorPaths(operators);
   for (const store of before?.stores ?? []) stores.set(store.id, store);
   for (const operator of operators.filter(({ state, via }) => state === "persistent" && (via === "overlay" || via === "bind"))) {
     const image = images.get(operator.id);
-    const old = baselineOf(before, operator);
+    const old = baselineOf(known, operator);
     if (operator.renamedFrom !== null) stores.delete(operator.renamedFrom);
-    if (image !== undefined) stores.set(operator.id, storeBaseline(operator, operators, imageId, image));
+    if (image !== undefined) stores.set(operator.id, storeBaseline(operator, paths, imageId, image));
     else if (old !== null) stores.set(operator.id, { ...old, id: operator.id });
     else stores.delete(operator.id);
   }

@@ -5,6 +5,7 @@ import { keyedPaths } from "../../../state-ops/merge/keyed-files.ts";
 import type { UpperEntry } from "../../../state-ops/merge/overlay-view.ts";
 import { atOrBelow, parentPath, pathBytes } from "../../../state-ops/merge/path-text.ts";
 import { contentMatters, type Entry, type Tree } from "../../../state-ops/merge/tree.ts";
+import { OperatorPaths } from "../../../state-ops/operator-tree.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { OnProgress } from "../beneath.ts";
 import type { Place } from "../clone-metadata.ts";
@@ -28,21 +29,23 @@ const moreThanImage = 256 * 1024 * 1024;
 /** Reads the trees of a merge. What belongs to other operators below is left out of all of them. */
 export class Gatherer {
   readonly #walker: TreeWalker;
+  readonly #paths: OperatorPaths;
   #budget = moreThanImage;
 
   constructor(
     readonly kernel: Kernel,
     /** The image's. */
-    readonly operators: readonly Operator[],
+    operators: readonly Operator[],
     onProgress: OnProgress,
   ) {
+    this.#paths = new OperatorPaths(operators);
     this.#walker = new TreeWalker(kernel, onProgress);
   }
 
   /** Everything, with all contents. */
   image(place: Place, operator: Operator): ImageContent {
     const entries = new Map<string, Entry>();
-    const isNested = atOrBelow(nestedPaths(operator, this.operators));
+    const isNested = atOrBelow(nestedPaths(operator, this.#paths));
     this.#walker.walk(place, {
       sees: (path) => !isNested(path),
       enters: () => true,
@@ -81,7 +84,7 @@ export class Gatherer {
   }
 
   #walkState(place: Place, operator: Operator, base: Tree, image: Tree, add: (path: string, upper: UpperEntry) => void): void {
-    const isNested = atOrBelow(nestedPaths(operator, this.operators));
+    const isNested = atOrBelow(nestedPaths(operator, this.#paths));
     const isExcluded = excludedPaths(operator);
     const keyed = keyedPaths(operator.path);
     const known = (path: string): boolean => base.has(path) || image.has(path) || keyed.has(path);

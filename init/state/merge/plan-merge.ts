@@ -6,6 +6,7 @@ import { type RebaseAction, rebaseUpper } from "../../../state-ops/merge/rebase.
 import { type StoreMerge, storeMerge } from "../../../state-ops/merge/report.ts";
 import { type MergeAction, type MergePlan, mergeTree } from "../../../state-ops/merge/three-way.ts";
 import type { Entry, Tree } from "../../../state-ops/merge/tree.ts";
+import { OperatorPaths } from "../../../state-ops/operator-tree.ts";
 import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import type { OnProgress } from "../beneath.ts";
 import type { Place } from "../clone-metadata.ts";
@@ -69,13 +70,15 @@ export function readImages(
 export function planMerge(kernel: Kernel, gatherer: Gatherer, sources: MergeSources, onProgress: OnProgress): PlannedMerge {
   const plans: (StorePlan & { baseline: boolean; accounts: AccountFiles | null })[] = [];
   const notes: string[] = [];
+  const paths = new OperatorPaths(sources.operators);
+  const baselines = storesById(sources.baseline);
   for (const operator of sources.operators) {
     const image = sources.images.get(operator.id);
     if (image === undefined || operator.cache) continue;
-    const baseline = baselineOf(sources.baseline, operator);
+    const baseline = baselineOf(baselines, operator);
     const planned = withStore(kernel, sources, operator, (place) => {
       const order: StoreOrder = { place, operator, image, baseline };
-      const plan = planStore(kernel, gatherer, sources.operators, order);
+      const plan = planStore(kernel, gatherer, paths, order);
       if (plan.unkeyed) notes.push(`${operator.path}: its accounts are too many to be merged by line; the device's are kept`);
       return plan;
     });
@@ -94,11 +97,16 @@ export function planMerge(kernel: Kernel, gatherer: Gatherer, sources: MergeSour
   return { plans, accounts: accounts.texts, stores, refused: plans.some(({ merge }) => merge.refused), notes };
 }
 
+/** What stores were made over, by the ids that they had; nothing where nobody knows. */
+export function storesById(baseline: Baseline | null): ReadonlyMap<string, StoreBaseline> {
+  return new Map((baseline?.stores ?? []).map((store) => [store.id, store]));
+}
+
 /** What a store was made over; null where nobody knows. A store that got another id was made under the old one. */
-export function baselineOf(baseline: Baseline | null, operator: Operator): StoreBaseline | null {
-  const stores = baseline?.stores ?? [];
-  const found = [operator.id, operator.renamedFrom].flatMap((id) => stores.find((store) => store.id === id) ?? [])[0];
-  return found?.via === operator.via ? found : null;
+export function baselineOf(stores: ReadonlyMap<string, StoreBaseline>, operator: Operator): StoreBaseline | null {
+  const { id, renamedFrom, via } = operator;
+  const found = stores.get(id) ?? (renamedFrom === null ? undefined : stores.get(renamedFrom));
+  return found?.via === via ? found : null;
 }
 
 function withStore<Result>(
@@ -119,9 +127,9 @@ interface StoreOrder {
   baseline: StoreBaseline | null;
 }
 
-function planStore(kernel: Kernel, gatherer: Gatherer, operators: readonly Operator[], order: StoreOrder) {
+function planStore(kernel: Kernel, gatherer: Gatherer, paths: OperatorPaths, order: StoreOrder) {
   const { place, operator, image, baseline } = order;
-  const old = baseline === null ? null : baseTree(baseline, operator, operators);
+  const old = baseline === null ? null : baseTree(baseline, operator, paths);
   const fresh = withDeclaredRoot(image.entries, operator);
   const policy = (keyed: boolean) => ({
     rule: operator.merge === "keyed" && !keyed ? ("local" as const) : operator.merge,
@@ -145,9 +153,9 @@ function planStore(kernel: Kernel, gatherer: Gatherer, operators: readonly Opera
  * The baseline as the new image's operators see it. What is not cloned is no deletion: in a bind it starts with what the
  * image has there now.
  */
-function baseTree({ entries }: StoreBaseline, operator: Operator, operators: readonly Operator[]): Tree {
+function baseTree({ entries }: StoreBaseline, operator: Operator, paths: OperatorPaths): Tree {
   const isExcluded = operator.via === "bind" ? excludedPaths(operator) : () => false;
-  const own = outsideNested(entries, nestedPaths(operator, operators));
+  const own = outsideNested(entries, nestedPaths(operator, paths));
   return withDeclaredRoot(new Map([...own].filter(([path]) => !isExcluded(path))), operator);
 }
 
