@@ -65,8 +65,11 @@ export interface BootReport {
   recovery: ToldRecovery | null;
   /** Everything else that was not as declared: unknown words on the command line, `rw` ignored, drift. */
   warnings: string[];
-  /** Parts of the boot in order; milliseconds since kernel start. */
-  timeline: { name: string; startMs: number; lengthMs: number }[];
+  /**
+   * Parts of the boot in the order of their starts; milliseconds since kernel start, on CLOCK_BOOTTIME. Parts may lie in each
+   * other. `open`: had not ended when this was written, and is at least that long.
+   */
+  timeline: { name: string; startMs: number; lengthMs: number; open?: true }[];
 }
 
 /** What the report says of the image with that manifest. */

@@ -136,6 +136,8 @@ export function readReport(text: string): BootReport {
         name: part.text("name"),
         startMs: part.number("startMs"),
         lengthMs: part.number("lengthMs"),
+        // What an older initrd noted had ended.
+        ...(part.nullable("open", () => part.flag("open")) === true ? { open: true as const } : {}),
       })),
     };
   });

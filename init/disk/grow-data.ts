@@ -20,7 +20,7 @@ export function growData(boot: Launch, { root, facts }: OpenData, sizes: { fromB
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
     const what = `the data filesystem on ${device} is not made larger (${error.code})`;
-    if (sizes.deviceBytes - sizes.fromBytes < USUAL_REST) boot.log.info(what);
+    if (sizes.deviceBytes - sizes.fromBytes < USUAL_REST) boot.log.debug(what);
     else boot.warnOnce(`${what}: it has ${sizeText(Number(sizes.fromBytes))}, its device ${sizeText(Number(sizes.deviceBytes))}`);
   }
 }

@@ -54,7 +54,7 @@ export async function* findOnMedia(search: ImageSearch): AsyncGenerator<FoundIma
   const names = [...slots.map((slot) => deviceUnder(slot, data)), data?.device, bootRecord.device, recovery.factory];
   const references = names.flatMap((name) => (name === undefined || name === null ? [] : [parseReference(name)]));
   const scan = scanBlockDevices(boot.kernel, { superblocks: true, partuuids: references.some(({ by }) => by === "partuuid") });
-  for (const note of scan.notes) boot.log.info(note);
+  for (const note of scan.notes) boot.log.notice(note);
   yield* findOn(search, "media", foreignDevices(scan.devices, { disk: devices.ownDisk(scan.devices), references }));
 }
 

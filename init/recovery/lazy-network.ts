@@ -38,7 +38,7 @@ export class LazyNetwork implements DeskNetwork {
     this.#boot.modules?.loadForRecovery();
     const request = { ...this.#request, profile: this.#network === null ? this.#profile() : null };
     this.#network ??= MachineNetwork.open(this.#boot.kernel, request, (line) => {
-      this.#boot.log.info(line);
+      this.#boot.log.notice(line);
       this.#screen?.show({ addresses: this.addresses() });
     });
     for await (const way of this.#network.ways(waitMs, signal)) {
@@ -52,7 +52,7 @@ export class LazyNetwork implements DeskNetwork {
     if (this.#recordDevice === null) return null;
     try {
       const { profile, reason } = readNetworkProfile(this.#boot.kernel, this.#recordDevice);
-      if (reason !== null) this.#boot.log.info(`the network's profile: ${reason}`);
+      if (reason !== null) this.#boot.log.notice(`the network's profile: ${reason}`);
       return profile;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;

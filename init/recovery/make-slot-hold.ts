@@ -86,7 +86,7 @@ async function openDonors(desk: RecoveryDesk, target: SlotName): Promise<Donor[]
     } catch (error) {
       // A slot that cannot be read helps nobody, and stands in nobody's way.
       if (!(error instanceof Error)) throw error;
-      desk.boot.log.info(`slot ${slot.name} gives no blocks: ${error.message}`);
+      desk.boot.log.notice(`slot ${slot.name} gives no blocks: ${error.message}`);
     }
   }
   return donors;

@@ -43,7 +43,7 @@ export async function takeRequest(
   const found = devices.look(request.device);
   if (!("found" in found)) {
     // What is removable is mostly not there.
-    boot.log.info(`nobody asks for a recovery: ${"missing" in found ? found.missing : found.ambiguous}`);
+    boot.log.debug(`nobody asks for a recovery: ${"missing" in found ? found.missing : found.ambiguous}`);
     return null;
   }
   const taking = { boot, by, path: request.path };

@@ -25,7 +25,7 @@ export function liftClock(kernel: Kernel, log: Log, lastKnown: number): void {
   if (floor === null) return;
   try {
     kernel.setClock(floor);
-    log.notice(`clock set to ${new Date(floor).toISOString()}, it stood at ${new Date(now).toISOString()}`);
+    log.debug(`clock set to ${new Date(floor).toISOString()}, it stood at ${new Date(now).toISOString()}`);
   } catch (error) {
     log.warning(`clock could not be set: ${error instanceof Error ? error.message : error}`);
   }

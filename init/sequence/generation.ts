@@ -99,7 +99,7 @@ function prepare(
 ): Prepared {
   const plan = planGeneration(facts);
   const work = planWork(facts, plan);
-  launch.log.info(`state: ${plan.do} generation: ${plan.why}`);
+  launch.log.debug(`state: ${plan.do} generation: ${plan.why}`);
   if (plan.reason !== null) launch.warn(plan.reason);
   const told = cloneTold(launch, data.root, plan, imageControl.operators);
   const { slot, imageId, newRoot, attempt } = request;

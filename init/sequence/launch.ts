@@ -1,11 +1,11 @@
 import type { CommandLine } from "../../boot/kernel-command-line.ts";
-import type { BootReport } from "../../boot/report.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import type { ModuleLoader } from "../devices/modules.ts";
 import { exists } from "../kernel/files.ts";
 import type { Descriptor, Kernel } from "../kernel/kernel.ts";
 import { Children } from "./children.ts";
 import type { Log } from "./log.ts";
+import { Timeline } from "./timeline.ts";
 import type { Watchdog } from "./watchdog.ts";
 
 /** In an initrd built with --debug. */
@@ -16,7 +16,7 @@ export class Launch {
   readonly warnings: string[] = [];
   /** What became of the state of the whole machine in this boot, whichever slot is tried: see {@link note}. */
   readonly stateNotes: string[] = [];
-  readonly timeline: BootReport["timeline"] = [];
+  readonly timeline: Timeline;
   readonly children: Children;
   watchdog: Watchdog | null = null;
   /** What else is to be done as often as the chores: cheap, and never throwing. */
@@ -30,6 +30,7 @@ export class Launch {
     readonly control: ControlFile,
     readonly words: CommandLine,
   ) {
+    this.timeline = new Timeline(kernel);
     this.children = new Children(kernel);
   }
 
@@ -68,15 +69,6 @@ export class Launch {
     this.modules?.loadForAlias("crypto-sha256");
   }
 
-  /** Begins the timeline with what came before: preinit's two times, "STARTED EXECUTED" in nanoseconds since kernel start. */
-  beginTimeline(preinit: string): void {
-    const [started, executed] = preinit.split(" ").map((time) => Number(time) / 1e6);
-    if (started === undefined || executed === undefined || !(executed >= started)) return;
-    const now = this.kernel.now().bootMs;
-    this.timeline.push({ name: "preinit", startMs: Math.round(started), lengthMs: Math.round(executed - started) });
-    this.timeline.push({ name: "runtime", startMs: Math.round(executed), lengthMs: Math.round(now - executed) });
-  }
-
   /** Feeds the watchdog and takes the status of orphans. To be called at least once a second. */
   chores(): void {
     this.watchdog?.feed();
@@ -93,13 +85,10 @@ export class Launch {
   /** Does a part of the boot, after stopping before it where `rd.break=` asks for that, and notes how long it took. */
   async part<Result>(name: string, work: () => Result | Promise<Result>): Promise<Result> {
     if (this.words.breakAt === name) await this.shell(`rd.break=${name}`);
-    const startMs = this.kernel.now().bootMs;
-    this.chores();
-    try {
-      return await work();
-    } finally {
-      this.timeline.push({ name, startMs: Math.round(startMs), lengthMs: Math.round(this.kernel.now().bootMs - startMs) });
-    }
+    return this.timeline.part(name, () => {
+      this.chores();
+      return work();
+    });
   }
 
   /** A shell on the console, until it ends. Only an initrd built with --debug has one. */

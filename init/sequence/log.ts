@@ -5,8 +5,13 @@ import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 /** The kernel cuts a line of /dev/kmsg at about 976 bytes (LOG_LINE_MAX less its prefix). */
 const LONGEST = 900;
 
-/** Levels of syslog(2) that are used; with `quiet` only errors reach the console. */
-const LEVEL = { error: 3, warning: 4, notice: 5, info: 6 } as const;
+/**
+ * Levels of syslog(2) that are used. The kernel prints a line before its writer goes on: on a serial line of 115200 baud a
+ * hundred characters cost 9 ms. So of an ordinary boot no more than one line may reach a console, by a notice; the rest of it
+ * is for debugging, which the kernel keeps, and so the journal, but shows with `loglevel=8` only. With `quiet` errors alone
+ * reach a console.
+ */
+const LEVEL = { error: 3, warning: 4, notice: 5, debug: 7 } as const;
 
 /**
  * Writes to the kernel's log, never to a terminal: a stuck serial line must not stop PID 1, and the system's journal
@@ -56,9 +61,11 @@ export class Log {
     }
   }
 
-  info(text: string): void {
-    this.#line("info", text);
+  /** What every boot has to say. */
+  debug(text: string): void {
+    this.#line("debug", text);
   }
+  /** What not every boot has to say, or the one line that each may show. */
   notice(text: string): void {
     this.#line("notice", text);
   }

@@ -104,11 +104,13 @@ export class NextSlots {
     this.#isFileTaken = true;
     const { request, ladder } = this.#boot.control.recovery;
     if (request === null || ladder.length === 0) return;
-    const taken = await this.#lookForFile().catch((error: unknown) => {
-      const reason = error instanceof Error ? error.message : error;
-      this.#boot.warn(`whether ${request.path} on ${request.device} asks for a recovery is not known: ${reason}`);
-      return null;
-    });
+    const taken = await this.#boot
+      .part("request", () => this.#lookForFile())
+      .catch((error: unknown) => {
+        const reason = error instanceof Error ? error.message : error;
+        this.#boot.warn(`whether ${request.path} on ${request.device} asks for a recovery is not known: ${reason}`);
+        return null;
+      });
     if (taken === null || (this.#request?.asked ?? null) !== null) return;
     const recovery = recoveryOf(this.#counters.record);
     this.#counters.change({ ...this.#counters.record, recovery: { ...recovery, asked: taken.asks } });

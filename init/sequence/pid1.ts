@@ -20,8 +20,12 @@ function restartBecause(kernel: Kernel, log: Log, what: string, error: unknown):
 /**
  * The whole life of slipway as PID 1. Whatever happens in it ends in the next init or in a restart: a PID 1 that returned
  * or threw would be a kernel panic without a reason.
+ *
+ * @param firstLineNs when the executable's first line ran, on the clock of Bun.nanoseconds()
  */
-export async function runAsPid1(kernel: Kernel = linuxKernel()): Promise<void> {
+export async function runAsPid1(firstLineNs: number): Promise<void> {
+  const evaluatedNs = Bun.nanoseconds();
+  const kernel = linuxKernel();
   const refused = whyNotInInitramfs(kernel);
   if (refused !== null) {
     console.error(`slipway: this is not the PID 1 of an initrd: ${refused}`);
@@ -39,7 +43,7 @@ export async function runAsPid1(kernel: Kernel = linuxKernel()): Promise<void> {
   }
   kernel.setCtrlAltDel("signal");
   try {
-    await launch(kernel, log, process.env.SLIPWAY_PREINIT ?? "");
+    await launch(kernel, log, process.env.SLIPWAY_PREINIT ?? "", { firstLineNs, evaluatedNs, nowNs: Bun.nanoseconds });
   } catch (error) {
     restartBecause(kernel, log, "the boot failed", error);
   }

@@ -61,7 +61,7 @@ function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, { wh
     degraded: ready.state.degraded,
     recovery: reported?.told ?? null,
     warnings: boot.warnings,
-    timeline: boot.timeline,
+    timeline: boot.timeline.told(),
   };
   const own = { text: readText(kernel, "/etc/slipway/control.json"), values: control };
   const unreported = reported?.text ?? null;

@@ -1,5 +1,5 @@
 import { judgeSeal, needsKernelSignature, type Proof, refuseUnsealed } from "../../boot/image/judge-seal.ts";
-import type { Manifest } from "../../boot/image/seal.ts";
+import type { Manifest, Seal } from "../../boot/image/seal.ts";
 import { verityName } from "../../boot/image/verity-table.ts";
 import type { ImageId } from "../../boot/record/record.ts";
 import { SlotFailure } from "../../boot/selection/attempt.ts";
@@ -37,6 +37,18 @@ export async function proveImage(boot: Launch, counters: Counters, slot: string,
     return { imageId, proof: "none", signers: [], manifest: null, verity: null };
   }
   const { seal } = reading;
+  return boot.part("proof", () => proveSealed(boot, counters, { slot, device, imageId, seal }));
+}
+
+interface SealedSlot {
+  slot: string;
+  device: string;
+  imageId: ImageId;
+  seal: Seal;
+}
+
+async function proveSealed(boot: Launch, counters: Counters, { slot, device, imageId, seal }: SealedSlot): Promise<ProvenImage> {
+  const { control } = boot;
   const { manifest } = seal;
   const signers = await judgeSeal(seal, control);
   const tooOld = whyBelowFloor(counters.record, manifest.rollbackIndex, control.trust);
@@ -44,7 +56,7 @@ export async function proveImage(boot: Launch, counters: Counters, slot: string,
   const wholeSince = counters.whyReadWhole;
   if (wholeSince !== null) {
     boot.log.notice(`slot ${slot} is read whole, ${wholeSince}`);
-    await readWhole(boot, counters, slot, device, manifest);
+    await boot.part("read-whole", () => readWhole(boot, counters, slot, device, manifest));
   }
   const verity = makeVerity(boot, slot, device, manifest);
   const proof = verity === null ? "none" : control.trust.mode;

@@ -16,6 +16,7 @@ import type { Log } from "./log.ts";
 import { NextSlots } from "./next-slots.ts";
 import { prepareHandover } from "./prepare-handover.ts";
 import { failureOf, type ReadySlot, SlotAttempt } from "./slot.ts";
+import type { Started } from "./timeline.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** Where the initrd has the control file that rules slots, keys, boot record and recovery. */
@@ -25,13 +26,14 @@ const CONTROL = "/etc/slipway/control.json";
  * Launches the machine. Ends in the next init, or in a restart; throws only what has no better place to go.
  *
  * @param preinit what preinit says of its own times: "STARTED EXECUTED", nanoseconds since kernel start
+ * @param started null where it is not known
  */
-export async function launch(kernel: Kernel, log: Log, preinit: string): Promise<never> {
+export async function launch(kernel: Kernel, log: Log, preinit: string, started: Started | null = null): Promise<never> {
   const control = readControl(readText(kernel, CONTROL));
   const asked = applyLock(parseCommandLine(readText(kernel, "/proc/cmdline")), control.commandLine === "locked");
   const words = applyLadder(asked, control.recovery.ladder);
   const boot = new Launch(kernel, log, control, words);
-  boot.beginTimeline(preinit);
+  boot.timeline.begin(preinit, started);
   for (const warning of words.warnings) boot.warn(warning);
   if (control.trust.mode === "unsigned") boot.alarm(UNPROVEN);
   liftClock(kernel, log, 0);
@@ -47,8 +49,8 @@ export async function launch(kernel: Kernel, log: Log, preinit: string): Promise
   const slots = new NextSlots(boot, devices, counters);
   for (;;) {
     const chosen = await slots.next(passed);
-    boot.log.info(`slot ${chosen.slot}: ${chosen.why}`);
-    if (!slots.count(chosen)) continue;
+    boot.log.debug(`slot ${chosen.slot}: ${chosen.why}`);
+    if (!(await boot.part("count", () => slots.count(chosen)))) continue;
     const attempt = new SlotAttempt(boot, devices, counters, chosen);
     const ready = await trySlot(boot, counters, attempt, slots, chosen, passed);
     if (ready !== null) leave(boot, counters, ready);

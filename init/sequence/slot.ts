@@ -80,7 +80,7 @@ export class SlotAttempt {
 
   async #prepare(): Promise<ReadySlot> {
     const { kernel } = this.#boot;
-    const { device, image } = await this.#boot.part("proof", () => this.#prove());
+    const { device, image } = await this.#boot.part("slot", () => this.#prove());
     await this.#boot.part("image", () => this.#mount(device, image));
     const root = kernel.open(NEW_ROOT, O.RDONLY | O.DIRECTORY);
     try {

@@ -27,7 +27,10 @@ const report = {
   timeline: [
     { name: "preinit", startMs: 1970, lengthMs: 80 },
     { name: "runtime", startMs: 2050, lengthMs: 1700 },
+    { name: "slot", startMs: 3760.25, lengthMs: 30.5 },
+    { name: "proof", startMs: 3770, lengthMs: 20 },
     { name: "state", startMs: 3800, lengthMs: 300 },
+    { name: "handover", startMs: 4100, lengthMs: 11.111, open: true },
   ],
 };
 
@@ -66,13 +69,15 @@ test("the kernel's note on the init that it was asked for is not taken for the s
   assert.is(readFacts(told(["log 7,323,1969400,-;  with arguments:"])).kernelToInitMs, 1969.298);
 });
 
-test("the timeline ends at the start of the next init, and tells of the time between parts", () => {
+test("the timeline ends at the start of the next init, counts what lies in a part once, and tells of the time in none", () => {
   assert.equal(timelineOf(readFacts(told())), [
     { name: "preinit", lengthMs: 80 },
     { name: "runtime", lengthMs: 1700 },
+    { name: "slot", lengthMs: 10.5 },
+    { name: "proof", lengthMs: 20 },
     { name: "state", lengthMs: 300 },
-    { name: "between", lengthMs: 50 },
-    { name: "handover", lengthMs: 51 },
+    { name: "handover", lengthMs: 50.5 },
+    { name: "between", lengthMs: 19.5 },
   ]);
 });
 

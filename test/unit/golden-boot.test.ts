@@ -1,5 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { UNPROVEN } from "../../boot/image/judge-seal.ts";
 import type { BootReport } from "../../boot/report.ts";
 import { IOCTL } from "../../init/kernel/constants.ts";
 import { link, device as memoryDevice, file as memoryFile } from "../../init/kernel/recording/memory-tree.ts";
@@ -54,6 +55,19 @@ test("a committed slot boots again and keeps its generation", async () => {
   const boot = await world.boot();
   assert.is(report(boot).generation, "000001");
   golden("committed", boot);
+});
+
+test("an ordinary boot shows one line on a console that the kernel was not told to keep quiet", async () => {
+  const world = new World({ a: v1 });
+  await world.boot();
+  world.commitAndShutDown("a", v1.id);
+  const said = [...(await world.boot()).kernel.trace.matchAll(/^write\("\/dev\/kmsg", "<(\d)>slipway: (.*)\\n"\)$/gm)];
+  const shown = said.filter(([, level]) => Number(level) < 7).map(([, , text]) => text);
+  assert.equal(shown, [
+    UNPROVEN,
+    "handing over to /sbin/init in slot a (first of the slots that can boot (committed, 10 of 10 tries left)), attempt 2",
+  ]);
+  assert.ok(said.length > shown.length, "the rest is in the kernel's log");
 });
 
 test("a trial gets a clone of the committed state", async () => {

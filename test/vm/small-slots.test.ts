@@ -44,7 +44,7 @@ test("on a fresh disk slot a boots, on trial, and its try is on the disk", async
   assert.equal(report.warnings, [UNPROVEN]);
   assert.equal(
     report.timeline.map(({ name }) => name),
-    ["preinit", "runtime", "modules", "devices", "record", "proof", "image", "state"],
+    ["preinit", "runtime", "evaluate", "start", "modules", "devices", "record", "count", "slot", "image", "state", "handover"],
   );
   const record = validRecord(machine.disk);
   assert.is(record.slots.a?.tries, 2);
