@@ -17,6 +17,11 @@ export interface ElfFile {
 /** Machines of {@link ElfFile.machine} that have a name here. */
 export const MACHINE: Record<number, string> = { 3: "x86", 40: "arm", 62: "x86-64", 183: "arm64", 243: "riscv" };
 
+/** "arm64", or "ELF machine 22". */
+export function machineText(machine: number): string {
+  return MACHINE[machine] ?? `ELF machine ${machine}`;
+}
+
 const PT = { LOAD: 1, DYNAMIC: 2, INTERP: 3 } as const;
 const DT = { NULL: 0, NEEDED: 1, STRTAB: 5, RPATH: 15, RUNPATH: 29 } as const;
 

@@ -2,6 +2,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { tmpdir } from "node:os";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { architectureOfRuntime } from "../../boot/architecture.ts";
 import { readElf } from "../../boot/elf.ts";
 import { readModuleIndex } from "../../boot/modules.ts";
 import { buildInitrd, type InitrdInput } from "../../init/builder/initrd/build.ts";
@@ -25,7 +26,7 @@ test.before(async () => {
   writeFileSync(`${modules}/modules.dep`, paths.join(""));
   writeFileSync(`${modules}/modules.alias`, "alias fs-xfs xfs\n");
   writeFileSync(`${scratch}/control.json`, control);
-  writeFileSync(`${scratch}/preinit`, "\x7fELF preinit");
+  cpSync("/bin/true", `${scratch}/preinit`);
   cpSync("/bin/ls", `${scratch}/program`);
 });
 
@@ -38,6 +39,8 @@ function input(changes: Partial<InitrdInput> = {}): InitrdInput {
     named: [],
     extra: [],
     debug: false,
+    architecture: null,
+    sysroot: "/",
     executable: `${scratch}/program`,
     preinit: `${scratch}/preinit`,
     level: 1,
@@ -95,9 +98,10 @@ test("preinit is told the image's size, and finds what it loads", async () => {
     `runtime ${image?.size}\nmodule /modules/loop.ko\nmodule /modules/squashfs.ko\n`,
   );
   assert.is(content("modules/loop.ko"), "module loop".repeat(50));
-  assert.is(content("init"), "\x7fELF preinit");
+  assert.is(content("init"), readFileSync("/bin/true").toString());
   assert.is(content("etc/slipway/control.json"), control);
-  assert.ok(content("etc/initrd-release").startsWith("ID=slipway\n"));
+  assert.match(content("etc/initrd-release"), /^ID=slipway\n/);
+  assert.match(content("etc/initrd-release"), new RegExp(`^ARCHITECTURE=${architectureOfRuntime(process.arch)}$`, "m"));
   assert.equal(
     entries.slice(-2).map((entry) => entry.path),
     ["runtime.squashfs", "etc/slipway/end"],

@@ -58,6 +58,8 @@ test.before(async () => {
     named: [],
     extra: [],
     debug: false,
+    architecture: null,
+    sysroot: "/",
     executable: `${scratch}/slipway`,
     preinit: `${dist}/preinit`,
     level: 3,

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { posix } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { isElf } from "../../../boot/elf.ts";
+import { type Architecture, parseArchitecture } from "../../../boot/architecture.ts";
 import { MODULES, writeModuleIndex } from "../../../boot/modules.ts";
 import type { ControlFile } from "../../../state-ops/control.ts";
 import { MAKERS, missingMaker } from "../../../state-ops/data-make.ts";
@@ -15,9 +15,10 @@ import { runHostProgram } from "../program.ts";
 import { writeCpio } from "./cpio.ts";
 import { readModuleDirectory } from "./depmod.ts";
 import { initrdEntries } from "./layout.ts";
-import { ownFile } from "./own-files.ts";
+import { chooseFiles, programArchitecture, refuseOtherMachine, refuseOtherProgram } from "./machine.ts";
 import { makeRuntimeImage, type RuntimeFile, runtimeFiles } from "./runtime-image.ts";
 import { selectModules } from "./select-modules.ts";
+import { Sysroot } from "./sysroot.ts";
 
 const BUSYBOX = "/bin/busybox";
 
@@ -31,8 +32,12 @@ export interface InitrdInput {
   /** Files for the runtime image: "PATH=FILE". */
   extra: string[];
   debug: boolean;
+  /** Null: that of the executable. */
+  architecture: Architecture | null;
   executable: string;
   preinit: string;
+  /** A tree to take libraries from. */
+  sysroot: string;
   /** zstd's, 1 to 22. */
   level: number;
   output: string;
@@ -42,6 +47,10 @@ export interface InitrdInput {
 export async function buildInitrd(input: InitrdInput): Promise<string[]> {
   const output = checkOutput(input.output);
   const { text: control, control: declared } = readControlInput(`--control ${input.control}`, input.control);
+  const architecture = input.architecture ?? programArchitecture(`--executable ${input.executable}`, input.executable);
+  refuseOtherProgram(`--executable ${input.executable}`, input.executable, architecture, `--arch says ${architecture}`);
+  refuseOtherProgram(`--preinit ${input.preinit}`, input.preinit, architecture, `the initrd is to be for ${architecture}`);
+  const sysroot = new Sysroot(input.sysroot);
   if (!existsSync(input.modules)) throw new BadInput(`--modules ${input.modules} does not exist`);
   const directory = readModuleDirectory(input.modules);
   const kernel = posix.basename(realpathSync(input.modules));
@@ -55,28 +64,31 @@ export async function buildInitrd(input: InitrdInput): Promise<string[]> {
   }
   refuseWithoutMaker(declared, input.extra);
   const modules = new Map<string, Uint8Array>();
-  for (const { name, path } of selection.files) modules.set(name, await readModule(`${input.modules}/${path}`));
+  for (const { name, path } of selection.files) {
+    const content = await readModule(`${input.modules}/${path}`);
+    refuseOtherMachine(`the kernel module ${input.modules}/${path}`, content, architecture);
+    modules.set(name, content);
+  }
   const inRuntime = (path: string): string => path.replace(/^\/runtime/, "");
   const files: RuntimeFile[] = [
     { path: "/usr/bin/slipway", source: input.executable, mode: 0o755 },
     { path: inRuntime(MODULES.index), source: new TextEncoder().encode(writeModuleIndex(selection.index)), mode: 0o644 },
     ...[...modules].map(([name, source]) => ({ path: inRuntime(`${MODULES.directory}/${name}`), source, mode: 0o644 })),
-    ...(input.debug ? [debugShell()] : []),
-    ...input.extra.map(extraFile),
+    ...(input.debug ? [debugShell(sysroot, architecture)] : []),
+    ...input.extra.map((words) => extraFile(words, architecture)),
   ];
-  const preinit = program("--preinit", input.preinit);
-  program("--executable", input.executable);
+  const preinit = readInput(`--preinit ${input.preinit}`, input.preinit);
   const preinitModules = selection.preinit.map((name) => ({ name, content: modules.get(name) ?? new Uint8Array(0) }));
   let size = 0;
   await replaceFile(output, async (file, scratch) => {
-    const runtime = await makeRuntimeImage(runtimeFiles(files), input.level, scratch);
-    const pieces = writeCpio(initrdEntries({ version, preinit, control, modules: preinitModules, runtime }));
+    const runtime = await makeRuntimeImage(runtimeFiles(files, sysroot), input.level, scratch);
+    const pieces = writeCpio(initrdEntries({ version, architecture, preinit, control, modules: preinitModules, runtime }));
     writePieces(file, pieces);
     size = pieces.reduce((sum, piece) => sum + piece.length, 0);
   });
   return [
     ...(selection.absent.length > 0 ? [`left out, kernel ${kernel} has them not: ${selection.absent.join(", ")}`] : []),
-    `${input.output}: ${size} bytes (${(size / 2 ** 20).toFixed(1)} MiB), kernel ${kernel}, ${modules.size} modules`,
+    `${input.output}: ${size} bytes (${(size / 2 ** 20).toFixed(1)} MiB), ${architecture}, kernel ${kernel}, ${modules.size} modules`,
   ];
 }
 
@@ -88,13 +100,6 @@ function refuseWithoutMaker({ data }: ControlFile, extra: readonly string[]): vo
   throw new BadInput(`the control file has the data filesystem made where it is missing; ${missingMaker(maker)}`);
 }
 
-/** The bytes of an ELF program. */
-function program(option: string, path: string): Uint8Array {
-  const bytes = readInput(`${option} ${path}`, path);
-  if (!isElf(bytes)) throw new BadInput(`${option} ${path} is no ELF program; npm run build makes it`);
-  return bytes;
-}
-
 /** A kernel module as the kernel wants it, whatever it is compressed with in the directory. */
 async function readModule(path: string): Promise<Uint8Array> {
   if (!existsSync(path)) throw new BadInput(`${path} is in modules.dep but does not exist; run depmod again`);
@@ -103,18 +108,24 @@ async function readModule(path: string): Promise<Uint8Array> {
   return path.endsWith(".gz") ? gunzipSync(readFileSync(path)) : readFileSync(path);
 }
 
-function debugShell(): RuntimeFile {
-  if (!existsSync(BUSYBOX)) throw new BadInput(`--debug needs ${BUSYBOX}, which does not exist; install Debian's busybox-static`);
-  return { path: "/usr/bin/busybox", source: BUSYBOX, mode: 0o755 };
+function debugShell(sysroot: Sysroot, architecture: Architecture): RuntimeFile {
+  const source = sysroot.find(BUSYBOX);
+  if (source === null) {
+    throw new BadInput(`--debug needs ${BUSYBOX}, which does not exist${sysroot.within}; install Debian's busybox-static`);
+  }
+  refuseOtherMachine(`--debug needs busybox; ${source}`, readFileSync(source), architecture);
+  return { path: "/usr/bin/busybox", source, mode: 0o755 };
 }
 
-function extraFile(words: string): RuntimeFile {
+function extraFile(words: string, architecture: Architecture): RuntimeFile {
   const at = words.indexOf("=");
   const [path, source] = [words.slice(0, at), words.slice(at + 1)];
   if (at < 1 || source === "" || !path.startsWith("/") || path.endsWith("/") || posix.normalize(path) !== path) {
     throw new BadInput(`--extra wants PATH=FILE with an absolute PATH, got "${words}"`);
   }
-  return { path, source, mode: regularFile(`--extra ${words}`, source).mode & 0o777 };
+  const { mode } = regularFile(`--extra ${words}`, source);
+  refuseOtherMachine(`--extra ${words}`, readInput(`--extra ${words}`, source), architecture);
+  return { path, source, mode: mode & 0o777 };
 }
 
 export const verb: Verb = {
@@ -131,8 +142,11 @@ holds the slipway executable and its libraries. Needs mksquashfs. Same input, sa
                         Where the control file's recovery uses a network or media, drivers for those are there in any case
   --extra PATH=FILE     puts FILE, and the libraries it needs, at PATH in the runtime; may be repeated
   --debug               puts busybox into it, for rd.break and rd.shell
-  --executable FILE     the compiled slipway (default: this one)
-  --preinit FILE        the compiled preinit (default: the one in this executable)
+  --arch ARCHITECTURE   x86-64 or arm64 (default: that of the executable): modules, preinit and extra files have to be for it
+  --executable FILE     the compiled slipway (default: this one; for another --arch the one in ARCHITECTURE/ beside it)
+  --preinit FILE        the compiled preinit (default: the one in this executable; for another --arch the one beside its executable)
+  --sysroot DIRECTORY   take libraries, and busybox for --debug, from this unpacked root: for another machine than this one,
+                        the tree that its image is made of (default: /)
   --level N             zstd level of the squashfs, 1 to 22 (default 15: 19 saves 0.5 % more in three times the time)
   -o, --output FILE     where to write it`,
   options: {
@@ -141,6 +155,8 @@ holds the slipway executable and its libraries. Needs mksquashfs. Same input, sa
     module: { type: "string", multiple: true },
     extra: { type: "string", multiple: true },
     debug: { type: "boolean" },
+    arch: { type: "string" },
+    sysroot: { type: "string" },
     executable: { type: "string" },
     preinit: { type: "string" },
     level: { type: "string" },
@@ -157,14 +173,18 @@ holds the slipway executable and its libraries. Needs mksquashfs. Same input, sa
     if (!/^\d+$/.test(level) || Number(level) < 1 || Number(level) > 22) {
       throw new BadInput(`--level is 1 to 22, got "${level}"`);
     }
+    const arch = text(values, "arch");
+    const architecture = arch === undefined ? null : parseArchitecture(arch);
+    const asked = { architecture, executable: text(values, "executable") ?? null, preinit: text(values, "preinit") ?? null };
     const lines = await buildInitrd({
       control: required("control"),
       modules: required("modules"),
       named: texts(values, "module"),
       extra: texts(values, "extra"),
       debug: flag(values, "debug"),
-      executable: text(values, "executable") ?? ownFile("slipway"),
-      preinit: text(values, "preinit") ?? ownFile("preinit"),
+      architecture,
+      ...chooseFiles(asked),
+      sysroot: text(values, "sysroot") ?? "/",
       level: Number(level),
       output: required("output"),
     });

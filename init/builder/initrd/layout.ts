@@ -1,3 +1,4 @@
+import type { Architecture } from "../../../boot/architecture.ts";
 import type { CpioEntry } from "./cpio.ts";
 import { mergedDirectories } from "./runtime-image.ts";
 
@@ -6,6 +7,7 @@ export const RUNTIME_IMAGE = "runtime.squashfs";
 
 export interface InitrdParts {
   version: string;
+  architecture: Architecture;
   preinit: Uint8Array;
   /** The control file's text. */
   control: string;
@@ -32,7 +34,7 @@ export function initrdEntries(parts: InitrdParts): CpioEntry[] {
     { path: "dev/console", kind: "character", mode: 0o600, major: 5, minor: 1 },
     { path: "dev/null", kind: "character", mode: 0o666, major: 1, minor: 3 },
     file("init", parts.preinit, 0o755),
-    file("etc/initrd-release", release(parts.version)),
+    file("etc/initrd-release", release(parts)),
     file("etc/slipway/preinit.conf", `runtime ${parts.runtime.length}\n${preinitLines.join("")}`),
     file("etc/slipway/control.json", parts.control),
     { path: "usr", kind: "symlink", target: "runtime/usr" },
@@ -43,14 +45,15 @@ export function initrdEntries(parts: InitrdParts): CpioEntry[] {
   ];
 }
 
-/** See os-release(5); systemd knows an initrd by this file. */
-function release(version: string): string {
+/** See os-release(5), whose words for architectures are ours; systemd knows an initrd by this file. */
+function release({ version, architecture }: InitrdParts): string {
   return [
     `ID=slipway`,
     `NAME=slipway`,
     `PRETTY_NAME="slipway ${version} initrd"`,
     `VERSION=${version}`,
     `VERSION_ID=${version}`,
+    `ARCHITECTURE=${architecture}`,
     "",
   ].join("\n");
 }

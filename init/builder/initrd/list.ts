@@ -18,13 +18,25 @@ const fileKinds: Record<number, string> = { 4: "directory", 12: "symlink", 2: "c
 /** What is in an initrd, as a table: the archive's entries, then the files of the runtime image before compression. */
 export async function describeInitrd(archive: Uint8Array): Promise<string> {
   const entries = readCpio(archive);
-  const parts = [section("In the archive", entries.map(entryLine), archive.length, "with headers and padding")];
+  const parts = [
+    releaseLine(archive, entries),
+    section("In the archive", entries.map(entryLine), archive.length, "with headers and padding"),
+  ];
   const runtime = entries.find((entry) => entry.path === RUNTIME_IMAGE);
   if (runtime) {
     const image = archive.subarray(runtime.start, runtime.start + runtime.size);
     parts.push(section(`In ${RUNTIME_IMAGE}, before compression`, await runtimeLines(image), runtime.size, "compressed"));
   }
   return parts.join("\n\n");
+}
+
+/** Whose initrd it is and for which machine, from etc/initrd-release. */
+function releaseLine(archive: Uint8Array, entries: CpioListing[]): string {
+  const entry = entries.find(({ path }) => path === "etc/initrd-release");
+  if (entry === undefined) return "no etc/initrd-release: not made by slipway initrd build";
+  const text = new TextDecoder().decode(archive.subarray(entry.start, entry.start + entry.size));
+  const value = (key: string): string => new RegExp(`^${key}=(.*)$`, "m").exec(text)?.[1] ?? "not said";
+  return `${value("ID")} ${value("VERSION")} for ${value("ARCHITECTURE")}`;
 }
 
 function entryLine(entry: CpioListing): Line {
@@ -64,8 +76,8 @@ export const verb: Verb = {
   help: `
 Usage: slipway initrd list FILE
 
-Shows what is in an initrd that slipway initrd build made, and what each part weighs: the archive's entries, and the
-files of the runtime image (with unsquashfs).`,
+Shows which machine an initrd that slipway initrd build made is for, what is in it, and what each part weighs: the archive's
+entries, and the files of the runtime image (with unsquashfs).`,
   options: {},
   positionals: ["FILE"],
   async run(_values, [file = ""]) {

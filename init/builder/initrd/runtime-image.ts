@@ -3,6 +3,7 @@ import { posix } from "node:path";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { runHostProgram } from "../program.ts";
 import { librariesOf } from "./libraries.ts";
+import type { Sysroot } from "./sysroot.ts";
 
 /** What goes into the runtime image, by its absolute path there. */
 export interface RuntimeFile {
@@ -20,10 +21,13 @@ function merged(path: string): string {
   return mergedDirectories.includes(path.split("/")[1] ?? "") ? `/usr${path}` : path;
 }
 
-/** The files and the libraries that their ELF headers need, sorted. Throws BadInput when one path would hold two files. */
-export function runtimeFiles(files: RuntimeFile[]): RuntimeFile[] {
+/**
+ * The files and the libraries of `sysroot` that their ELF headers need, sorted. Throws BadInput when one path would hold two
+ * files.
+ */
+export function runtimeFiles(files: RuntimeFile[], sysroot: Sysroot): RuntimeFile[] {
   const programs = files.flatMap((file) => (typeof file.source === "string" ? [file.source] : []));
-  const libraries = librariesOf(programs).map((library) => ({ ...library, mode: 0o755 }));
+  const libraries = librariesOf(programs, sysroot).map((library) => ({ ...library, mode: 0o755 }));
   const byPath = new Map<string, RuntimeFile>();
   for (const file of [...files, ...libraries]) {
     const path = merged(file.path);

@@ -1,0 +1,80 @@
+/** Which machine an initrd is for: that of the slipway in it, and everything else has to be for the same. */
+import { closeSync, existsSync, openSync, readSync } from "node:fs";
+import { posix } from "node:path";
+import {
+  type Architecture,
+  architectureOfMachine,
+  architectureOfRuntime,
+  architectures,
+  runsOn,
+} from "../../../boot/architecture.ts";
+import { isElf, machineText, readElfStart } from "../../../boot/elf.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
+import { regularFile } from "../input.ts";
+import { ownFile } from "./own-files.ts";
+
+/** What the options say of slipway's own files; null where they say nothing. */
+export interface AskedFiles {
+  architecture: Architecture | null;
+  executable: string | null;
+  preinit: string | null;
+}
+
+/**
+ * The slipway and the preinit to put in: what was asked for, else what belongs to this executable, or what the build made for
+ * the other architecture. Throws BadInput where that is not there.
+ */
+export function chooseFiles({ architecture, executable, preinit }: AskedFiles): { executable: string; preinit: string } {
+  const own = architectureOfRuntime(process.arch);
+  const wanted = architecture ?? (executable === null ? own : programArchitecture(`--executable ${executable}`, executable));
+  const chosen = executable ?? ownFile("slipway", wanted);
+  if (preinit !== null || wanted === own) return { executable: chosen, preinit: preinit ?? ownFile("preinit", own) };
+  const beside = posix.join(posix.dirname(chosen), "preinit"); // the build puts them beside each other
+  if (existsSync(beside)) return { executable: chosen, preinit: beside };
+  throw new BadInput(`no --preinit is given, and ${beside} does not exist; npm run build -- --arch ${wanted} makes one`);
+}
+
+/** The architecture of slipway's own executable or preinit. Throws BadInput where it is no program for one. */
+export function programArchitecture(what: string, path: string): Architecture {
+  regularFile(what, path);
+  const machine = machineOf(what, headOf(path));
+  if (machine === null) throw new BadInput(`${what} is no ELF program; npm run build makes it`);
+  const found = architectureOfMachine(machine);
+  if (found !== null) return found;
+  throw new BadInput(`${what} is for ${machineText(machine)}; slipway is built for ${architectures.join(" and ")}`);
+}
+
+/** Throws BadInput where slipway's own executable or preinit is not for `architecture`, which `because` says is wanted. */
+export function refuseOtherProgram(what: string, path: string, architecture: Architecture, because: string): void {
+  const found = programArchitecture(what, path);
+  if (found === architecture) return;
+  throw new BadInput(`${what} is for ${found}, ${because}; npm run build -- --arch ${architecture} makes one`);
+}
+
+/** The first 64 KiB, in which ELF headers are. */
+function headOf(path: string): Uint8Array {
+  const fd = openSync(path, "r");
+  try {
+    const bytes = new Uint8Array(65536);
+    return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Throws BadInput where `bytes` are an ELF file that does not run on `architecture`. */
+export function refuseOtherMachine(what: string, bytes: Uint8Array, architecture: Architecture): void {
+  const machine = machineOf(what, bytes);
+  if (machine === null || runsOn(architecture, machine)) return;
+  throw new BadInput(`${what} is for ${machineText(machine)}, and the initrd for ${architecture}; give one for ${architecture}`);
+}
+
+/** e_machine; null of what is no ELF file. Throws BadInput that names a damaged one. */
+function machineOf(what: string, bytes: Uint8Array): number | null {
+  if (!isElf(bytes)) return null;
+  try {
+    return readElfStart(bytes).machine;
+  } catch (error) {
+    throw error instanceof BadInput ? new BadInput(`${what}: ${error.message}`) : error;
+  }
+}
