@@ -1,6 +1,8 @@
 /* Text that is put together without libc. */
 #pragma once
 
+#include <linux/errno.h>
+
 /* A line that is put together; what does not fit is cut. */
 struct line {
   char text[600];
@@ -21,4 +23,17 @@ static void add_number(struct line *line, unsigned long value) {
     value /= 10;
   } while (value != 0);
   add(line, digits + at);
+}
+
+static const char *const error_names[] = {
+    [EPERM] = "EPERM", [ENOENT] = "ENOENT", [EIO] = "EIO",       [ENXIO] = "ENXIO",   [ENOEXEC] = "ENOEXEC", [ENOMEM] = "ENOMEM",
+    [EACCES] = "EACCES", [EBUSY] = "EBUSY", [ENODEV] = "ENODEV", [EINVAL] = "EINVAL", [EROFS] = "EROFS",     [ELIBBAD] = "ELIBBAD",
+};
+
+/* The error that a system call returned, "ENOENT (2)". */
+static void add_error(struct line *line, long result) {
+  if (-result < (long)(sizeof error_names / sizeof *error_names) && error_names[-result]) add(line, error_names[-result]);
+  add(line, " (");
+  add_number(line, (unsigned long)-result);
+  add(line, ")");
 }

@@ -20,11 +20,6 @@ ENTRY(preinit)
 #define RUNTIME_IMAGE "/runtime.squashfs"
 #define SLIPWAY "/runtime/usr/bin/slipway"
 
-static const char *const error_names[] = {
-    [ENOENT] = "ENOENT", [EIO] = "EIO",       [ENOEXEC] = "ENOEXEC", [ENOMEM] = "ENOMEM", [EACCES] = "EACCES",
-    [EBUSY] = "EBUSY",   [ENODEV] = "ENODEV", [EINVAL] = "EINVAL",   [ENXIO] = "ENXIO",   [ELIBBAD] = "ELIBBAD",
-};
-
 /* Says it on the kernel's log and on the console, and ends: the kernel panics, and restarts after its panic timeout. */
 static void __attribute__((noreturn)) stop(struct line *line) {
   long log = open_file("/dev/kmsg", O_WRONLY);
@@ -41,10 +36,7 @@ static void __attribute__((noreturn)) fail(const char *what, const char *subject
   add(&line, subject);
   if (result < 0) {
     add(&line, ": ");
-    if (-result < (long)(sizeof error_names / sizeof *error_names) && error_names[-result]) add(&line, error_names[-result]);
-    add(&line, " (");
-    add_number(&line, (unsigned long)-result);
-    add(&line, ")");
+    add_error(&line, result);
   }
   add(&line, "; ");
   add(&line, remedy);
