@@ -2,43 +2,24 @@
  * `npm run build [-- --arch ARCHITECTURE]`: slipway, preinit and rootfs.tar, in dist/ for this machine and in
  * dist/ARCHITECTURE/ for another. Same sources, same bytes.
  */
-import {
-  chmodSync,
-  cpSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { ARCHITECTURE, type Architecture, architectureOfRuntime, parseArchitecture } from "../boot/architecture.ts";
-import { MACHINE, readElfStart } from "../boot/elf.ts";
+import { type Architecture, parseArchitecture } from "../boot/architecture.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { distOf, project } from "../qemu/places.ts";
 import { runProgram } from "../qemu/program.ts";
-import { compile, evaluatedModules } from "./compile.ts";
-import { runtimeFor } from "./runtime.ts";
-import { trimIcuData } from "./trim-icu.ts";
-
-const preinitLimit = 16 * 1024;
-const own = architectureOfRuntime(process.arch);
+import { compile, evaluatedModules } from "./build/compile.ts";
+import { buildRootfs } from "./build/rootfs.ts";
+import { runtimeFor } from "./build/runtime.ts";
+import { buildStatic } from "./build/static-program.ts";
+import { checkMachine, own, type Target } from "./build/target.ts";
+import { trimIcuData } from "./build/trim-icu.ts";
 
 /** A program that runs another architecture's, and where Debian's cross compiler has its libraries. */
 const emulator: Record<Architecture, { program: string; libraries: string }> = {
   "x86-64": { program: "qemu-x86_64-static", libraries: "/usr/x86_64-linux-gnu" },
   arm64: { program: "qemu-aarch64-static", libraries: "/usr/aarch64-linux-gnu" },
 };
-
-/** Where the products go. */
-interface Target {
-  architecture: Architecture;
-  dist: string;
-}
 
 /** Seconds since the epoch: SOURCE_DATE_EPOCH, else the last commit's time. */
 async function buildTime(): Promise<number> {
@@ -51,21 +32,6 @@ async function buildTime(): Promise<number> {
   return Number(seconds);
 }
 
-async function buildPreinit({ architecture, dist }: Target): Promise<string> {
-  const machine = { "x86-64": "-fcf-protection=none", arm64: "-mcpu=generic -mbranch-protection=none -mno-outline-atomics" };
-  const flags = [
-    "-Os -static -nostdlib -nostartfiles -ffreestanding -fno-pie -no-pie -fno-stack-protector",
-    "-fno-asynchronous-unwind-tables -fno-unwind-tables -fno-tree-loop-distribute-patterns -Wall -Wextra -Werror -s",
-    `-Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,noexecstack ${machine[architecture]}`,
-  ].flatMap((line) => line.split(" "));
-  const compiler = architecture === own ? "gcc" : `${ARCHITECTURE[architecture].gnu}-linux-gnu-gcc`;
-  await runProgram(compiler, [...flags, "-o", `${dist}/preinit`, `${project}/init/preinit/preinit.c`]);
-  const size = statSync(`${dist}/preinit`).size;
-  if (size > preinitLimit) throw new Error(`${dist}/preinit has ${size} bytes, ${preinitLimit} are allowed`);
-  checkMachine(`${dist}/preinit`, architecture);
-  return `${size} bytes`;
-}
-
 /** What a boot evaluates must stay small: zod and yaml together double its start. */
 async function checkBootModules(): Promise<string> {
   const entry = `${project}/init/sequence/pid1.ts`;
@@ -74,12 +40,6 @@ async function checkBootModules(): Promise<string> {
   const foreign = modules.filter((path) => path.includes("node_modules/"));
   if (foreign.length > 0) throw new Error(`PID 1 would evaluate ${foreign.join(", ")}; reach it by import() of a verb`);
   return `${modules.length} modules, none of them from node_modules`;
-}
-
-function checkMachine(file: string, architecture: Architecture): void {
-  const { machine } = readElfStart(readFileSync(file));
-  if (machine === ARCHITECTURE[architecture].elfMachine) return;
-  throw new Error(`${file} was made for ${MACHINE[machine] ?? `ELF machine ${machine}`} instead of ${architecture}`);
 }
 
 /** What `slipway --version` says; null where nothing here runs that architecture. */
@@ -114,46 +74,6 @@ async function buildExecutable(target: Target, seconds: number): Promise<string>
   return `${said ?? `for ${architecture}, not run here`}, ${statSync(`${dist}/slipway`).size} bytes; ${trimmed}`;
 }
 
-/** Gives directories mode 755, files 644, and leaves symbolic links alone. */
-function plainModes(path: string): void {
-  const status = lstatSync(path);
-  if (status.isSymbolicLink()) return;
-  chmodSync(path, status.isDirectory() ? 0o755 : 0o644);
-  if (status.isDirectory()) for (const name of readdirSync(path)) plainModes(`${path}/${name}`);
-}
-
-/** The executable, units and fragments as they lie in an image. */
-async function buildRootfs({ dist }: Target, seconds: number): Promise<string> {
-  const tree = mkdtempSync(`${dist}/.rootfs-`);
-  const said: string[] = [];
-  try {
-    for (const [from, to] of [
-      ["init/units", "usr/lib/systemd/system"],
-      ["init/presets", "usr/lib/systemd/system-preset"],
-      ["state-ops/fragments", "usr/share/slipway/state.d"],
-      ["state-ops/fragments/optional", "usr/share/slipway/fragments"],
-    ] as const) {
-      const found = existsSync(`${project}/${from}`) ? readdirSync(`${project}/${from}`) : [];
-      const names = found.filter((name) => name !== "optional");
-      mkdirSync(`${tree}/${to}`, { recursive: true });
-      for (const name of names) {
-        cpSync(`${project}/${from}/${name}`, `${tree}/${to}/${name}`, { recursive: true, verbatimSymlinks: true });
-      }
-      said.push(`${names.length} from ${from}`);
-    }
-    plainModes(tree);
-    mkdirSync(`${tree}/usr/bin`);
-    cpSync(`${dist}/slipway`, `${tree}/usr/bin/slipway`);
-    chmodSync(`${tree}/usr/bin/slipway`, 0o755);
-    const same = ["--format=gnu", "--sort=name", `--mtime=@${seconds}`, "--owner=root:0", "--group=root:0", "--numeric-owner"];
-    await runProgram("tar", ["--create", ...same, `--file=${dist}/.rootfs.tar`, `--directory=${tree}`, "usr"]);
-    renameSync(`${dist}/.rootfs.tar`, `${dist}/rootfs.tar`);
-  } finally {
-    rmSync(tree, { recursive: true, force: true });
-  }
-  return `${statSync(`${dist}/rootfs.tar`).size} bytes: the executable, ${said.join(", ")}`;
-}
-
 async function step(name: string, work: Promise<string>): Promise<void> {
   const started = performance.now();
   const said = await work;
@@ -172,7 +92,7 @@ try {
   const shown = target.dist.slice(project.length + 1);
   const seconds = await buildTime();
   mkdirSync(target.dist, { recursive: true });
-  await step(`${shown}/preinit`, buildPreinit(target));
+  await step(`${shown}/preinit`, buildStatic(target, "preinit", {}));
   await step("modules of PID 1", checkBootModules());
   await step(`${shown}/slipway`, buildExecutable(target, seconds));
   await step(`${shown}/rootfs.tar`, buildRootfs(target, seconds));

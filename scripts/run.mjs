@@ -69,7 +69,7 @@ const crossCompilers = {
 
 /** What each script needs, and whether it uses dist/. */
 const scripts = {
-  build: { programs: compiler, dist: false },
+  build: { programs: [...compiler, "mksquashfs"], dist: false },
   demo: { programs: [...compiler, ...machine, ...server], dist: true },
   vm: { programs: [...compiler, ...machine], dist: true },
   test: { programs: [...compiler, ...machine, ...server, ...proxy, ...network, ...verity], dist: true },
@@ -156,7 +156,7 @@ function otherArchitecture(words) {
 
 /** Builds the products in dist/, or those of another architecture, unless they are younger than all sources. */
 function buildWhatIsStale(architecture) {
-  const sources = ["init", "boot", "state-ops", "scripts/build.ts", "package.json", "package-lock.json"];
+  const sources = ["init", "boot", "state-ops", "scripts/build.ts", "scripts/build", "package.json", "package-lock.json"];
   const changed = Math.max(...sources.map((name) => youngest(`${project}/${name}`)));
   const place = architecture === undefined ? "dist" : `dist/${architecture}`;
   const products = ["slipway", "preinit", "rootfs.tar"].map(

@@ -26,14 +26,18 @@ static void add_number(struct line *line, unsigned long value) {
 }
 
 static const char *const error_names[] = {
-    [EPERM] = "EPERM", [ENOENT] = "ENOENT", [EIO] = "EIO",       [ENXIO] = "ENXIO",   [ENOEXEC] = "ENOEXEC", [ENOMEM] = "ENOMEM",
-    [EACCES] = "EACCES", [EBUSY] = "EBUSY", [ENODEV] = "ENODEV", [EINVAL] = "EINVAL", [EROFS] = "EROFS",     [ELIBBAD] = "ELIBBAD",
+    [EPERM] = "EPERM",   [ENOENT] = "ENOENT", [EIO] = "EIO",         [ENXIO] = "ENXIO",   [ENOEXEC] = "ENOEXEC",
+    [ENOMEM] = "ENOMEM", [EACCES] = "EACCES", [EBUSY] = "EBUSY",     [ENODEV] = "ENODEV", [ENOTDIR] = "ENOTDIR",
+    [EINVAL] = "EINVAL", [EROFS] = "EROFS",   [ELIBBAD] = "ELIBBAD",
 };
 
-/* The error that a system call returned, "ENOENT (2)". */
+/* The error that a system call returned: "ENOENT (2)", "(95)". */
 static void add_error(struct line *line, long result) {
-  if (-result < (long)(sizeof error_names / sizeof *error_names) && error_names[-result]) add(line, error_names[-result]);
-  add(line, " (");
+  if (-result < (long)(sizeof error_names / sizeof *error_names) && error_names[-result]) {
+    add(line, error_names[-result]);
+    add(line, " ");
+  }
+  add(line, "(");
   add_number(line, (unsigned long)-result);
   add(line, ")");
 }

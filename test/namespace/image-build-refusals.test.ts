@@ -43,7 +43,15 @@ build("what a boot would miss is said, a line each", () => {
   chmodSync(desk.path("empty/usr/lib/systemd/systemd"), 0o755);
   mkdirSync(desk.path("empty/sbin"));
   symlinkSync("/usr/lib/systemd/systemd", desk.path("empty/sbin/init"));
+  mkdirSync(desk.path("empty/usr/bin"));
+  writeFileSync(desk.path("empty/usr/bin/slipway"), "launcher");
+  chmodSync(desk.path("empty/usr/bin/slipway"), 0o755);
   const again = desk.slipway("image", "build", "--root", "empty", ...labels, "-o", "empty.img").error;
+  assert.match(again, /no \/usr\/lib\/slipway\/runtime\.squashfs, which/);
+  mkdirSync(desk.path("empty/usr/lib/slipway"));
+  writeFileSync(desk.path("empty/usr/lib/slipway/runtime.squashfs"), "x");
+  const whole = desk.slipway("image", "build", "--root", "empty", ...labels, "-o", "empty.img").error;
+  assert.not.match(whole, /runtime\.squashfs|bin\/slipway/);
   assert.match(again, /no \/usr\/lib\/systemd\/system\/slipway-commit\.service/);
   assert.not.match(again, /no init/);
 });

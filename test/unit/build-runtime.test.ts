@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { project } from "../../qemu/places.ts";
-import { checkArchive, lockedPackage } from "../../scripts/runtime.ts";
+import { checkArchive, lockedPackage } from "../../scripts/build/runtime.ts";
 
 const lock = (entry: unknown): string => JSON.stringify({ packages: { "node_modules/@oven/bun-linux-aarch64": entry } });
 const name = "@oven/bun-linux-aarch64";

@@ -53,6 +53,14 @@ test("every unit does nothing on a machine that slipway did not boot", () => {
   }
 });
 
+test("a unit that runs slipway ends before the runtime is unmounted; the last one of all mounts it again", () => {
+  for (const name of names.filter((unit) => /^Exec/m.test(text(unit)))) {
+    const waits = /^RequiresMountsFor=\/run\/slipway\/runtime$/m.test(text(name));
+    // It stops after the mounts that are its successors: waiting for one of them would be a cycle.
+    assert.is(waits, name !== "slipway-clean-shutdown.service", name);
+  }
+});
+
 test("what is wanted is there", () => {
   const wanted = readdirSync(units).filter((name) => name.endsWith(".wants"));
   assert.equal(wanted.sort(), ["multi-user.target.wants", "ssh.service.wants", "ssh.socket.wants", "sysinit.target.wants"]);

@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import { findIcuData, isForeignItem } from "../../boot/icu-data.ts";
 import { dist } from "../../qemu/places.ts";
 import { runProgram } from "../../qemu/program.ts";
-import { trimIcuData } from "../../scripts/trim-icu.ts";
+import { trimIcuData } from "../../scripts/build/trim-icu.ts";
 
 const NAMES = ["brkitr/thaidict.dict", "brkitr/word.brk", "de.res", "en.res", "nfkc.nrm", "root.res", "zu.res"];
 

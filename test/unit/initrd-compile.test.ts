@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { project } from "../../qemu/places.ts";
 import { runProgram } from "../../qemu/program.ts";
-import { compile, evaluatedModules, runtimeOptions } from "../../scripts/compile.ts";
+import { compile, evaluatedModules, runtimeOptions } from "../../scripts/build/compile.ts";
 
 /** Tries what a hostile environment would want of the executable, and says what came of it. */
 const probe = `

@@ -54,8 +54,16 @@ test("PID 1 of the initrd tells what it did, and leaves nothing else", async () 
     { slot, slotDevice, trial, attempt, generation, skipped },
     { slot: "a", slotDevice: "/dev/vda2", trial: true, attempt: 1, generation: "000001", skipped: [] },
   );
-  assert.is(await shell.must("ls /run/slipway"), "boot.json\ncontrol.json\nlock");
-  assert.is((await shell.run("cat /sys/block/loop*/loop/backing_file 2>/dev/null")).output, "");
+  assert.is(await shell.must("ls /run/slipway"), "boot.json\ncontrol.json\nlock\nruntime");
+  // What the first command of the running system mounted, by its launcher: the commit's, without anything of the initrd
+  const files = await shell.run("cat /sys/block/loop*/loop/backing_file 2>/dev/null");
+  assert.is(files.output, "/usr/lib/slipway/runtime.squashfs");
+  const mount = await shell.must("grep -E 'squashfs|sysroot|runtime|rootfs' /proc/mounts");
+  assert.match(mount, /^\/dev\/loop0 \/run\/slipway\/runtime squashfs ro,nosuid,nodev,\S+ 0 0$/);
+  assert.is(
+    await shell.must("setpriv --reuid 65534 --regid 65534 --clear-groups slipway --version"),
+    await shell.must("slipway --version"),
+  );
 });
 
 test("the root is a dm-verity device that was proven, and the commit read the slot whole", async () => {
@@ -92,7 +100,6 @@ test("systemd starts as from the kernel: environment, arguments, signals, descri
     paths.filter((path, index) => paths.indexOf(path) !== index),
     [],
   );
-  assert.is((await shell.run("grep -E 'squashfs|sysroot|runtime|rootfs' /proc/mounts")).output, "");
   assert.is(await shell.must("stat -c '%a' /tmp /var/tmp"), "1777\n1777");
 });
 

@@ -8,7 +8,7 @@ import { consoleWord } from "../../qemu/architecture.ts";
 import { guestKernel } from "../../qemu/kernel.ts";
 import { startMachine } from "../../qemu/machine.ts";
 import { dist } from "../../qemu/places.ts";
-import { compile } from "../../scripts/compile.ts";
+import { compile } from "../../scripts/build/compile.ts";
 import { sampleControlText } from "../samples/control-file.ts";
 
 /** Stands in for slipway: says what preinit gave it, and switches the machine off. */

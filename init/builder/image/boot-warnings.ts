@@ -6,6 +6,9 @@ import { moduleVersions, USUAL_PLACES } from "../../sequence/next-init.ts";
 /** Directories that PID 1 moves its mounts to. */
 const MOUNT_POINTS = ["/proc", "/sys", "/dev", "/run"];
 
+/** A /usr/bin/slipway of fewer bytes is the launcher, any other the executable itself, which may lie there as well. */
+const LAUNCHER = 1n << 20n;
+
 /** What a boot of the tree at `root` would miss, a line each. The control file aside. */
 export function bootWarnings(kernel: Kernel, root: string): string[] {
   return withOpen(kernel, root, O.RDONLY | O.DIRECTORY, (tree) => {
@@ -31,6 +34,11 @@ export function bootWarnings(kernel: Kernel, root: string): string[] {
     missing(
       isProgram("/usr/bin/slipway"),
       "no /usr/bin/slipway: nothing can commit or install from the running system; unpack dist/rootfs.tar into the tree",
+    );
+    missing(
+      isFile("/usr/lib/slipway/runtime.squashfs") ||
+        !is("/usr/bin/slipway", ({ kind, size }) => kind === "file" && size < LAUNCHER),
+      "no /usr/lib/slipway/runtime.squashfs, which /usr/bin/slipway starts from; unpack dist/rootfs.tar into the tree",
     );
     if (["/usr/lib/systemd/systemd", "/lib/systemd/systemd"].some(isProgram)) {
       const unit = "/usr/lib/systemd/system/slipway-commit.service";

@@ -1,6 +1,6 @@
 /** How the executable is compiled, and what of it a boot evaluates. */
 import { resolve } from "node:path";
-import { ARCHITECTURE, type Architecture } from "../boot/architecture.ts";
+import { ARCHITECTURE, type Architecture } from "../../boot/architecture.ts";
 
 /** Options that the executable's own runtime starts with: no code from text, no native addons, no C compiler. */
 export const runtimeOptions = ["--disallow-code-generation-from-strings=strict", "--no-addons", "--no-ffi-cc"];

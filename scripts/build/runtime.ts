@@ -1,8 +1,8 @@
 /** Bun's own executable for another machine than this one, which a compiled program begins with. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { ARCHITECTURE, type Architecture } from "../boot/architecture.ts";
-import { cache, project } from "../qemu/places.ts";
-import { runProgram } from "../qemu/program.ts";
+import { ARCHITECTURE, type Architecture } from "../../boot/architecture.ts";
+import { cache, project } from "../../qemu/places.ts";
+import { runProgram } from "../../qemu/program.ts";
 
 /** Bun's npm packages say "aarch64" for arm64. */
 const packageOf: Record<Architecture, string> = {

@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import { findIcuData, isForeignItem } from "../boot/icu-data.ts";
+import { findIcuData, isForeignItem } from "../../boot/icu-data.ts";
 
 /**
  * Writes zeros over what the ICU data of a compiled executable holds for other languages: sizes and offsets stay, and
