@@ -1,5 +1,6 @@
 /** Who is measured. */
 import { writeFileSync } from "node:fs";
+import { architectureOfRuntime } from "../../boot/architecture.ts";
 import { readModuleDirectory } from "../../init/builder/initrd/depmod.ts";
 import { selectModules } from "../../init/builder/initrd/select-modules.ts";
 import { madeOf } from "../../qemu/product.ts";
@@ -55,7 +56,12 @@ async function makeBusyboxInitrd(ground: Ground): Promise<string> {
 
 /** The modules to load with all they need, in order. */
 function moduleFiles({ kernel, modules }: Ground): { name: string; file: string }[] {
-  const { files, index } = selectModules(readModuleDirectory(kernel.modules), kernel.version, [...modules]);
+  const { files, index } = selectModules(
+    readModuleDirectory(kernel.modules),
+    kernel.version,
+    architectureOfRuntime(process.arch),
+    [...modules],
+  );
   const order = new Set(index.load.flatMap((name) => [...(index.depends[name] ?? []), name]));
   return [...order].map((name) => {
     const path = files.find((file) => file.name === name)?.path ?? name;

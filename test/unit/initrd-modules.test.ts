@@ -1,5 +1,6 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { Architecture } from "../../boot/architecture.ts";
 import { filesForAlias } from "../../boot/modules.ts";
 import { parseModuleDirectory } from "../../init/builder/initrd/depmod.ts";
 import { selectModules } from "../../init/builder/initrd/select-modules.ts";
@@ -29,7 +30,7 @@ const directory = parseModuleDirectory({
 });
 
 test("named modules are loaded in order, each after what it needs", () => {
-  const { index, files, absent } = selectModules(directory, "6.1-test", ["virtio-blk"]);
+  const { index, files, absent } = selectModules(directory, "6.1-test", "x86-64", ["virtio-blk"]);
   assert.equal(index.load, ["virtio.ko", "virtio_ring.ko", "virtio_blk.ko"]);
   assert.equal(
     files.map((file) => file.name),
@@ -40,12 +41,12 @@ test("named modules are loaded in order, each after what it needs", () => {
 });
 
 test("soft dependencies are taken by alias, and before what asks for them", () => {
-  const { index } = selectModules(directory, "6.1-test", ["xfs"]);
+  const { index } = selectModules(directory, "6.1-test", "x86-64", ["xfs"]);
   assert.equal(index.load, ["crc32c-intel.ko", "libcrc32c.ko", "xfs.ko"]);
 });
 
 test("the default set loads nothing unasked, and says what the kernel has not", () => {
-  const { index, preinit, absent } = selectModules(directory, "6.1-test", []);
+  const { index, preinit, absent } = selectModules(directory, "6.1-test", "x86-64", []);
   assert.equal(index.load, []);
   assert.equal(preinit, ["loop.ko", "squashfs.ko"]);
   assert.equal(filesForAlias(index, "fs-xfs"), ["crc32c-intel.ko", "libcrc32c.ko", "xfs.ko"]);
@@ -55,17 +56,37 @@ test("the default set loads nothing unasked, and says what the kernel has not", 
   assert.not(absent.includes("ext4"));
 });
 
+test("each architecture has its own set, and of boards' drivers those that the kernel has", () => {
+  const names = ["loop", "squashfs", "sp5100_tco", "sbsa_gwdt", "dw_mmc-rockchip", "rk808-regulator", "phy-rockchip-emmc"];
+  const boards = parseModuleDirectory({
+    ...{ dep: names.map((name) => `kernel/${name}.ko:\n`).join(""), builtin: "", softdep: "" },
+    alias: "alias of:N*T*Crockchip,rk3288-dw-mshc dw_mmc_rockchip\n",
+  });
+  const files = (architecture: Architecture, named: string[]) =>
+    selectModules(boards, "6.1-test", architecture, named).files.map(({ name }) => name);
+  assert.equal(files("x86-64", []), ["loop.ko", "sp5100_tco.ko", "squashfs.ko"]);
+  assert.equal(files("arm64", []), [
+    ...["dw_mmc-rockchip.ko", "loop.ko", "phy-rockchip-emmc.ko", "rk808-regulator.ko", "sbsa_gwdt.ko", "squashfs.ko"],
+  ]);
+  assert.equal(files("arm64", ["sp5100_tco"]), ["loop.ko", "sp5100_tco.ko", "squashfs.ko"]);
+  const { absent, index } = selectModules(boards, "6.1-test", "arm64", []);
+  assert.ok(absent.includes("virtio_mmio") && absent.includes("sp805_wdt"));
+  assert.not(absent.includes("sunxi_mmc"), "boards' drivers that a kernel has not are its own choice");
+  assert.not(absent.includes("lpc_ich"));
+  assert.equal(filesForAlias(index, "of:NmmcT(null)Crockchip,rk3288-dw-mshc"), ["dw_mmc-rockchip.ko"]);
+});
+
 test("what is part of the kernel needs nothing", () => {
-  assert.equal(selectModules(directory, "6.1-test", ["ext4", "crc32c-generic"]).index.load, []);
+  assert.equal(selectModules(directory, "6.1-test", "x86-64", ["ext4", "crc32c-generic"]).index.load, []);
 });
 
 test("an unknown name is refused, with what is near", () => {
   assert.throws(
-    () => selectModules(directory, "6.1-test", ["virtio_blck"]),
+    () => selectModules(directory, "6.1-test", "x86-64", ["virtio_blck"]),
     (error: unknown) => error instanceof BadInput && /no module "virtio_blck"; near are virtio_blk\b/.test(error.message),
   );
   assert.throws(
-    () => selectModules(directory, "6.1-test", ["zzzzzzzz"]),
+    () => selectModules(directory, "6.1-test", "x86-64", ["zzzzzzzz"]),
     (error: unknown) => error instanceof BadInput && error.message.endsWith("no name is near"),
   );
 });
@@ -85,13 +106,13 @@ test("what dm-verity is made of is there whatever was named, and loaded when it 
     softdep: "",
   });
   for (const named of [[], ["loop"]]) {
-    const { index, verity } = selectModules(withVerity, "6.1-test", named);
+    const { index, verity } = selectModules(withVerity, "6.1-test", "x86-64", named);
     assert.ok(verity);
     assert.equal(index.depends["dm-verity.ko"], ["dm-mod.ko", "dm-bufio.ko"]);
     assert.equal(filesForAlias(index, "crypto-sha256"), ["sha256_generic.ko"]);
     assert.not(index.load.includes("dm-verity.ko"));
   }
-  const { verity, absent } = selectModules(directory, "6.1-test", []);
+  const { verity, absent } = selectModules(directory, "6.1-test", "x86-64", []);
   assert.not(verity);
   assert.not(absent.includes("sha2_ce"), "newer kernels need no module for SHA-256");
 });
@@ -112,7 +133,7 @@ test("a recovery's drivers are there whatever was named: those of the network fo
     softdep: "",
   });
   const selected = (named: string[], network: boolean, media: boolean) =>
-    selectModules(withNetwork, "6.1-test", named, { network, media }).index;
+    selectModules(withNetwork, "6.1-test", "x86-64", named, { network, media }).index;
   assert.equal(selected(["loop"], false, false).recovery, []);
   assert.not("virtio_net.ko" in selected(["loop"], false, false).depends);
   const index = selected(["loop"], true, true);

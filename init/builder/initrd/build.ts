@@ -56,7 +56,7 @@ export async function buildInitrd(input: InitrdInput): Promise<string[]> {
   const kernel = posix.basename(realpathSync(input.modules));
   const { network, media, factory } = declared.recovery;
   const needs = { network: network.mode !== "off", media: media || factory !== null };
-  const selection = selectModules(directory, kernel, input.named, needs);
+  const selection = selectModules(directory, kernel, architecture, input.named, needs);
   if (declared.trust.mode === "signed" && !selection.verity) {
     throw new BadInput(
       `kernel ${kernel} has no dm_verity, and the control file trusts signed images only; take a kernel with CONFIG_DM_VERITY`,

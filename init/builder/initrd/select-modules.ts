@@ -1,38 +1,8 @@
+import type { Architecture } from "../../../boot/architecture.ts";
 import { type ModuleIndex, matchesAlias, moduleName } from "../../../boot/modules.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import type { ModuleDirectory } from "./depmod.ts";
-
-/**
- * What finds the disks of most machines, reads what slots and data are made of, and the usual watchdogs; loaded when
- * something asks for them.
- */
-export const defaultModules = [
-  ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "nvme", "ahci", "sd_mod"],
-  ...["xhci_pci", "ehci_pci", "usb_storage", "uas", "mmc_block", "sdhci_pci", "sdhci_acpi"],
-  ...["erofs", "overlay", "ext4", "xfs", "btrfs"],
-  ...["i6300esb", "iTCO_wdt", "lpc_ich", "i2c_i801", "sp5100_tco", "wdat_wdt"],
-];
-
-/**
- * What kernels of some distributions have as modules, then network adapters of embedded boards, small servers and virtual machines, on buses and on USB; loaded in a recovery only. The
- * large ones of data centres (mlx5, ice) are to be named.
- */
-const networkModules = [
-  ...["af_packet", "ipv6"],
-  ...["virtio_net", "vmxnet3", "hv_netvsc", "xen_netfront", "ena", "gve"],
-  ...["e1000", "e1000e", "igb", "igc", "r8169", "8139cp", "8139too", "tg3", "sky2", "alx", "atl1c", "atlantic", "lan743x"],
-  ...["fec", "macb", "genet", "stmmac_pci", "stmmac_platform", "dwmac_generic", "dwmac_rk", "dwmac_sun8i", "dwmac_imx"],
-  ...["dwmac_meson8b", "mvneta", "mvpp2", "cpsw", "ti_am65_cpsw_nuss", "ravb", "xgmac"],
-  ...["cdc_ether", "cdc_ncm", "r8152", "asix", "ax88179_178a", "smsc75xx", "smsc95xx", "lan78xx"],
-  ...["realtek", "micrel", "broadcom", "marvell", "at803x", "smsc", "dp83867", "dp83822", "motorcomm"],
-];
-
-/** Sticks, cards and discs: the filesystems that they have, with their tables of letters, and optical drives. */
-const mediaModules = [
-  ...["sr_mod", "vfat", "isofs", "nls_cp437", "nls_ascii", "nls_utf8", "nls_iso8859_1"],
-  ...["xhci_pci", "xhci_plat_hcd", "ehci_pci", "ehci_platform", "uhci_hcd", "ohci_pci", "ohci_platform", "dwc2", "dwc3"],
-  ...["usb_storage", "uas"],
-];
+import { boardModules, defaultModules, mediaModules, networkModules, preinitModules, proofModules } from "./module-sets.ts";
 
 /** What a machine's recovery needs drivers for. */
 export interface RecoveryNeeds {
@@ -40,15 +10,6 @@ export interface RecoveryNeeds {
   /** Removable media, or a partition with a filesystem of its own. */
   media: boolean;
 }
-
-/** preinit cannot do without them. */
-const preinitModules = ["loop", "squashfs"];
-
-/**
- * What dm-verity is made of: loaded where a slot holds a sealed image, and there whatever modules were named, since a machine that
- * trusts signed images only boots nothing without. Newer kernels compute SHA-256 without a module of its own.
- */
-const proofModules = ["dm_verity", "sha256_generic", "sha256_ssse3", "sha256_arm64", "sha2_ce"];
 
 export interface ModuleSelection {
   /** What goes into the initrd, sorted: name there, and path below the directory. */
@@ -70,6 +31,7 @@ export interface ModuleSelection {
 export function selectModules(
   directory: ModuleDirectory,
   kernel: string,
+  architecture: Architecture,
   named: string[],
   recovery: RecoveryNeeds = { network: false, media: false },
 ): ModuleSelection {
@@ -77,10 +39,11 @@ export function selectModules(
   for (const [place, name] of wanted.entries()) {
     if (!knows(directory, name)) throw new BadInput(unknown(directory, kernel, named[place] ?? name));
   }
-  const defaults = wanted.length > 0 ? [] : defaultModules;
+  const defaults = wanted.length > 0 ? [] : defaultModules(architecture);
+  const boards = wanted.length > 0 ? [] : boardModules[architecture];
   const load = inOrder(directory, wanted);
   const preinit = inOrder(directory, preinitModules);
-  const ordinary = new Set([...preinit, ...load, ...inOrder(directory, [...defaults, ...proofModules])]);
+  const ordinary = new Set([...preinit, ...load, ...inOrder(directory, [...defaults, ...boards, ...proofModules])]);
   const media = inOrder(directory, recovery.media ? mediaModules : []);
   const network = inOrder(directory, recovery.network ? networkModules : []);
   const all = new Set([...ordinary, ...media, ...network]);
@@ -126,7 +89,7 @@ function knows(directory: ModuleDirectory, name: string): boolean {
 }
 
 /** The modules `names` and all they need, each after what it needs; without those that are part of the kernel. */
-function inOrder(directory: ModuleDirectory, names: string[]): string[] {
+function inOrder(directory: ModuleDirectory, names: readonly string[]): string[] {
   const order: string[] = [];
   const seen = new Set<string>();
   const visit = (name: string): void => {
