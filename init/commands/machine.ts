@@ -74,8 +74,13 @@ function readRun<Value>(kernel: Kernel, path: string, read: (text: string) => Va
 }
 
 /** Throws Refusal on a machine that slipway did not boot. */
+export function readBootReport(kernel: Kernel, places: Places): BootReport {
+  return readRun(kernel, places.report, readReport);
+}
+
+/** Throws Refusal on a machine that slipway did not boot. */
 export function readMachine(kernel: Kernel, places: Places): Machine {
-  const report = readRun(kernel, places.report, readReport);
+  const report = readBootReport(kernel, places);
   const control = readRun(kernel, places.control, readBootedControl);
   return {
     report,

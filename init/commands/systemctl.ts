@@ -55,13 +55,23 @@ export function failureActions(program: string): string[] | null {
   const wanted = "Id,FailureAction,StartLimitAction,JobTimeoutAction,ActiveState,ActiveEnterTimestampMonotonic";
   const shown = ask(program, ["show", "--no-pager", `--property=${wanted}`, "--", "*.target", ...failed]);
   if (shown === null) return null;
-  return shown.split("\n\n").flatMap((block) => {
-    const pairs = block.split("\n").flatMap((line): [string, string][] => {
+  return shown.split("\n\n").flatMap((block) => actionThatFired(propertiesIn(block), failed) ?? []);
+}
+
+/** Lines "NAME=VALUE". */
+function propertiesIn(block: string): Map<string, string> {
+  return new Map(
+    block.split("\n").flatMap((line): [string, string][] => {
       const equals = line.indexOf("=");
       return equals > 0 ? [[line.slice(0, equals), line.slice(equals + 1)]] : [];
-    });
-    return actionThatFired(new Map(pairs), failed) ?? [];
-  });
+    }),
+  );
+}
+
+/** Properties of systemd's manager itself; null where it does not tell, or there is none. Those that it does not know are missing. */
+export function managerProperties(program: string, names: readonly string[]): Map<string, string> | null {
+  const shown = ask(program, ["show", "--no-pager", `--property=${names.join(",")}`]);
+  return shown === null ? null : propertiesIn(shown);
 }
 
 /** Asks systemd for an orderly reboot. False where it did not take it. */

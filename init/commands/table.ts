@@ -74,6 +74,12 @@ export const table: Entry[] = [
     load: () => import("./journal.ts"),
   },
   {
+    name: "timeline",
+    summary: "where the time of this boot went: the kernel's, each part of slipway's, systemd's; --svg: a picture",
+    group: "running system",
+    load: () => import("./timeline.ts"),
+  },
+  {
     name: "state explain",
     summary: "who may write a path, and what becomes of what is written there",
     group: "running system",
