@@ -148,7 +148,7 @@ interface Named {
 function sameContent(kernel: Kernel, left: Named, right: Named, status: FileStatus, before: FileStatus): boolean {
   switch (status.kind) {
     case "file":
-      return sameBytes(kernel, left, right);
+      return sameBytes(kernel, left, right, status.size);
     case "symlink":
       return Buffer.from(kernel.readLink(left.name, left.at)).equals(kernel.readLink(right.name, right.at));
     case "block":
@@ -159,17 +159,20 @@ function sameContent(kernel: Kernel, left: Named, right: Named, status: FileStat
   }
 }
 
-function sameBytes(kernel: Kernel, left: Named, right: Named): boolean {
+/** Whether two files of `size` bytes hold the same. */
+function sameBytes(kernel: Kernel, left: Named, right: Named, size: bigint): boolean {
+  // Most files are small, and memory of a whole piece for each would be garbage that is not collected soon.
+  const piece = size < BigInt(PIECE) ? Number(size) + 1 : PIECE;
   const open =
     ({ at, name }: Named) =>
     () =>
       openBeneath(kernel, at, name, O.RDONLY | O.NONBLOCK);
   return withDescriptor(kernel, open(left), (first) =>
     withDescriptor(kernel, open(right), (second) => {
-      for (let offset = 0n; ; offset += BigInt(PIECE)) {
-        const piece = kernel.read(first, PIECE, offset);
-        if (!Buffer.from(piece.buffer, piece.byteOffset, piece.length).equals(kernel.read(second, PIECE, offset))) return false;
-        if (piece.length < PIECE) return true;
+      for (let offset = 0n; ; offset += BigInt(piece)) {
+        const bytes = kernel.read(first, piece, offset);
+        if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).equals(kernel.read(second, piece, offset))) return false;
+        if (bytes.length < piece) return true;
       }
     }),
   );
