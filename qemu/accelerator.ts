@@ -8,6 +8,16 @@ import { cache } from "./places.ts";
 const software = (architecture: Architecture) => ["-accel", "tcg,thread=multi", "-cpu", BOARD[architecture].processor];
 const hardware = ["-accel", "kvm", "-cpu", "host"];
 
+/**
+ * Software emulation whose guest's clock counts instructions, one nanosecond each: the same boot takes the same time on a
+ * busy host, and what runs once is not charged with its translation. A wait takes the time that was to be waited. The
+ * processor does without fast string moves, which the emulation counts byte by byte.
+ */
+export const countingInstructions = (architecture: Architecture): string[] => {
+  const strings = architecture === "x86-64" ? ",-erms,-fsrm" : "";
+  return ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-cpu", `${BOARD[architecture].processor}${strings}`];
+};
+
 const probeMs = 15_000;
 
 /**

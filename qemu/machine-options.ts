@@ -21,6 +21,8 @@ export interface MachineOptions {
   disks?: MachineDisk[];
   /** Default none. */
   net?: readonly NetworkCard[];
+  /** The guest's clock counts instructions: see accelerator.ts. */
+  countInstructions?: boolean;
   /** What the clock on the board says at the start: "1970-01-01T00:00:00". Default: the host's time. */
   clock?: string;
   /** Default "none"; "i6300esb" resets the machine when it expires. */

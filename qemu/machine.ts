@@ -1,6 +1,6 @@
 import { appendFileSync, mkdirSync } from "node:fs";
 import { basename } from "node:path";
-import { accelerator } from "./accelerator.ts";
+import { accelerator, countingInstructions } from "./accelerator.ts";
 import { BOARD, guestArchitecture } from "./architecture.ts";
 import type { Lock } from "./lock.ts";
 import { type MachineOptions, machineWords } from "./machine-options.ts";
@@ -232,7 +232,8 @@ export class Machine {
  * With SLIPWAY_BOOT_COUNTER set, each start of a machine adds a byte to that file.
  */
 export async function startMachine(options: MachineOptions): Promise<Machine> {
-  const words = await accelerator(options.kernel, options.architecture ?? guestArchitecture);
+  const architecture = options.architecture ?? guestArchitecture;
+  const words = options.countInstructions ? countingInstructions(architecture) : await accelerator(options.kernel, architecture);
   const place = options.place ?? (await takePlaces(1))[0];
   if (!place) throw new Error("no place for a machine");
   return new Machine(options, words, place);
