@@ -25,6 +25,9 @@ export function machineText(machine: number): string {
 const PT = { LOAD: 1, DYNAMIC: 2, INTERP: 3 } as const;
 const DT = { NULL: 0, NEEDED: 1, STRTAB: 5, RPATH: 15, RUNPATH: 29 } as const;
 
+const SHT_NOBITS = 8;
+const SHF = { WRITE: 1n, LOADED: 2n, EXECUTE: 4n } as const;
+
 interface Segment {
   type: number;
   offset: number;
@@ -67,6 +70,17 @@ class Fields {
   }
 }
 
+/** A part of the file that a linker named: bytes from `start` to before `end`, none for what is only made in memory. */
+export interface ElfSection {
+  name: string;
+  start: number;
+  end: number;
+  /** It holds instructions. */
+  code: boolean;
+  /** It is loaded into memory, and never written there. */
+  constant: boolean;
+}
+
 /** Whether `bytes` begin as an ELF file does. */
 export function isElf(bytes: Uint8Array): boolean {
   return bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
@@ -97,6 +111,28 @@ export function readElf(bytes: Uint8Array): ElfFile {
 export function readElfStart(bytes: Uint8Array): Pick<ElfFile, "machine" | "bits" | "interpreter"> {
   const { fields, machine, segments } = headers(bytes);
   return { machine, bits: fields.wide ? 64 : 32, interpreter: interpreterOf(fields, segments) };
+}
+
+/** The sections of an ELF file, as its header lists them. Throws BadInput as {@link readElf}. */
+export function readElfSections(bytes: Uint8Array): ElfSection[] {
+  const { fields } = headers(bytes);
+  const { wide } = fields;
+  const table = Number(fields.long(wide ? 40 : 32));
+  const [entrySize, count, names] = [58, 60, 62].map((at) => fields.half(wide ? at : at - 12));
+  if (entrySize === undefined || count === undefined || names === undefined || count === 0) return [];
+  const at = (index: number, offset: number): number => table + index * entrySize + offset;
+  const start = (index: number): number => Number(fields.long(at(index, wide ? 24 : 16)));
+  return Array.from({ length: count }, (_, index): ElfSection => {
+    const flags = fields.long(at(index, 8));
+    const size = fields.word(at(index, 4)) === SHT_NOBITS ? 0 : Number(fields.long(at(index, wide ? 32 : 20)));
+    return {
+      name: fields.text(start(names) + fields.word(at(index, 0))),
+      start: start(index),
+      end: start(index) + size,
+      code: (flags & SHF.EXECUTE) !== 0n,
+      constant: (flags & (SHF.LOADED | SHF.WRITE)) === SHF.LOADED,
+    };
+  });
 }
 
 function headers(bytes: Uint8Array): { fields: Fields; machine: number; segments: Segment[] } {

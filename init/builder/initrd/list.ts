@@ -1,12 +1,13 @@
 import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { BadInput } from "../../../state-ops/outcome.ts";
-import type { Verb } from "../../commands/verb.ts";
+import { flag, type Verb } from "../../commands/verb.ts";
 import { readInput } from "../input.ts";
 import { withScratch } from "../output.ts";
 import { runHostProgram } from "../program.ts";
 import { type CpioListing, readCpio } from "./cpio.ts";
 import { RUNTIME_IMAGE } from "./layout.ts";
+import { weighInitrd, weightsAsJson, weightsAsText } from "./weigh.ts";
 
 interface Line {
   size: number;
@@ -74,16 +75,24 @@ function section(title: string, lines: Line[], whole: number, wholeName: string)
 
 export const verb: Verb = {
   help: `
-Usage: slipway initrd list FILE
+Usage: slipway initrd list [--weights [--json]] FILE
 
 Shows which machine an initrd that slipway initrd build made is for, what is in it, and what each part weighs: the archive's
-entries, and the files of the runtime image (with unsquashfs).`,
-  options: {},
+entries, and the files of the runtime image (with unsquashfs).
+
+  --weights  instead, what each byte of the archive is for, as the loader reads it, and how it can be left out. Compressed
+             blocks of 128 KiB count for what is in them by its part of their content
+  --json     the weights as one line of JSON, with the files of each part`,
+  options: { weights: { type: "boolean" }, json: { type: "boolean" } },
   positionals: ["FILE"],
-  async run(_values, [file = ""]) {
+  async run(values, [file = ""]) {
+    const [weights, json] = [flag(values, "weights"), flag(values, "json")];
+    if (json && !weights) throw new BadInput("--json is there for --weights only; say both");
     const archive = readInput(file, file);
     try {
-      console.log(await describeInitrd(archive));
+      if (json) console.log(JSON.stringify(weightsAsJson(archive, weighInitrd(archive))));
+      else if (weights) console.log(weightsAsText(archive, weighInitrd(archive)));
+      else console.log(await describeInitrd(archive));
     } catch (error) {
       throw error instanceof BadInput ? new BadInput(`${file}: ${error.message}`) : error;
     }

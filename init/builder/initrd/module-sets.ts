@@ -6,17 +6,23 @@ const watchdogsOf: Record<Architecture, readonly string[]> = {
   arm64: ["sbsa_gwdt", "sp805_wdt"],
 };
 
-/**
- * What finds the disks of most machines, reads what slots and data are made of, and the usual watchdogs; loaded when
- * something asks for them.
- */
+/** What finds the disks of most machines. */
+export const diskModules: readonly string[] = [
+  ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "nvme", "ahci", "sd_mod"],
+  ...["xhci_pci", "ehci_pci", "usb_storage", "uas", "mmc_block", "sdhci_pci", "sdhci_acpi"],
+];
+
+/** What slots and data are made of. */
+export const filesystemModules: readonly string[] = ["erofs", "overlay", "ext4", "xfs", "btrfs"];
+
+/** The usual ones. */
+export function watchdogModules(architecture: Architecture): string[] {
+  return ["i6300esb", "wdat_wdt", ...watchdogsOf[architecture]];
+}
+
+/** Loaded when something asks for them. */
 export function defaultModules(architecture: Architecture): string[] {
-  return [
-    ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_scsi", "nvme", "ahci", "sd_mod"],
-    ...["xhci_pci", "ehci_pci", "usb_storage", "uas", "mmc_block", "sdhci_pci", "sdhci_acpi"],
-    ...["erofs", "overlay", "ext4", "xfs", "btrfs"],
-    ...["i6300esb", "wdat_wdt", ...watchdogsOf[architecture]],
-  ];
+  return [...diskModules, ...filesystemModules, ...watchdogModules(architecture)];
 }
 
 /**
