@@ -148,6 +148,21 @@ static void check_runtime(long image, unsigned long want) {
   close_file(result);
 }
 
+/*
+ * A page fault reads ahead of itself and behind, and so has a second compressed block unpacked that nobody asked for.
+ * Without this line a start is slower, and nothing else.
+ */
+static void read_nothing_ahead(unsigned long loop) {
+  static struct line path;
+  add(&path, "/sys/block/loop");
+  add_number(&path, loop);
+  add(&path, "/queue/read_ahead_kb");
+  long fd = open_file(path.text, O_WRONLY);
+  if (fd < 0) return;
+  CALL(__NR_write, fd, "0", 1, 0, 0);
+  close_file(fd);
+}
+
 static void mount_runtime(unsigned long want) {
   static struct loop_config config;
   static struct line device;
@@ -167,6 +182,7 @@ static void mount_runtime(unsigned long want) {
   config.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR;
   long result = CALL(__NR_ioctl, loop, LOOP_CONFIGURE, &config, 0, 0);
   if (result < 0) fail("cannot attach the runtime image to ", device.text, result, "LOOP_CONFIGURE needs Linux 5.8");
+  read_nothing_ahead((unsigned long)number);
   mount_or_fail(device.text, "/runtime", "squashfs", MS_RDONLY | MS_NODEV | MS_NOSUID, "");
   close_file(loop);
   close_file(control);
