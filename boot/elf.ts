@@ -17,6 +17,12 @@ export interface ElfFile {
 /** Machines of {@link ElfFile.machine} that have a name here. */
 export const MACHINE: Record<number, string> = { 3: "x86", 40: "arm", 62: "x86-64", 183: "arm64", 243: "riscv" };
 
+/** e_machine of an ELF file that begins with `bytes`; null where they are too few, or of something else. */
+export function elfMachine(bytes: Uint8Array): number | null {
+  if (!isElf(bytes) || bytes.length < 20) return null;
+  return new DataView(bytes.buffer, bytes.byteOffset, 20).getUint16(18, bytes[5] !== 2);
+}
+
 /** "arm64", or "ELF machine 22". */
 export function machineText(machine: number): string {
   return MACHINE[machine] ?? `ELF machine ${machine}`;

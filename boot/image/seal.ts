@@ -2,9 +2,11 @@
  * The seal of a system image: a signed manifest that names the root hash and all that is needed to check and use the image.
  * Its bytes are a DSSE envelope (envelope.ts) in canonical form; verity parameters come from it alone.
  */
+
 import { canonicalJson } from "../../state-ops/canonical-json.ts";
 import { Fields } from "../../state-ops/fields.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
+import { type Architecture, architectures } from "../architecture.ts";
 import { decodeEnvelope, type Envelope, PAYLOAD_TYPE, parseJson } from "./envelope.ts";
 import { BLOCK, encodeVeritySuperblock, LEAST_DATA_BLOCKS, MOST_DATA_BLOCKS, saltOf, treeBlocks } from "./verity.ts";
 
@@ -19,11 +21,11 @@ export const LONGEST_SEAL = 64 * 1024;
 export interface Needs {
   /** The control file format (its `schema`) that the image's control file is written in. */
   controlFormat: number;
-  /** Abilities of the initrd by name, sorted: {@link FEATURES}. */
+  /** By name, sorted: abilities of the initrd ({@link FEATURES}), and the architecture of the image's programs where it is known. */
   features: string[];
 }
 
-/** Abilities that a seal may ask for and this version has. */
+/** Abilities that a seal may ask for and this version has on every machine. */
 export const FEATURES: readonly string[] = [];
 /** The control file format that this version reads. */
 export const CONTROL_FORMAT = 1;
@@ -194,11 +196,25 @@ function needs(fields: Fields): Needs {
   return { controlFormat: fields.integer("controlFormat", 1, Number.MAX_SAFE_INTEGER), features };
 }
 
-/** Why an initrd of this version cannot boot an image with these needs; null where it can. */
+/** The architecture that an image's programs are for; null where its seal does not say. */
+export function neededArchitecture(needs: Needs): Architecture | null {
+  return architectures.find((architecture) => needs.features.includes(architecture)) ?? null;
+}
+
+/** What an image of this version needs whose programs are for `architecture`, null where that is not known. */
+export function needsOf(architecture: Architecture | null): Needs {
+  return { controlFormat: CONTROL_FORMAT, features: architecture === null ? [] : [architecture] };
+}
+
+/** Why an initrd with these abilities cannot boot an image with these needs; null where it can. */
 export function unmetNeed(needs: Needs, has: { controlFormat: number; features: readonly string[] }): string | null {
   if (needs.controlFormat > has.controlFormat) {
     return `it needs control file format ${needs.controlFormat}, this initrd reads ${has.controlFormat}; renew the initrd first`;
   }
   const [missing] = needs.features.filter((feature) => !has.features.includes(feature));
+  const machine = architectures.find((architecture) => has.features.includes(architecture));
+  if (machine !== undefined && missing !== undefined && missing === neededArchitecture(needs)) {
+    return `its programs are for ${missing}, and this machine is ${machine}; take the image for ${machine}`;
+  }
   return missing === undefined ? null : `it needs the feature ${missing}, which this initrd has not; renew the initrd first`;
 }

@@ -1,7 +1,6 @@
 /** Which images a recovery takes, and which of several it tries first. */
-import type { ControlTrust } from "../../state-ops/control.ts";
 import { compareVersions } from "../channel/version-order.ts";
-import { judgeSeal } from "../image/judge-seal.ts";
+import { type Judge, judgeSeal } from "../image/judge-seal.ts";
 import type { Seal } from "../image/seal.ts";
 import type { BootRecord, ImageId } from "../record/record.ts";
 import { SlotFailure } from "../selection/attempt.ts";
@@ -9,9 +8,7 @@ import { installFloor, whyBelowFloor } from "../selection/floors.ts";
 import { quarantinedReason } from "../selection/quarantine.ts";
 
 /** What the machine knows of itself. */
-export interface RecoveryJudge {
-  system: string;
-  trust: ControlTrust;
+export interface RecoveryJudge extends Judge {
   record: BootRecord;
 }
 

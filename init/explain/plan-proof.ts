@@ -15,6 +15,7 @@ import {
 import { SlotFailure } from "../../boot/selection/attempt.ts";
 import { whyBelowFloor } from "../../boot/selection/floors.ts";
 import { noImage } from "../../boot/slot-image.ts";
+import { ownArchitecture } from "../version.ts";
 import type { ImageFacts } from "./facts.ts";
 import type { Effect, PlannedProof, SlotPlan } from "./plan-shape.ts";
 import type { Planning } from "./planning.ts";
@@ -38,7 +39,7 @@ export async function planProof(
   }
   const seal = decodeSeal(new TextEncoder().encode(reading.text));
   const { manifest } = seal;
-  const signers = await judgeSeal(seal, control);
+  const signers = await judgeSeal(seal, { ...control, architecture: ownArchitecture });
   const tooOld = whyBelowFloor(record.record, manifest.rollbackIndex, control.trust);
   if (tooOld !== null) throw new SlotFailure("boot", `image ${manifest.version} is too old: ${tooOld}`);
   plan.checks.push(sealSentence(manifest, signers));

@@ -3,7 +3,7 @@
  * same order as the sequence, by the same functions; the tests compare the two.
  */
 
-import { ABILITIES, UNPROVEN } from "../../boot/image/judge-seal.ts";
+import { abilitiesOn, UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { applyLadder, applyLock, type CommandLine, parseCommandLine } from "../../boot/kernel-command-line.ts";
 import { CALM, slotToCalm } from "../../boot/recovery/calm.ts";
 import { beginPass, forgetObeyed, goesOnRecovered } from "../../boot/recovery/changes.ts";
@@ -23,6 +23,7 @@ import { PAUSE_WITHOUT_RECORD } from "../sequence/hold.ts";
 import { NEW_ROOT } from "../sequence/image.ts";
 import { systemFiles } from "../sequence/system-files.ts";
 import { WATCHDOG } from "../sequence/watchdog.ts";
+import { ownArchitecture } from "../version.ts";
 import type { BootFacts } from "./facts.ts";
 import { generationLabel } from "./plan-generation.ts";
 import type { BootPlan, Effect, HandoverPlan, HoldPlan, RecordPlan, RecoverPlan, SlotPlan, StartPlan } from "./plan-shape.ts";
@@ -156,8 +157,7 @@ function planHandover(planning: Planning, plan: SlotPlan, selection: Selection, 
   const verity = plan.proof?.verity ?? null;
   const report: BootReport = {
     schema: 1,
-    controlFormat: ABILITIES.controlFormat,
-    features: [...ABILITIES.features],
+    ...abilitiesOn(ownArchitecture),
     attempt: record.attempt,
     slot: plan.slot,
     imageId: plan.imageId ?? "",

@@ -1,6 +1,7 @@
 import type { Seal } from "../../boot/image/seal.ts";
 import type { BootRecord, ImageId } from "../../boot/record/record.ts";
 import { type Offered, preferred, type RecoveryJudge, whyNotTaken } from "../../boot/recovery/judge-image.ts";
+import { ownArchitecture } from "../version.ts";
 import type { RecoveryDesk } from "./desk.ts";
 import type { FoundImage } from "./found-image.ts";
 
@@ -31,7 +32,7 @@ export class ImageSearch {
 
   get judge(): RecoveryJudge {
     const { system, trust } = this.desk.boot.control;
-    return { system, trust, record: this.record };
+    return { system, trust, architecture: ownArchitecture, record: this.record };
   }
 
   /** Whether an image is one of those that are looked for. */

@@ -1,7 +1,9 @@
-import { isElf, MACHINE, readElfStart } from "../../boot/elf.ts";
+import { runsOn } from "../../boot/architecture.ts";
+import { isElf, machineText, readElfStart } from "../../boot/elf.ts";
 import { O, RESOLVE } from "../kernel/constants.ts";
 import { readText, withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
+import { ownArchitecture } from "../version.ts";
 
 /**
  * Where the kernel itself looks for an init, in its order (init/main.c), but for its last, /bin/sh: a slot whose init is
@@ -47,7 +49,7 @@ function whyNotExecutable(kernel: Kernel, root: Descriptor, path: string, depth 
 }
 
 /** The interpreter of a "#!" line; null without one. */
-function scriptInterpreter(head: Uint8Array): string | null {
+export function scriptInterpreter(head: Uint8Array): string | null {
   if (head[0] !== 0x23 || head[1] !== 0x21) return null;
   const line = new TextDecoder().decode(head.subarray(2, 256)).split("\n")[0] ?? "";
   return line.trim().split(/\s+/)[0] || null;
@@ -65,8 +67,7 @@ function readProgram(kernel: Kernel, fd: Descriptor, head: Uint8Array, size: big
 
 /** Name of a machine whose programs do not run on this one; null for our own. 32-bit programs are the kernel's choice. */
 function foreignMachine(machine: number): string | null {
-  const own: readonly number[] = process.arch === "arm64" ? [183, 40] : [62, 3];
-  return own.includes(machine) ? null : (MACHINE[machine] ?? `ELF machine ${machine}`);
+  return runsOn(ownArchitecture, machine) ? null : machineText(machine);
 }
 
 /** The next init in the tree below `root`. */

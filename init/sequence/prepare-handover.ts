@@ -1,8 +1,9 @@
-import { ABILITIES } from "../../boot/image/judge-seal.ts";
+import { abilitiesOn } from "../../boot/image/judge-seal.ts";
 import { type BootReport, reportedImage } from "../../boot/report.ts";
 import type { Skipped } from "../../boot/selection/skipped.ts";
 import { makeDirectories, readText, writeVolatile } from "../kernel/files.ts";
 import type { Reported } from "../recovery/report.ts";
+import { ownArchitecture } from "../version.ts";
 import type { Counters } from "./counters.ts";
 import type { Launch } from "./launch.ts";
 import type { ReadySlot } from "./slot.ts";
@@ -40,8 +41,7 @@ function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, { wh
   const { verity } = ready.image;
   const report: BootReport = {
     schema: 1,
-    controlFormat: ABILITIES.controlFormat,
-    features: [...ABILITIES.features],
+    ...abilitiesOn(ownArchitecture),
     attempt: counters.attempt,
     slot: ready.slot,
     imageId: ready.image.imageId,

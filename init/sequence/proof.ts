@@ -9,6 +9,7 @@ import { checkSlot, damageText, openRaw } from "../image/check-slot.ts";
 import { byteLine } from "../image/progress.ts";
 import { VerityDevice, VerityUnavailable } from "../image/verity-device.ts";
 import { readSlotImage } from "../store/image-id.ts";
+import { ownArchitecture } from "../version.ts";
 import type { Counters } from "./counters.ts";
 import type { Launch } from "./launch.ts";
 
@@ -50,7 +51,7 @@ interface SealedSlot {
 async function proveSealed(boot: Launch, counters: Counters, { slot, device, imageId, seal }: SealedSlot): Promise<ProvenImage> {
   const { control } = boot;
   const { manifest } = seal;
-  const signers = await judgeSeal(seal, control);
+  const signers = await judgeSeal(seal, { ...control, architecture: ownArchitecture });
   const tooOld = whyBelowFloor(counters.record, manifest.rollbackIndex, control.trust);
   if (tooOld !== null) throw new SlotFailure("boot", `image ${manifest.version} is too old: ${tooOld}`);
   const wholeSince = counters.whyReadWhole;

@@ -15,6 +15,7 @@ import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { Ended, PowerCut } from "../../init/kernel/recording/script.ts";
 import { Log } from "../../init/sequence/log.ts";
 import { launch } from "../../init/sequence/sequence.ts";
+import { ownArchitecture } from "../../init/version.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { controlFile, ext4, type Image, KERNEL_RELEASE, MiB } from "./golden-machine.ts";
 
@@ -216,10 +217,11 @@ function describeRecord(bytes: Uint8Array): string | null {
   return journal ? `journal ${journal.sequence}: ${shortJson(text(journal.payload))}` : null;
 }
 
-/** JSON without white space, long hex numbers cut, and times left out. */
+/** JSON without white space, long hex numbers cut, times left out, and the same on every architecture. */
 function shortJson(value: unknown): string {
   const shorter = (key: string, part: unknown): unknown => {
     if (key === "timeline" || key === "startedUnixMs") return undefined;
+    if (part === ownArchitecture) return "this machine";
     return typeof part === "string" ? part.replace(/\b[0-9a-f]{64}\b/g, (hex) => hex.slice(0, 12)) : part;
   };
   return JSON.stringify(value, shorter);

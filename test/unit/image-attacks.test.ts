@@ -52,7 +52,7 @@ async function judged({ kernel, fd, size }: Opened): Promise<{ reading: SealRead
   try {
     if (reading.is !== "sealed") refuseUnsealed(reading, control);
     else {
-      await judgeSeal(reading.seal, { system: world.system, trust: control });
+      await judgeSeal(reading.seal, { system: world.system, trust: control, architecture: "x86-64" });
       const tooOld = whyBelowFloor(record, reading.seal.manifest.rollbackIndex, control);
       if (tooOld !== null) return { reading, refused: tooOld, damaged: false };
     }

@@ -91,6 +91,8 @@ const trust: ControlTrust = {
   kernelSignature: "ignored",
 };
 
+const architecture = "x86-64" as const;
+
 function recordWith(change: Partial<BootRecord> = {}): BootRecord {
   return { ...freshRecord({ ...policy, slots: [...policy.slots] }), floors: { install: 7, boot: 3 }, ...change };
 }
@@ -100,7 +102,8 @@ if (one === undefined || two === undefined || three === undefined) throw new Err
 
 test("what is new must not be below what was committed; what the machine has, or had, not below what boots", () => {
   const record = recordWith();
-  const why = (judged: BootRecord, index: number) => whyTooOld(one, index, { system: "acme", trust, record: judged });
+  const why = (judged: BootRecord, index: number) =>
+    whyTooOld(one, index, { system: "acme", architecture, trust, record: judged });
   assert.match(why(record, 6) ?? "", /rollback index 6 is below 7/);
   assert.is(why(record, 7), null);
   const inSlot = withSlot(record, "b", { imageId: one });
@@ -109,7 +112,7 @@ test("what is new must not be below what was committed; what the machine has, or
   const committed = recordWith({ lastCommitted: { slot: "a", imageId: one } });
   assert.is(why(committed, 4), null);
   assert.match(why(committed, 1) ?? "", /below the boot floor 3/);
-  assert.is(whyTooOld(one, 0, { system: "acme", trust: { mode: "unsigned" }, record }), null);
+  assert.is(whyTooOld(one, 0, { system: "acme", architecture, trust: { mode: "unsigned" }, record }), null);
 });
 
 test("a seal is judged by signature, system and needs before its age", async () => {
@@ -121,7 +124,7 @@ test("a seal is judged by signature, system and needs before its age", async () 
         .filter((byte) => byte !== 0),
     );
   const record = recordWith();
-  const judge = { system: "acme-gateway", trust, record };
+  const judge = { system: "acme-gateway", architecture, trust, record };
   assert.is(await whyNotTaken(await seal({ manifest: { rollbackIndex: 7 } }), judge), null);
   assert.match((await whyNotTaken(await seal({ keys: [] }), judge)) ?? "", /not signed/);
   assert.match((await whyNotTaken(await seal({ manifest: { system: "lamp" } }), judge)) ?? "", /for the system lamp/);

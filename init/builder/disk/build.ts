@@ -1,8 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { type Architecture, parseArchitecture } from "../../../boot/architecture.ts";
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../../boot/devices/superblock.ts";
+import { neededArchitecture } from "../../../boot/image/seal.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { flag, type OptionValues, text, texts, type Verb } from "../../commands/verb.ts";
+import { readSeal } from "../../image/read-seal.ts";
+import { O } from "../../kernel/constants.ts";
+import { withOpen } from "../../kernel/files.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
 import { regularFile } from "../input.ts";
 import { checkOutput } from "../output.ts";
@@ -24,6 +29,7 @@ image is sparse. Same input, same bytes, where data is ext4 or absent.
 Options:
   --system FILE        the system definition, system.yaml; its devices are partition labels, PARTLABEL=…
   --slot NAME=IMAGE    image to put into a slot; a slot without one stays zero
+  --arch ARCHITECTURE  x86-64 or arm64: refuses images whose seal names another machine; without it, they have to agree
   --size SIZE          of the disk; bytes, or a number with K, M, G or T: 4G
   --slot-size SIZE     of each slot; the largest image and a quarter if absent, or the rest where --data-size is given
   --data-size SIZE     of the data filesystem; what remains if absent
@@ -32,6 +38,7 @@ Options:
   options: {
     system: { type: "string" },
     slot: { type: "string", multiple: true },
+    arch: { type: "string" },
     size: { type: "string" },
     "slot-size": { type: "string" },
     "data-size": { type: "string" },
@@ -52,6 +59,8 @@ async function build(values: OptionValues): Promise<void> {
     texts(values, "slot"),
     [...definition.slots, ...definition.files].map((slot) => slot.name),
   );
+  const arch = text(values, "arch");
+  refuseOtherMachines(arch === undefined ? null : parseArchitecture(arch), images);
   const optionalSize = (name: string): bigint | null => {
     const given = text(values, name);
     return given === undefined ? null : parseSize(`--${name}`, given);
@@ -104,6 +113,29 @@ function readSlotOptions(options: string[], known: string[]): Map<string, string
     images.set(name, image);
   }
   return images;
+}
+
+/** A disk is for one machine: throws BadInput where the seals of its images name another, or two. */
+function refuseOtherMachines(asked: Architecture | null, images: ReadonlyMap<string, string>): void {
+  let wanted = asked === null ? null : { architecture: asked, because: `--arch says ${asked}` };
+  for (const [slot, image] of images) {
+    const architecture = sealedFor(image);
+    if (architecture === null) continue;
+    wanted ??= { architecture, because: `that of slot ${slot} is for ${architecture}` };
+    if (architecture === wanted.architecture) continue;
+    throw new BadInput(
+      `--slot ${slot}=${image}: the image is for ${architecture}, and ${wanted.because}; a disk is for one machine`,
+    );
+  }
+}
+
+/** The architecture that the seal of an image names; null without a seal, or where it names none. */
+function sealedFor(image: string): Architecture | null {
+  const kernel = linuxKernel();
+  return withOpen(kernel, image, O.RDONLY, (fd) => {
+    const reading = readSeal(kernel, fd, kernel.status(fd).size);
+    return reading.is === "sealed" ? neededArchitecture(reading.seal.manifest.needs) : null;
+  });
 }
 
 /** Says now what would otherwise fail at the first boot. */

@@ -1,6 +1,6 @@
 import { realpathSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Seal } from "../../../boot/image/seal.ts";
+import { needsOf, type Seal } from "../../../boot/image/seal.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { type OptionValues, text, texts, type Verb } from "../../commands/verb.ts";
 import { O } from "../../kernel/constants.ts";
@@ -13,15 +13,17 @@ import { reportProblems } from "../report-problems.ts";
 import { imageDirectory } from "../state/image-directory.ts";
 import { compileFrom, printSummary } from "../state/sources.ts";
 import { bootWarnings } from "./boot-warnings.ts";
-import { CONTROL_IN_IMAGE, checkImageControl, noControl } from "./control-in-image.ts";
+import { checkImageControl, noControl } from "./control-in-image.ts";
 import { filesystemExtent } from "./filesystem-extent.ts";
+import { CONTROL_IN_IMAGE } from "./look-into.ts";
 import { type BuiltFilesystem, COMPRESSIONS, makeFilesystem } from "./make-filesystem.ts";
 import { copyTree, putControl, unpackTar } from "./own-tree.ts";
 import { refusals } from "./refusals.ts";
 import { printSealed, warn } from "./seal.ts";
 import { type SealContent, sealFile } from "./seal-file.ts";
-import { sealContent, sealHelp, sealOptions } from "./seal-options.ts";
+import { askedArchitecture, sealContent, sealHelp, sealOptions } from "./seal-options.ts";
 import { treeFacts } from "./tree-facts.ts";
+import { noArchitecture, settleArchitecture, treePrograms } from "./tree-machine.ts";
 
 export const verb: Verb = {
   help: `Usage: slipway image build --root TREE|--tar FILE --system NAME --version VERSION [--key KEY]… [OPTION]… -o FILE
@@ -77,6 +79,7 @@ async function build(values: OptionValues): Promise<void> {
   }
   const epoch = sourceDateEpoch();
   const content = await sealContent(values);
+  const asked = askedArchitecture(values);
   const controlFor = controlSource(values);
   const built = await replaceFile(output, async (file, scratch) => {
     let tree = source.path;
@@ -98,9 +101,14 @@ async function build(values: OptionValues): Promise<void> {
     }
     const text = control ?? own;
     const checked = text === null ? null : checkImageControl(`the control file ${CONTROL_IN_IMAGE}`, text, content.system);
-    warn([...(checked === null ? [noControl] : []), ...bootWarnings(kernel, tree)]);
+    const architecture = settleArchitecture(asked, treePrograms(kernel, tree));
+    warn([
+      ...(checked === null ? [noControl] : []),
+      ...bootWarnings(kernel, tree),
+      ...(architecture === null ? [noArchitecture] : []),
+    ]);
     await makeFilesystem(filesystem, tree, file, { compression, system: content.system, time: epoch ?? facts.youngest });
-    return { control: checked, seal: await sealMade(file, content) };
+    return { control: checked, seal: await sealMade(file, { ...content, needs: needsOf(architecture) }) };
   });
   printSealed(given, built.seal);
   if (built.control !== null) warn(await refusals(built.control, built.seal));

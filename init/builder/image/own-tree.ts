@@ -3,7 +3,7 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, utime
 import { join } from "node:path";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { runHostProgram } from "../program.ts";
-import { CONTROL_IN_IMAGE } from "./control-in-image.ts";
+import { CONTROL_IN_IMAGE } from "./look-into.ts";
 
 /**
  * Copies `root` into the new directory `tree`, with owners, modes, times, attributes and hard links; sharing its blocks where

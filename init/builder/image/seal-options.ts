@@ -1,5 +1,6 @@
 /** Options that image build and image seal share: what goes into the seal. */
-import { CONTROL_FORMAT, labelFault } from "../../../boot/image/seal.ts";
+import { type Architecture, parseArchitecture } from "../../../boot/architecture.ts";
+import { labelFault } from "../../../boot/image/seal.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { type OptionValues, text, texts } from "../../commands/verb.ts";
 import { passphrasesFrom } from "../keys/passphrase.ts";
@@ -17,6 +18,7 @@ export const sealOptions = {
   "kernel-signature": { type: "string" },
   "kernel-key": { type: "string" },
   "kernel-certificate": { type: "string" },
+  arch: { type: "string" },
 } as const;
 
 export const sealHelp = `  --system NAME        the product: machines refuse images of another one
@@ -31,10 +33,18 @@ export const sealHelp = `  --system NAME        the product: machines refuse ima
   --kernel-signature FILE
                        PKCS#7 (DER) over the root hash's hex digits, for kernels that check it (kernel-signature: required)
   --kernel-key FILE, --kernel-certificate FILE
-                       or a key and its certificate to make that with (openssl)`;
+                       or a key and its certificate to make that with (openssl)
+  --arch ARCHITECTURE  x86-64 or arm64: machines refuse an image for another one before they write it (default: that of the
+                       slipway and the init in the image; where they can be read, they have to agree)`;
 
-/** What the options put into the seal. @throws BadInput */
-export async function sealContent(values: OptionValues): Promise<SealContent> {
+/** --arch, or null. @throws BadInput */
+export function askedArchitecture(values: OptionValues): Architecture | null {
+  const word = text(values, "arch");
+  return word === undefined ? null : parseArchitecture(word);
+}
+
+/** What the options put into the seal; what the image needs is known once it was looked into (needsOf). @throws BadInput */
+export async function sealContent(values: OptionValues): Promise<Omit<SealContent, "needs">> {
   const rollbackIndex = index(values, "rollback-index") ?? 0;
   const revokesBelow = index(values, "revokes-below");
   if (revokesBelow !== null && revokesBelow > rollbackIndex) {
@@ -47,7 +57,6 @@ export async function sealContent(values: OptionValues): Promise<SealContent> {
     version: label(values, "version", "this image's version"),
     rollbackIndex,
     revokesBelow,
-    needs: { controlFormat: CONTROL_FORMAT, features: [] },
     keys: await readSigningKeys(texts(values, "key"), passphrasesFrom(texts(values, "passphrase-file"))),
     kernelSignature: kernelSigner({
       signature: text(values, "kernel-signature"),

@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import type { Seal } from "../../../boot/image/seal.ts";
+import { needsOf, type Seal } from "../../../boot/image/seal.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { sizeText } from "../../../state-ops/size-text.ts";
 import { flag, type OptionValues, text, type Verb } from "../../commands/verb.ts";
@@ -10,12 +10,14 @@ import type { Kernel } from "../../kernel/kernel.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
 import { regularFile } from "../input.ts";
 import { checkOutput, replaceFile } from "../output.ts";
-import { controlIn } from "./control-in-image.ts";
+import { controlOf } from "./control-in-image.ts";
 import { copyImage } from "./copy-image.ts";
 import { filesystemExtent, firstByteFrom } from "./filesystem-extent.ts";
+import { lookInto } from "./look-into.ts";
 import { refusals } from "./refusals.ts";
 import { type FilesystemExtent, sealFile } from "./seal-file.ts";
-import { sealContent, sealHelp, sealOptions } from "./seal-options.ts";
+import { askedArchitecture, sealContent, sealHelp, sealOptions } from "./seal-options.ts";
+import { noArchitecture, settleArchitecture } from "./tree-machine.ts";
 
 export const verb: Verb = {
   help: `Usage: slipway image seal FILE --system NAME --version VERSION [--key KEY]… [OPTION]… [-o OUT]
@@ -23,7 +25,8 @@ export const verb: Verb = {
 Makes a filesystem image of mkosi, Yocto, kiwi or any other tool a system image: pads it to 4 KiB and appends the verity hash
 tree (veritysetup reads it), the signed seal and the footer. The filesystem is erofs, squashfs, ext4, xfs or btrfs, without a
 partition table around it. FILE is replaced in one step when the sealed one is whole on the disk, so that there has to be room
-for both. Where fsck.erofs, unsquashfs or debugfs is installed, the image's control file is checked.
+for both. Where fsck.erofs, unsquashfs or debugfs is installed, the image's control file is checked, and the machine it is for is
+read from its programs.
 
 Options:
 ${sealHelp}
@@ -43,11 +46,14 @@ async function seal(file: string, values: OptionValues): Promise<void> {
   const output = checkOutput(text(values, "output") ?? file);
   const content = await sealContent(values);
   const filesystem = checkFile(kernel, file, flag(values, "reseal"));
-  const control = await controlIn(file, filesystem.type, content.system, dirname(output));
+  const inside = await lookInto(kernel, file, filesystem.type, dirname(output));
+  const control = controlOf(inside, content.system);
   if (typeof control === "string") warn([control]);
+  const architecture = settleArchitecture(askedArchitecture(values), typeof inside === "string" ? [] : inside.programs);
+  if (architecture === null) warn([noArchitecture]);
   const sealed = await replaceFile(output, async (scratch) => {
     await copyImage(kernel, file, scratch);
-    return sealFile(kernel, scratch, filesystem, content);
+    return sealFile(kernel, scratch, filesystem, { ...content, needs: needsOf(architecture) });
   });
   printSealed(text(values, "output") ?? file, sealed);
   if (typeof control !== "string") warn(await refusals(control, sealed));

@@ -8,7 +8,7 @@ import {
   architectures,
   runsOn,
 } from "../../../boot/architecture.ts";
-import { isElf, machineText, readElfStart } from "../../../boot/elf.ts";
+import { elfMachine, machineText } from "../../../boot/elf.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { regularFile } from "../input.ts";
 import { ownFile } from "./own-files.ts";
@@ -37,7 +37,7 @@ export function chooseFiles({ architecture, executable, preinit }: AskedFiles): 
 /** The architecture of slipway's own executable or preinit. Throws BadInput where it is no program for one. */
 export function programArchitecture(what: string, path: string): Architecture {
   regularFile(what, path);
-  const machine = machineOf(what, headOf(path));
+  const machine = elfMachine(headOf(path));
   if (machine === null) throw new BadInput(`${what} is no ELF program; npm run build makes it`);
   const found = architectureOfMachine(machine);
   if (found !== null) return found;
@@ -51,11 +51,11 @@ export function refuseOtherProgram(what: string, path: string, architecture: Arc
   throw new BadInput(`${what} is for ${found}, ${because}; npm run build -- --arch ${architecture} makes one`);
 }
 
-/** The first 64 KiB, in which ELF headers are. */
+/** The first bytes of a file, with the ELF header. */
 function headOf(path: string): Uint8Array {
   const fd = openSync(path, "r");
   try {
-    const bytes = new Uint8Array(65536);
+    const bytes = new Uint8Array(64);
     return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
   } finally {
     closeSync(fd);
@@ -64,17 +64,7 @@ function headOf(path: string): Uint8Array {
 
 /** Throws BadInput where `bytes` are an ELF file that does not run on `architecture`. */
 export function refuseOtherMachine(what: string, bytes: Uint8Array, architecture: Architecture): void {
-  const machine = machineOf(what, bytes);
+  const machine = elfMachine(bytes);
   if (machine === null || runsOn(architecture, machine)) return;
   throw new BadInput(`${what} is for ${machineText(machine)}, and the initrd for ${architecture}; give one for ${architecture}`);
-}
-
-/** e_machine; null of what is no ELF file. Throws BadInput that names a damaged one. */
-function machineOf(what: string, bytes: Uint8Array): number | null {
-  if (!isElf(bytes)) return null;
-  try {
-    return readElfStart(bytes).machine;
-  } catch (error) {
-    throw error instanceof BadInput ? new BadInput(`${what}: ${error.message}`) : error;
-  }
 }
