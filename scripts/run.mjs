@@ -69,7 +69,7 @@ const crossCompilers = {
 
 /** What each script needs, and whether it uses dist/. */
 const scripts = {
-  build: { programs: [...compiler, "mksquashfs"], dist: false },
+  build: { programs: compiler, dist: false },
   demo: { programs: [...compiler, ...machine, ...server], dist: true },
   vm: { programs: [...compiler, ...machine], dist: true },
   test: { programs: [...compiler, ...machine, ...server, ...proxy, ...network, ...verity], dist: true },

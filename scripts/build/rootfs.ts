@@ -3,7 +3,6 @@ import {
   chmodSync,
   cpSync,
   existsSync,
-  linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -12,9 +11,11 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from "node:fs";
 import { project } from "../../qemu/places.ts";
 import { runProgram } from "../../qemu/program.ts";
+import { oneFileSquashfs } from "./one-file-squashfs.ts";
 import { buildStatic } from "./static-program.ts";
 import type { Target } from "./target.ts";
 
@@ -22,33 +23,23 @@ import type { Target } from "./target.ts";
  * Measured on the executable: 15 of zstd's 22 levels weighs 0.7 % more than 19 and takes half the time; blocks of 64 KiB weigh
  * 4 % more and start 10 ms sooner, of 256 KiB 3 % less and 10 ms later.
  */
-const compression = ["-comp", "zstd", "-Xcompression-level", "15", "-b", "131072"];
-const reproducible = ["-all-root", "-no-xattrs", "-all-time", "0", "-mkfs-time", "0", "-no-exports"];
+const packing = { blockSize: 128 << 10, level: 15 };
 
 /**
  * The squashfs from which init/launcher starts the executable in a running system: it holds nothing but NAME/slipway, where NAME
  * follows from the executable's bytes. Made again when those change.
  */
 async function runtimeImage(dist: string): Promise<{ name: string; file: string }> {
-  const hash = createHash("sha256").update(readFileSync(`${dist}/slipway`));
-  const name = hash
-    .update(JSON.stringify([compression, reproducible]))
-    .digest("hex")
-    .slice(0, 16);
+  const content = readFileSync(`${dist}/slipway`);
+  const hash = createHash("sha256").update(content);
+  for (const source of ["rootfs.ts", "one-file-squashfs.ts"]) hash.update(readFileSync(`${import.meta.dirname}/${source}`));
+  const name = hash.digest("hex").slice(0, 16);
   const file = `${dist}/.runtime-${name}.squashfs`;
   if (existsSync(file)) return { name, file };
-  const aside = mkdtempSync(`${dist}/.runtime-`);
-  try {
-    mkdirSync(`${aside}/tree/${name}`, { recursive: true });
-    plainModes(`${aside}/tree`);
-    linkSync(`${dist}/slipway`, `${aside}/tree/${name}/slipway`);
-    const words = ["-noappend", "-no-progress", "-quiet", ...compression, ...reproducible];
-    await runProgram("mksquashfs", [`${aside}/tree`, `${aside}/image`, ...words]);
-    for (const other of readdirSync(dist)) if (/^\.runtime-[0-9a-f]{16}\.squashfs$/.test(other)) rmSync(`${dist}/${other}`);
-    renameSync(`${aside}/image`, file);
-  } finally {
-    rmSync(aside, { recursive: true, force: true });
-  }
+  const image = await oneFileSquashfs({ directory: name, name: "slipway", content, mode: 0o755, ...packing });
+  for (const other of readdirSync(dist)) if (other.startsWith(".runtime-")) rmSync(`${dist}/${other}`, { recursive: true });
+  writeFileSync(`${dist}/.runtime-new`, image);
+  renameSync(`${dist}/.runtime-new`, file);
   return { name, file };
 }
 
