@@ -10,8 +10,8 @@ const hardware = ["-accel", "kvm", "-cpu", "host"];
 
 /**
  * Software emulation whose guest's clock counts instructions, one nanosecond each: the same boot takes the same time on a
- * busy host, and what runs once is not charged with its translation. A wait takes the time that was to be waited. The
- * processor does without fast string moves, which the emulation counts byte by byte.
+ * busy host, and what runs once is not charged with its translation. A wait is cut short, but counted as long as its timer
+ * had to go. The processor does without fast string moves, which the emulation counts byte by byte.
  */
 export const countingInstructions = (architecture: Architecture): string[] => {
   const strings = architecture === "x86-64" ? ",-erms,-fsrm" : "";

@@ -52,8 +52,13 @@ function removeOld(directory: string): void {
  * A directory that `make` fills, kept in .cache/made as long as the built executable, qemu/ and `inputs` stay the same.
  * @param kind begins its name: "initrd"
  */
-export async function madeOf(kind: string, inputs: unknown, make: (directory: string) => Promise<void>): Promise<string> {
-  const hash = createHash("sha256").update(productHash()).update(JSON.stringify(inputs)).digest("hex").slice(0, 20);
+export function madeOf(kind: string, inputs: unknown, make: (directory: string) => Promise<void>): Promise<string> {
+  return keptOf(kind, [productHash(), inputs], make);
+}
+
+/** The same of what no build of ours changes: kept as long as `inputs` stay the same. */
+export async function keptOf(kind: string, inputs: unknown, make: (directory: string) => Promise<void>): Promise<string> {
+  const hash = createHash("sha256").update(JSON.stringify(inputs)).digest("hex").slice(0, 20);
   const path = `${cache}/made/${kind}-${hash}`;
   if (!existsSync(path)) removeOld(dirname(path));
   await makeOnce(path, make);

@@ -2,65 +2,36 @@
  * `npm run bench`: how long until the next init starts, and how big the initrd is, side by side with what people use; what a
  * clone of state costs; what operators add to a boot, and proofs; what an update costs in bytes and time, and a recovery.
  */
-import { statSync } from "node:fs";
-import { accelerator } from "../qemu/accelerator.ts";
-import { bootOnce, checkMounts, memoryMiB } from "./bench/boot.ts";
+import { writeFileSync } from "node:fs";
 import { measureClones } from "./bench/clone.ts";
 import { clonesTable } from "./bench/clone-table.ts";
-import { makeGround } from "./bench/ground.ts";
+import { measurePeers } from "./bench/measure.ts";
 import { measureOperators } from "./bench/operators.ts";
 import { operatorsTable } from "./bench/operators-table.ts";
-import { type BenchOptions, parseOptions, Usage, usage } from "./bench/options.ts";
-import { peers } from "./bench/peers.ts";
+import { type BenchOptions, type BootOptions, parseOptions, Usage, usage } from "./bench/options.ts";
 import { measureProof } from "./bench/proof.ts";
 import { proofTable } from "./bench/proof-table.ts";
 import { measureRecovery } from "./bench/recovery.ts";
 import { recoveryTable } from "./bench/recovery-table.ts";
-import { jsonOf, type Measured, tableOf } from "./bench/table.ts";
+import { chartOf, instructionsJsonOf, jsonOf, tableOf } from "./bench/table.ts";
 import { measureUpdates } from "./bench/update.ts";
 import { hashing, wholeImage } from "./bench/update-contestants.ts";
 import { updatesTable } from "./bench/update-table.ts";
 
-const reference = "busybox";
-
 const say = (text: string): void => console.error(text);
 
-/** Boots the peers in turn, `runs` times each. */
-async function measure(runs: number): Promise<{ measured: Measured[]; machine: string }> {
-  say("making the image, the disk and the initrds; kept for the next time");
-  const ground = await makeGround();
-  const contestants = [];
-  for (const peer of peers) {
-    const initrd = await peer.makeInitrd(ground);
-    const measured: Measured = { name: peer.name, note: peer.note, initrdBytes: statSync(initrd).size, runs: [] };
-    contestants.push({ peer, initrd, measured });
-  }
-  for (let run = 1; run <= runs; run++) {
-    const mounts = [];
-    for (const { peer, initrd, measured } of contestants) {
-      const facts = await bootOnce(ground, peer, initrd);
-      const { kernelToInitMs, initToExecMs, kernelToExecMs } = facts;
-      const times = { kernelToInitMs, initToExecMs, kernelToExecMs };
-      measured.runs.push(peer.timeline ? { ...times, timeline: peer.timeline(facts) } : times);
-      mounts.push({ name: peer.name, mounts: facts.mounts });
-      say(`run ${run} of ${runs}: ${peer.name} ${initToExecMs.toFixed(0)} ms, ${kernelToExecMs.toFixed(0)} ms from kernel start`);
-    }
-    checkMounts(mounts);
-  }
-  const emulation = (await accelerator(ground.kernel.kernel)).join(" ");
-  const machine = [
-    `Kernel ${ground.kernel.version}, ${memoryMiB} MiB, 1 processor, QEMU ${emulation}; ${runs} boots each, in turn.`,
-    `Debian in ${ground.rootType}, committed; all leave the same mounts and load ${ground.modules.join(", ")}, with what these need.`,
-  ].join("\n");
-  return { measured: contestants.map(({ measured }) => measured), machine };
+/** The peers' boots: a table, or what it is made of; the chart, where asked for. */
+async function boots(runs: number, json: boolean, options: BootOptions): Promise<string> {
+  const { measured, machine } = await measurePeers(runs, options, say);
+  if (options.chart !== null) writeFileSync(options.chart, chartOf(measured));
+  if (options.instructions)
+    return json ? JSON.stringify(instructionsJsonOf(measured)) : `${machine}\n\n${tableOf(measured, "million instructions")}`;
+  return json ? JSON.stringify(jsonOf(measured)) : `${machine}\n\n${tableOf(measured)}`;
 }
 
 /** What each subject prints, as text or as JSON. */
-const answers: Record<BenchOptions["subject"], (runs: number, json: boolean) => Promise<string>> = {
-  boot: async (runs, json) => {
-    const { measured, machine } = await measure(runs);
-    return json ? JSON.stringify(jsonOf(measured)) : `${machine}\n\n${tableOf(measured, reference)}`;
-  },
+const answers: Record<BenchOptions["subject"], (runs: number, json: boolean, boot: BootOptions) => Promise<string>> = {
+  boot: boots,
   clone: async (runs, json) => {
     const measured = await measureClones(runs, say);
     return json ? JSON.stringify({ clones: measured }) : clonesTable(measured);
@@ -89,8 +60,8 @@ async function main(words: string[]): Promise<number> {
       console.log(usage);
       return 0;
     }
-    const { subject, runs, json } = parseOptions(words);
-    console.log(await answers[subject](runs, json));
+    const { subject, runs, json, boot } = parseOptions(words);
+    console.log(await answers[subject](runs, json, boot));
     return 0;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);

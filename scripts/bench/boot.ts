@@ -4,29 +4,40 @@ import { throwAwayCopy } from "../../qemu/disks.ts";
 import { startMachine } from "../../qemu/machine.ts";
 import { machinesAtATime, takePlaces } from "../../qemu/pool.ts";
 import { type BootFacts, readFacts } from "./facts.ts";
-import { type Ground, nextInit } from "./ground.ts";
-import type { Peer } from "./peers.ts";
+import type { Ground } from "./ground.ts";
+import { nextInit } from "./next-init.ts";
 
-export const memoryMiB = 512;
+/** What of the machine may be chosen. */
+export interface BenchMachine {
+  memoryMiB: number;
+  cpus: number;
+  /** The guest's clock counts instructions, a nanosecond each. */
+  countInstructions: boolean;
+}
+
+export const usualMachine: BenchMachine = { memoryMiB: 512, cpus: 1, countInstructions: false };
 
 /** Boots `peer` once from a copy of the disk, with no other machine of this checkout beside it, up to the bench's next init. */
 export async function bootOnce(
   ground: Pick<Ground, "kernel" | "disk">,
-  peer: Pick<Peer, "name" | "append">,
+  peer: { name: string; append: string },
   initrd: string,
+  bench: BenchMachine = usualMachine,
+  { timeoutMs = 120_000, expectPanic = false } = {},
 ): Promise<BootFacts> {
   const [place, ...others] = await takePlaces(machinesAtATime);
   const disk = throwAwayCopy(ground.disk);
   try {
     const machine = await startMachine({
+      ...bench,
       name: `bench-${peer.name}`,
       kernel: ground.kernel.kernel,
       initrd,
       append: `console=ttyS0 quiet init=${nextInit} ${peer.append}`.trim(),
-      memoryMiB,
       noReboot: true,
+      expectPanic,
       disks: [{ file: disk }],
-      timeoutMs: 120_000,
+      timeoutMs,
       ...(place ? { place } : {}),
     });
     try {
@@ -39,17 +50,5 @@ export async function bootOnce(
   } finally {
     for (const other of others) other.release();
     closeSync(Number(basename(disk)));
-  }
-}
-
-/** Throws unless the peers left the same mounts to the next init: only then their times compare. */
-export function checkMounts(measured: { name: string; mounts: string[] }[]): void {
-  const [first, ...rest] = measured;
-  for (const other of rest) {
-    const missing = first?.mounts.filter((mount) => !other.mounts.includes(mount)) ?? [];
-    const more = other.mounts.filter((mount) => !first?.mounts.includes(mount));
-    if (missing.length + more.length === 0) continue;
-    const words = [...missing.map((mount) => `without "${mount}"`), ...more.map((mount) => `with "${mount}"`)];
-    throw new Error(`${other.name} does not do the mounts of ${first?.name}: ${words.join(", ")}`);
   }
 }

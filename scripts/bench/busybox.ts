@@ -2,40 +2,7 @@
 import { readFileSync } from "node:fs";
 import { writeCpio } from "../../init/builder/initrd/cpio.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
-import { LAYOUT } from "../../state-ops/layout.ts";
-import { planState, type StateStep } from "../../state-ops/state-plan.ts";
-
-const overlayOptions = "index=off,metacopy=off,redirect_dir=off,xino=off";
-
-const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
-
-/** Shell lines that mount what `step` says over the root at /root, from the data filesystem at /data. */
-function linesOf(step: StateStep): string[] {
-  const target = quoted(`/root/${step.path}`);
-  const flags = step.flags.join(",");
-  switch (step.do) {
-    case "tmpfs": {
-      if (step.onRun) return [`mkdir -p ${quoted(`/${step.path}`)}`];
-      if (step.kind === "file") throw new Error(`/${step.path}: a file in memory is nothing that this script does`);
-      const size = step.size === null ? "" : `,size=${step.size}`;
-      const mode = (step.mode ?? 0o755).toString(8);
-      const mount = (place: string) => `mount -t tmpfs -o ${flags},mode=${mode}${size} tmpfs ${place}`;
-      if (step.seed !== "image") return [mount(target)];
-      return [mount("/seed"), `cp -a ${target}/. /seed/`, `mount -o move /seed ${target}`];
-    }
-    case "bind":
-      return [
-        `mount -o bind ${quoted(`/data/${step.store}`)} ${target}`,
-        `mount -o remount,bind,relatime,${flags} ${quoted(`/data/${step.store}`)} ${target}`,
-      ];
-    case "overlay": {
-      const layers = `lowerdir=${target},upperdir=${quoted(`/data/${step.upper}`)},workdir=${quoted(`/data/${step.work}`)}`;
-      return [`mount -t overlay -o ${flags},${layers},${overlayOptions} overlay ${target}`];
-    }
-    default:
-      throw new Error(`/${step.path}: "${step.do}" is nothing that this script does`);
-  }
-}
+import { linesOf, partitionsOf, quoted, stateSteps } from "./state-lines.ts";
 
 /** Part of a script that waits until /sys shows both partitions, with builtins only: each program started costs time. */
 function waitFor(labels: { variable: string; label: string }[]): string {
@@ -53,12 +20,6 @@ ${cases.join("\n")}
 done`;
 }
 
-function partLabel(reference: string): string {
-  if (!reference.startsWith("PARTLABEL="))
-    throw new Error(`this script finds PARTLABEL= only, the control file says ${reference}`);
-  return reference.slice("PARTLABEL=".length);
-}
-
 /**
  * The script: loads `modules` in their order, waits for the partitions of `slot` and of the data, mounts the root read-only
  * and the data, lays the binds and overlays that `control` says from the slot's generation, which must be there, moves
@@ -66,14 +27,12 @@ function partLabel(reference: string): string {
  * @param modules files in /modules
  */
 export function busyboxScript(control: ControlFile, slot: string, rootType: string, modules: readonly string[]): string {
-  const definition = control.slots.find(({ name }) => name === slot);
-  const device = definition !== undefined && "device" in definition ? definition.device : "";
-  if (control.data === null) throw new Error("the control file has no data filesystem, which the bench's has");
+  const { root, data, dataType } = partitionsOf(control, slot);
   const labels = [
-    { variable: "root", label: partLabel(device) },
-    { variable: "data", label: partLabel(control.data.device) },
+    { variable: "root", label: root },
+    { variable: "data", label: data },
   ];
-  const steps = planState(control.operators, { generation: `${LAYOUT.slots}/${slot}` });
+  const places = { root: "/root", data: "/data", seed: "/seed" };
   return `#!/bin/sh
 mount -t proc -o nosuid,nodev,noexec proc /proc
 mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
@@ -83,8 +42,10 @@ ${modules.map((file) => `insmod /modules/${file}`).join("\n")}
 root= data=
 ${waitFor(labels)}
 mount -t ${rootType} -o ro "$root" /root
-mount -t ${control.data.filesystem} -o nosuid,nodev,noatime "$data" /data
-${steps.flatMap(linesOf).join("\n")}
+mount -t ${dataType} -o nosuid,nodev,noatime "$data" /data
+${stateSteps(control, slot)
+  .flatMap((step) => linesOf(step, places))
+  .join("\n")}
 umount -l /data
 init=/sbin/init
 read -r line </proc/cmdline

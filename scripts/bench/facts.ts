@@ -16,6 +16,10 @@ export interface BootFacts extends BootTimes {
   mounts: string[];
   /** Text of /run/slipway/boot.json; null where there is none. */
   report: string | null;
+  /** Memory that is not free once all caches are dropped, KiB: next-init.c says how it is read. */
+  heldAfterKiB: number;
+  /** How long the processors had nothing to do until the next init started, all of them together. */
+  idleMs: number;
 }
 
 const started = "bench: next init started";
@@ -32,10 +36,20 @@ export function readFacts(text: string): BootFacts {
   if (!(exec > init)) throw new Error(`the next init started at ${exec} ms, which is before /init at ${init} ms`);
   const mounts = all("mount").map(mountOf);
   const times = { kernelToInitMs: init, initToExecMs: rounded(exec - init), kernelToExecMs: exec };
-  return { ...times, execBootMs, mounts: mounts.sort(), report: all("report")[0] ?? null };
+  const heldAfterKiB = memoryKiB(all("memory"), "MemTotal") - memoryKiB(all("memory"), "MemFree");
+  const idleMs = Number(all("idle")[0]) / 1e6;
+  if (!Number.isFinite(idleMs)) throw new Error(`the next init told no idle time, it said:\n${text}`);
+  return { ...times, execBootMs, mounts: mounts.sort(), report: all("report")[0] ?? null, heldAfterKiB, idleMs };
 }
 
 const flags = new Set(["ro", "rw", "nosuid", "nodev", "noexec", "noatime", "relatime"]);
+
+function memoryKiB(lines: string[], name: string): number {
+  const value = lines.flatMap((line) => (line.startsWith(`${name} `) ? [Number(line.slice(name.length))] : []))[0];
+  if (value === undefined || !(value > 0))
+    throw new Error(`the next init told no ${name}, it said: ${lines.join("; ") || "nothing"}`);
+  return value;
+}
 
 /** A line of /proc/mounts without the device and without what differs from boot to boot: "/ erofs ro,relatime". */
 function mountOf(line: string): string {

@@ -1,6 +1,5 @@
 /** What all peers boot: one kernel, one disk with a committed Debian in slot a, one control file. */
 import { cpSync, mkdirSync, readFileSync, rmSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { debianTar, debianTree } from "../../qemu/debian.ts";
 import { demoDisk, demoSystem } from "../../qemu/demo-machine.ts";
 import { GuestShell } from "../../qemu/guest-shell.ts";
@@ -13,10 +12,8 @@ import { sealWords, trustLine } from "../../qemu/seal.ts";
 import { addModules, addSlipway } from "../../qemu/tree.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { readControl } from "../../state-ops/read-control.ts";
+import { compileNextInit, nextInit, nextInitText } from "./next-init.ts";
 import { slipwayInitrd } from "./slipway.ts";
-
-/** The bench's next init, in the image. */
-export const nextInit = "/usr/sbin/bench-init";
 
 export interface Ground {
   kernel: GuestKernel;
@@ -68,14 +65,13 @@ async function sealedImage(image: string): Promise<{ image: string; controlFile:
 
 /** The Debian of the demo with the bench's next init in it. */
 async function benchImage(kernel: GuestKernel, tar: string): Promise<{ image: string; controlFile: string }> {
-  const source = fileURLToPath(new URL("next-init.c", import.meta.url));
-  const directory = await madeOf("bench-image", [tar, kernel.modules, readFileSync(source, "utf8")], async (aside) => {
+  const directory = await madeOf("bench-image", [tar, kernel.modules, nextInitText()], async (aside) => {
     const tree = `${aside}/tree`;
     mkdirSync(tree);
     await debianTree(tree, { version: "v1", autologin: true });
     await addSlipway(tree);
     await addModules(tree, kernel.modules);
-    await runProgram("gcc", ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-s", "-o", `${tree}${nextInit}`, source]);
+    await compileNextInit(`${tree}${nextInit}`);
     await compileControl(demoSystem, tree, `${aside}/control.json`);
     mkdirSync(`${tree}/usr/lib/slipway`, { recursive: true });
     cpSync(`${aside}/control.json`, `${tree}/usr/lib/slipway/control.json`);

@@ -1,15 +1,13 @@
 /** What operators add to a boot: small roots that differ in their fragments alone. */
 import { mkdirSync, rmSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { makeImage } from "../../qemu/images.ts";
 import { type GuestKernel, guestKernel } from "../../qemu/kernel.ts";
 import { startMachine } from "../../qemu/machine.ts";
 import { compileControl, initrdFor, madeOf, slipway } from "../../qemu/product.ts";
-import { runProgram } from "../../qemu/program.ts";
 import { smallRootTree } from "../../qemu/roots.ts";
 import { writeFiles } from "../../qemu/tree.ts";
 import { bootOnce } from "./boot.ts";
-import { nextInit } from "./ground.ts";
+import { compileNextInit, nextInit, nextInitText } from "./next-init.ts";
 import { operatorsFragment } from "./operators-fragment.ts";
 import type { MeasuredOperators } from "./operators-table.ts";
 import { timelineOf } from "./timeline.ts";
@@ -24,11 +22,9 @@ boot-record: { store: record, device: PARTLABEL=boot-record }
 trust: unsigned
 `;
 
-const nextInitSource = fileURLToPath(new URL("next-init.c", import.meta.url));
-
 /** What the images are made by: another version makes others. */
 async function sources(): Promise<string[]> {
-  return Promise.all([nextInitSource, import.meta.filename].map((file) => Bun.file(file).text()));
+  return [nextInitText(), await Bun.file(import.meta.filename).text()];
 }
 
 interface Contestant {
@@ -72,7 +68,7 @@ async function makeContestant(kernel: GuestKernel, operators: number): Promise<C
       script,
     });
     rmSync(`${tree}/usr/share/slipway/state.d`, { recursive: true }); // the product's own are not what is counted
-    await runProgram("gcc", ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-s", "-o", `${tree}${nextInit}`, nextInitSource]);
+    await compileNextInit(`${tree}${nextInit}`);
     await compileControl(system, tree, `${aside}/control.json`, fragment === null ? {} : { "bench.yaml": fragment });
     writeFiles(tree, { "/usr/lib/slipway/control.json": await Bun.file(`${aside}/control.json`).text(), "/system.yaml": system });
     await makeImage(tree, `${aside}/image`, "erofs");

@@ -1,12 +1,21 @@
+import { type PeerName, peerNames } from "./peers.ts";
+
 export const usage = `npm run bench [-- [clone | operators | proof | update | recovery] [--runs N] [--json]]
-  (nothing)  boots slipway and what people use instead, side by side
+  (nothing)  boots slipway and what people use instead, side by side; finds the least memory of each; needs root
+             ${peerNames.join(", ")}
   clone      clones 1 GiB in 20,000 files on ext4, xfs and btrfs, beside cp -a and a btrfs snapshot; needs root and 6 GiB
   operators  boots with 0, 1 and 100 operators
   proof      boots one filesystem with and without seal, signature and dm-verity
   update     a Debian's security updates into a slot, from nginx: bytes and time beside curl, casync and rauc; needs root
   recovery   an image into destroyed slots: time beside curl and dd in the same machine, bytes for damage, least memory
-  --runs N   of each contestant, 1 to 100, default 5 (clone, update, recovery: 3); they take turns
+  --runs N   of each contestant, 1 to 100, default 7 (operators, proof: 5; clone, update, recovery: 3); they take turns
   --json     one JSON object on standard output and nothing else (npm run -s bench -- --json)
+With nothing else, of the boots beside each other:
+  --peers NAME,…   only these
+  --cpus N         processors of the machine, 1 to 64, default 1
+  --no-memory      leaves out the least memory, which takes a dozen boots of each
+  --instructions   counts the guest's instructions instead of its time, without waits: one boot each, the same on every host
+  --chart FILE     also draws the times into this SVG
 Times of boots are those of the guest's own clock. What is slow there is the emulation: read the ratios.
 Exit codes: 0 measured, 1 something failed, 2 wrong usage.`;
 
@@ -14,26 +23,71 @@ export class Usage extends Error {}
 
 export const subjects = ["boot", "clone", "operators", "proof", "update", "recovery"] as const;
 
+/** What of the boots of peers may be chosen. */
+export interface BootOptions {
+  peers: readonly PeerName[];
+  cpus: number;
+  /** Find the least memory, too. */
+  memory: boolean;
+  instructions: boolean;
+  /** File for the chart; null for none. */
+  chart: string | null;
+}
+
 export interface BenchOptions {
   subject: (typeof subjects)[number];
   runs: number;
   json: boolean;
+  boot: BootOptions;
+}
+
+const usualRuns: Record<BenchOptions["subject"], number> = { boot: 7, clone: 3, operators: 5, proof: 5, update: 3, recovery: 3 };
+
+function whole(name: string, value: string | undefined, most: number): number {
+  if (value === undefined || !/^\d{1,3}$/.test(value) || Number(value) < 1 || Number(value) > most)
+    throw new Usage(`${name} takes a whole number from 1 to ${most}, got "${value ?? ""}"`);
+  return Number(value);
+}
+
+function peersIn(value: string | undefined): PeerName[] {
+  return (value ?? "").split(",").map((word) => {
+    const peer = peerNames.find((name) => name === word);
+    if (peer === undefined) throw new Usage(`--peers takes some of ${peerNames.join(",")}, got "${word}"`);
+    return peer;
+  });
 }
 
 /** Throws {@link Usage}. */
 export function parseOptions(words: readonly string[]): BenchOptions {
-  const options: Omit<BenchOptions, "runs"> & { runs: number | null } = { subject: "boot", runs: null, json: false };
-  const rest = [...words];
+  let subject: BenchOptions["subject"] = "boot";
+  let runs: number | null = null;
+  let json = false;
+  const boot: BootOptions = { peers: peerNames, cpus: 1, memory: true, instructions: false, chart: null };
+  const ofBoot: string[] = [];
+  const rest = words.flatMap((word) =>
+    /^--[a-z]+=/.test(word) ? [word.replace(/=.*/s, ""), word.replace(/^[^=]*=/, "")] : [word],
+  );
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
-    const subject = subjects.find((name) => name === word && name !== "boot");
-    if (word === "--json") options.json = true;
-    else if (subject !== undefined && options.subject === "boot") options.subject = subject;
-    else if (word === "--runs" || word.startsWith("--runs=")) {
-      const value = word === "--runs" ? rest.shift() : word.slice("--runs=".length);
-      if (value === undefined || !/^\d{1,3}$/.test(value) || Number(value) < 1 || Number(value) > 100)
-        throw new Usage(`--runs takes a whole number from 1 to 100, got "${value ?? ""}"`);
-      options.runs = Number(value);
-    } else throw new Usage(`no such option: ${word}`);
+    const named = subjects.find((name) => name === word && name !== "boot");
+    if (["--peers", "--cpus", "--no-memory", "--instructions", "--chart"].includes(word)) ofBoot.push(word);
+    if (word === "--json") json = true;
+    else if (named !== undefined && subject === "boot") subject = named;
+    else if (word === "--runs") runs = whole(word, rest.shift(), 100);
+    else if (word === "--peers") boot.peers = peersIn(rest.shift());
+    else if (word === "--cpus") boot.cpus = whole(word, rest.shift(), 64);
+    else if (word === "--no-memory") boot.memory = false;
+    else if (word === "--instructions") boot.instructions = true;
+    else if (word === "--chart") boot.chart = fileIn(rest.shift());
+    else throw new Usage(`no such option: ${word}`);
   }
-  return { ...options, runs: options.runs ?? (["clone", "update", "recovery"].includes(options.subject) ? 3 : 5) };
+  if (boot.instructions && boot.cpus > 1)
+    throw new Usage("--instructions counts those of one processor: --cpus does not go with it");
+  if (subject !== "boot" && ofBoot.length > 0) throw new Usage(`${ofBoot[0]} is not for "${subject}"`);
+  return { subject, runs: runs ?? (boot.instructions ? 1 : usualRuns[subject]), json, boot };
+}
+
+function fileIn(value: string | undefined): string {
+  if (value === undefined || value === "" || value.startsWith("--"))
+    throw new Usage(`--chart takes a file, got "${value ?? ""}"`);
+  return value;
 }

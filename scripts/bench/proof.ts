@@ -1,6 +1,7 @@
 /** What seal, signature and dm-verity add to a boot: one filesystem with and without them, booted in turn. */
-import { bootOnce, checkMounts } from "./boot.ts";
+import { bootOnce } from "./boot.ts";
 import { makeGround } from "./ground.ts";
+import { checkMounts, type LeftMounts } from "./mounts.ts";
 import type { MeasuredProof } from "./proof-table.ts";
 import { slipwayInitrd } from "./slipway.ts";
 import { timelineOf } from "./timeline.ts";
@@ -20,15 +21,15 @@ export async function measureProof(runs: number, say: (text: string) => void): P
     contestants.push({ ground, initrd: await slipwayInitrd(ground), measured });
   }
   for (let run = 1; run <= runs; run++) {
-    const mounts = [];
+    const left: LeftMounts[] = [];
     for (const { ground, initrd, measured } of contestants) {
       const facts = await bootOnce(ground, { name: `proof-${measured.name}`, append: "" }, initrd);
       const { initToExecMs, kernelToExecMs } = facts;
       measured.runs.push({ initToExecMs, kernelToExecMs, timeline: timelineOf(facts) });
-      mounts.push({ name: measured.name, mounts: facts.mounts });
+      left.push({ name: measured.name, leaves: "all", mounts: facts.mounts });
       say(`run ${run} of ${runs}: ${measured.name}: Run /init to exec ${initToExecMs.toFixed(0)} ms`);
     }
-    checkMounts(mounts);
+    checkMounts(left);
   }
   return contestants.map(({ measured }) => measured);
 }

@@ -1,24 +1,61 @@
-import { type BootTimes, spreadOf } from "./facts.ts";
-import type { Part } from "./timeline.ts";
+import { bootChart } from "./chart.ts";
+import { spreadOf } from "./facts.ts";
+import { type Column, columns, type Measured, ratio, spread } from "./measured.ts";
+import type { PeerName } from "./peers.ts";
+import { targetLine, targetsOf } from "./targets.ts";
 
-export interface Measured {
-  name: string;
-  note: string;
-  initrdBytes: number;
-  runs: (BootTimes & { timeline?: Part[] })[];
-}
+/** What the times are told in: of a wall clock, or a nanosecond for each instruction. */
+export type Unit = "ms" | "million instructions";
 
-const columns = ["initToExecMs", "kernelToExecMs", "kernelToInitMs"] as const;
-const titles = { initToExecMs: "Run /init to exec", kernelToExecMs: "kernel start to exec", kernelToInitMs: "to Run /init" };
-
-/** What `--json` prints: medians, and every run. */
-export function jsonOf(measured: Measured[]) {
-  const peers = measured.map(({ name, initrdBytes, runs }) => {
-    const median = (column: (typeof columns)[number]) => spreadOf(runs.map((run) => run[column])).median;
-    const medians = { kernelToInitMs: median("kernelToInitMs"), initToExecMs: median("initToExecMs") };
-    return { name, initrdBytes, ...medians, kernelToExecMs: median("kernelToExecMs"), runs };
+/** What `--json` prints: medians, their spread, and every run. */
+export function jsonOf(measured: readonly Measured[]) {
+  const peers = measured.map((peer) => {
+    const { name, note, initrdBytes, leastMemoryMiB, leastMemoryOtherwise, runs } = peer;
+    const median = (column: Column) => spread(peer, column).median;
+    return {
+      name,
+      initrdBytes,
+      kernelToInitMs: median("kernelToInitMs"),
+      initToExecMs: median("initToExecMs"),
+      kernelToExecMs: median("kernelToExecMs"),
+      leastMemoryMiB,
+      heldAfterKiB: median("heldAfterKiB"),
+      ...(leastMemoryOtherwise === undefined ? {} : { leastMemoryOtherwise }),
+      spread: Object.fromEntries(columns.map((column) => [column, spread(peer, column)])),
+      note,
+      runs,
+    };
   });
   return { peers };
+}
+
+/** The same of counted instructions, in millions. */
+export function instructionsJsonOf(measured: readonly Measured[]) {
+  const peers = measured.map((peer) => {
+    const median = (column: Column) => spread(peer, column).median;
+    return {
+      name: peer.name,
+      initrdBytes: peer.initrdBytes,
+      kernelToInitMInstructions: median("kernelToInitMs"),
+      initToExecMInstructions: median("initToExecMs"),
+      kernelToExecMInstructions: median("kernelToExecMs"),
+      runs: peer.runs,
+    };
+  });
+  return { peers };
+}
+
+/** The chart of the medians, from the shortest to the longest. */
+export function chartOf(measured: readonly Measured[]): string {
+  const median = (peer: Measured, column: Column) => spread(peer, column).median;
+  const bars = measured.map((peer) => ({
+    name: peer.name,
+    kernelMs: median(peer, "kernelToInitMs"),
+    initrdMs: median(peer, "initToExecMs"),
+  }));
+  const total = ({ kernelMs, initrdMs }: { kernelMs: number; initrdMs: number }) => kernelMs + initrdMs;
+  const sorted = bars.toSorted((left, right) => total(left) - total(right));
+  return bootChart("From the kernel's start to the system's init", sorted, "slipway");
 }
 
 /** Lines whose columns stand below each other: the first flush left, the others right. */
@@ -28,29 +65,49 @@ export const rows = (lines: string[][]): string[] => {
   return lines.map((line) => line.map(cell).join("   "));
 };
 
-const ms = (value: number): string => `${value.toFixed(0)}`;
+const whole = (value: number): string => value.toFixed(0);
+
+const references: readonly PeerName[] = ["busybox", "initramfs-tools", "dracut"];
 
 /**
- * The table for people: medians in milliseconds with the least and the most, and the ratio of the medians to those of
- * `reference`; below it the notes, and the timeline of each peer that keeps one.
+ * The table for people: medians with the least and the most, and the ratio of the medians to those of three peers; below it
+ * the targets, the notes, and the timeline of each peer that keeps one.
  */
-export function tableOf(measured: Measured[], reference: string): string {
-  const of = ({ runs }: Measured, column: (typeof columns)[number]) => spreadOf(runs.map((run) => run[column]));
-  const base = measured.find(({ name }) => name === reference);
-  const ratio = (peer: Measured, column: (typeof columns)[number]) =>
-    base === undefined ? "" : (of(peer, column).median / of(base, column).median).toFixed(2);
-  const cells = (peer: Measured, column: (typeof columns)[number]) => {
-    const { median, min, max } = of(peer, column);
-    return [`${ms(median)} (${ms(min)}-${ms(max)})`, ratio(peer, column)];
+export function tableOf(measured: readonly Measured[], unit: Unit = "ms"): string {
+  const told = (peer: Measured, column: Column) => {
+    const { median, min, max } = spread(peer, column);
+    return `${whole(median)} (${whole(min)}-${whole(max)})`;
   };
-  const head = ["", ...columns.flatMap((column) => [`${titles[column]}, ms`, `of ${reference}`]), "initrd, bytes"];
+  const known = references.filter((name) => measured.some((peer) => peer.name === name));
+  const memory = unit === "ms";
+  const inUnit = memory ? ", ms" : "";
+  const head = ["", "initrd, bytes", `to Run /init${inUnit}`, `Run /init to exec${inUnit}`, `kernel start to exec${inUnit}`];
+  head.push(...known.map((name) => `of ${name}`), ...(memory ? ["least memory, MiB", "held after, KiB"] : []));
   const body = measured.map((peer) => [
     peer.name,
-    ...columns.flatMap((column) => cells(peer, column)),
     peer.initrdBytes.toLocaleString("en-US"),
+    told(peer, "kernelToInitMs"),
+    told(peer, "initToExecMs"),
+    told(peer, "kernelToExecMs"),
+    ...known.map((name) => ratio(measured, peer.name, name, "kernelToExecMs")?.toFixed(2) ?? ""),
+    ...(memory ? [peer.leastMemoryMiB === null ? "?" : `${peer.leastMemoryMiB}`, told(peer, "heldAfterKiB")] : []),
   ]);
-  const notes = measured.map(({ name, note }) => `  ${name}: ${note}`);
-  return [...rows([head, ...body]), "", "Medians (least-most).", ...notes, ...measured.flatMap(timelineLines)].join("\n");
+  const targets = measured.some(({ name }) => name === "slipway") ? targetsOf(measured, memory) : [];
+  return [
+    ...rows([head, ...body]),
+    "",
+    `Medians (least-most)${memory ? "" : `, ${unit}`}.`,
+    ...measured.flatMap(notes),
+    ...(targets.length === 0 ? [] : ["", "Targets:", ...targets.map((target) => `  ${targetLine(target)}`)]),
+    ...measured.flatMap(timelineLines),
+  ].join("\n");
+}
+
+function notes({ name, note, leastMemoryOtherwise: otherwise }: Measured): string[] {
+  const lines = [`  ${name}: ${note}`];
+  if (otherwise !== undefined)
+    lines.push(`  ${name} with ${otherwise.words} on the kernel's command line: least memory ${otherwise.memoryMiB ?? "?"} MiB`);
+  return lines;
 }
 
 function timelineLines({ name, runs }: Measured): string[] {
@@ -59,7 +116,7 @@ function timelineLines({ name, runs }: Measured): string[] {
   const lines = names.map((part) => {
     const lengths = runs.flatMap((run) => run.timeline?.filter((other) => other.name === part) ?? []);
     const { median, min, max } = spreadOf(lengths.map(({ lengthMs }) => lengthMs));
-    return [`  ${part}`, ms(median), `(${ms(min)}-${ms(max)})`];
+    return [`  ${part}`, whole(median), `(${whole(min)}-${whole(max)})`];
   });
-  return ["", `Where the time of ${name} goes, ms:`, ...rows(lines)];
+  return ["", `Where the time of ${name} goes:`, ...rows(lines)];
 }

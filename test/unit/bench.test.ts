@@ -3,16 +3,16 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { readCpio } from "../../init/builder/initrd/cpio.ts";
 import { changesBetween } from "../../qemu/update-pair.ts";
-import { checkMounts } from "../../scripts/bench/boot.ts";
 import { busyboxInitrd, busyboxScript } from "../../scripts/bench/busybox.ts";
 import { fileSizes } from "../../scripts/bench/clone-sizes.ts";
 import { clonesTable, plainCopy, snapshot } from "../../scripts/bench/clone-table.ts";
 import { readFacts, spreadOf } from "../../scripts/bench/facts.ts";
+import { withoutIdle } from "../../scripts/bench/instructions.ts";
 import { operatorsFragment } from "../../scripts/bench/operators-fragment.ts";
 import { operatorsTable } from "../../scripts/bench/operators-table.ts";
 import { parseOptions, Usage } from "../../scripts/bench/options.ts";
+import { peerNames } from "../../scripts/bench/peers.ts";
 import { proofTable } from "../../scripts/bench/proof-table.ts";
-import { jsonOf, type Measured, tableOf } from "../../scripts/bench/table.ts";
 import { timelineOf } from "../../scripts/bench/timeline.ts";
 import { factsText, type MeasuredUpdate, updatesTable } from "../../scripts/bench/update-table.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
@@ -42,6 +42,9 @@ const told = (more: string[] = [], boot: object | null = report): string =>
     "mount /dev/vda2 / erofs ro,relatime,user_xattr,acl 0 0",
     "mount overlay /etc overlay rw,nosuid,nodev,relatime,lowerdir=/proc/self/fd/9 0 0",
     ...(boot === null ? [] : [`report ${JSON.stringify(boot)}`]),
+    "idle 12345678",
+    "memory MemTotal 480276",
+    "memory MemFree 450716",
     ...more,
     "",
   ].join("\r\n");
@@ -52,6 +55,28 @@ test("both times are those of the kernel's log", () => {
   assert.is(facts.initToExecMs, 2187.5);
   assert.is(facts.kernelToExecMs, 4156.798);
   assert.is(facts.execBootMs, 4150.5);
+});
+
+test("idle time is told, and times without it are of work alone", () => {
+  const facts = readFacts(told());
+  assert.is(facts.idleMs, 12.345678);
+  assert.throws(() => readFacts(told().replace("idle 12345678", "idle")), /told no idle time/);
+  const times = { kernelToInitMs: 1000, initToExecMs: 500, kernelToExecMs: 1500 };
+  assert.equal(withoutIdle({ ...times, idleMs: 300 }, 100), { kernelToInitMs: 900, initToExecMs: 300, kernelToExecMs: 1200 });
+  assert.throws(
+    () => withoutIdle({ ...times, idleMs: 700 }, 100),
+    /idle 700 ms \(100 ms of it before \/init\) of 1500 ms leaves no/,
+  );
+  assert.throws(() => withoutIdle({ ...times, idleMs: 1100 }, 1000), /leaves no time/);
+});
+
+test("memory held is what is not free; without its two lines there is nothing to tell", () => {
+  assert.is(readFacts(told()).heldAfterKiB, 29_560);
+  assert.throws(
+    () => readFacts(told().replace("MemFree", "MemAvailable")),
+    /told no MemFree, it said: MemTotal 480276; MemAvail/,
+  );
+  assert.throws(() => readFacts(told().replace("MemTotal 480276", "MemTotal -1")), /told no MemTotal/);
 });
 
 test("a mount is its place, its filesystem and the flags that compare", () => {
@@ -166,39 +191,6 @@ test("the busybox initrd is an uncompressed cpio with the script as its init", (
     assert.ok(entries.has(path), path);
 });
 
-test("peers with other mounts do not compare", () => {
-  const slipway = { name: "slipway", mounts: ["/ erofs ro", "/var overlay rw"] };
-  checkMounts([slipway, { name: "same", mounts: ["/ erofs ro", "/var overlay rw"] }]);
-  assert.throws(
-    () => checkMounts([slipway, { name: "less", mounts: ["/ erofs ro"] }]),
-    /less .*slipway: without "\/var overlay rw"/,
-  );
-  assert.throws(() => checkMounts([slipway, { name: "more", mounts: [...slipway.mounts, "/x y rw"] }]), /with "\/x y rw"/);
-});
-
-const run = (init: number, exec: number) => ({ kernelToInitMs: init, initToExecMs: exec, kernelToExecMs: init + exec });
-const measured: Measured[] = [
-  {
-    name: "slipway",
-    note: "ours",
-    initrdBytes: 1234567,
-    runs: [
-      { ...run(10, 300), timeline: [{ name: "runtime", lengthMs: 200 }] },
-      { ...run(20, 100), timeline: [{ name: "runtime", lengthMs: 90 }] },
-      { ...run(30, 200), timeline: [{ name: "runtime", lengthMs: 100 }] },
-    ],
-  },
-  { name: "busybox", note: "a script", initrdBytes: 99, runs: [run(10, 400), run(10, 400), run(10, 100)] },
-];
-
-test("the table has medians, spread and the ratio to the reference, and the timeline below", () => {
-  const lines = tableOf(measured, "busybox").split("\n");
-  assert.match(lines[1] ?? "", /^slipway +200 \(100-300\) +0\.50 +230 \(120-310\) +0\.56 +20 \(10-30\) +2\.00 +1,234,567$/);
-  assert.match(lines[2] ?? "", /^busybox +400 \(100-400\) +1\.00 +410 \(110-410\) +1\.00 +10 \(10-10\) +1\.00 +99$/);
-  assert.ok(lines.includes("  busybox: a script"));
-  assert.match(lines.at(-1) ?? "", /^ {2}runtime +100 +\(90-200\)$/);
-});
-
 test("the table of clones compares within a filesystem", () => {
   const lines = clonesTable([
     { filesystem: "ext4", name: "slipway", ms: [300, 100, 200] },
@@ -306,27 +298,40 @@ test("packages that differ, that came and that went", () => {
   assert.equal(changesBetween(older, older), []);
 });
 
-test("JSON has each peer's medians and all its runs", () => {
-  const { peers } = JSON.parse(JSON.stringify(jsonOf(measured)));
-  assert.equal(
-    peers.map(({ runs, ...rest }: { runs: unknown[] }) => ({ ...rest, runs: runs.length })),
-    [
-      { name: "slipway", initrdBytes: 1234567, kernelToInitMs: 20, initToExecMs: 200, kernelToExecMs: 230, runs: 3 },
-      { name: "busybox", initrdBytes: 99, kernelToInitMs: 10, initToExecMs: 400, kernelToExecMs: 410, runs: 3 },
-    ],
-  );
-});
+const boot = { peers: peerNames, cpus: 1, memory: true, instructions: false, chart: null };
 
 test("options", () => {
-  assert.equal(parseOptions([]), { subject: "boot", runs: 5, json: false });
-  assert.equal(parseOptions(["--json", "--runs", "7"]), { subject: "boot", runs: 7, json: true });
-  assert.equal(parseOptions(["--runs=1"]), { subject: "boot", runs: 1, json: false });
-  assert.equal(parseOptions(["clone"]), { subject: "clone", runs: 3, json: false });
-  assert.equal(parseOptions(["--json", "operators", "--runs=2"]), { subject: "operators", runs: 2, json: true });
-  assert.equal(parseOptions(["update"]), { subject: "update", runs: 3, json: false });
-  assert.equal(parseOptions(["proof"]), { subject: "proof", runs: 5, json: false });
+  assert.equal(parseOptions([]), { subject: "boot", runs: 7, json: false, boot });
+  assert.equal(parseOptions(["--json", "--runs", "9"]), { subject: "boot", runs: 9, json: true, boot });
+  assert.equal(parseOptions(["--runs=1"]), { subject: "boot", runs: 1, json: false, boot });
+  assert.equal(parseOptions(["clone"]), { subject: "clone", runs: 3, json: false, boot });
+  assert.equal(parseOptions(["--json", "operators", "--runs=2"]), { subject: "operators", runs: 2, json: true, boot });
+  assert.equal(parseOptions(["update"]), { subject: "update", runs: 3, json: false, boot });
+  assert.equal(parseOptions(["proof"]), { subject: "proof", runs: 5, json: false, boot });
   const runs = [["--runs"], ["--runs", "0"], ["--runs", "1.5"], ["--runs=101"]];
   for (const words of [...runs, ["--quick"], ["5"], ["boot"], ["clone", "operators"], ["clone", "clone"]])
+    assert.throws(
+      () => parseOptions(words),
+      (error: unknown) => error instanceof Usage,
+    );
+});
+
+test("options of the boots of peers", () => {
+  const { peers, ...rest } = parseOptions(["--peers", "c-floor,slipway", "--cpus=2", "--no-memory", "--chart", "x.svg"]).boot;
+  assert.equal(peers, ["c-floor", "slipway"]);
+  assert.equal(rest, { cpus: 2, memory: false, instructions: false, chart: "x.svg" });
+  const counted = parseOptions(["--instructions"]);
+  assert.is(counted.runs, 1);
+  assert.is(counted.boot.instructions, true);
+  assert.is(parseOptions(["--instructions", "--runs=2"]).runs, 2);
+  const values = [["--peers"], ["--peers", "systemd"], ["--peers", "slipway,"], ["--cpus", "0"], ["--cpus"], ["--chart"]];
+  for (const words of [
+    ...values,
+    ["--chart", "--json"],
+    ["--instructions", "--cpus=2"],
+    ["clone", "--no-memory"],
+    ["--instructions", "proof"],
+  ])
     assert.throws(
       () => parseOptions(words),
       (error: unknown) => error instanceof Usage,
