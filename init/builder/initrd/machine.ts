@@ -1,5 +1,5 @@
 /** Which machine an initrd is for: that of the slipway in it, and everything else has to be for the same. */
-import { closeSync, existsSync, openSync, readSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
 import {
   type Architecture,
@@ -51,15 +51,9 @@ export function refuseOtherProgram(what: string, path: string, architecture: Arc
   throw new BadInput(`${what} is for ${found}, ${because}; npm run build -- --arch ${architecture} makes one`);
 }
 
-/** The first bytes of a file, with the ELF header. */
+/** The first bytes of a file, with the ELF header. What is embedded in the executable can be read as a whole only. */
 function headOf(path: string): Uint8Array {
-  const fd = openSync(path, "r");
-  try {
-    const bytes = new Uint8Array(64);
-    return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
-  } finally {
-    closeSync(fd);
-  }
+  return readFileSync(path).subarray(0, 64);
 }
 
 /** Throws BadInput where `bytes` are an ELF file that does not run on `architecture`. */
