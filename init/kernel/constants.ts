@@ -1,26 +1,33 @@
-/** Numbers of Linux's user-space interface that are the same on x86-64 and arm64. Sources: include/uapi/linux. */
+/** Numbers of Linux's user-space interface, the same on x86-64 and arm64 but for what says otherwise. Sources: include/uapi/linux. */
+import type { Architecture } from "../../boot/architecture.ts";
+import { ownArchitecture } from "../version.ts";
 
-/** open(2), asm-generic/fcntl.h. O_DIRECT and O_DIRECTORY differ on arm64. */
-const arm = process.arch === "arm64";
-export const O = {
-  RDONLY: 0,
-  WRONLY: 1,
-  RDWR: 2,
-  CREAT: 0o100,
-  EXCL: 0o200,
-  NOCTTY: 0o400,
-  TRUNC: 0o1000,
-  APPEND: 0o2000,
-  NONBLOCK: 0o4000,
-  DSYNC: 0o10000,
-  DIRECT: arm ? 0o200000 : 0o40000,
-  DIRECTORY: arm ? 0o40000 : 0o200000,
-  NOFOLLOW: arm ? 0o100000 : 0o400000,
-  CLOEXEC: 0o2000000,
-  PATH: 0o10000000,
-  /** A file without a name, in a directory: __O_TMPFILE and O_DIRECTORY. */
-  TMPFILE: 0o20000000 | (arm ? 0o40000 : 0o200000),
-} as const;
+/** open(2), asm-generic/fcntl.h; asm/fcntl.h of arm64 has some of its own. */
+export function openFlags(architecture: Architecture) {
+  const arm = architecture === "arm64";
+  return {
+    RDONLY: 0,
+    WRONLY: 1,
+    RDWR: 2,
+    CREAT: 0o100,
+    EXCL: 0o200,
+    NOCTTY: 0o400,
+    TRUNC: 0o1000,
+    APPEND: 0o2000,
+    NONBLOCK: 0o4000,
+    DSYNC: 0o10000,
+    DIRECT: arm ? 0o200000 : 0o40000,
+    DIRECTORY: arm ? 0o40000 : 0o200000,
+    NOFOLLOW: arm ? 0o100000 : 0o400000,
+    CLOEXEC: 0o2000000,
+    PATH: 0o10000000,
+    /** A file without a name, in a directory: __O_TMPFILE and O_DIRECTORY. */
+    TMPFILE: 0o20000000 | (arm ? 0o40000 : 0o200000),
+  } as const;
+}
+
+/** Those of this machine. */
+export const O = openFlags(ownArchitecture);
 
 /** openat2(2), linux/openat2.h. */
 export const RESOLVE = { NO_XDEV: 0x01, NO_MAGICLINKS: 0x02, NO_SYMLINKS: 0x04, BENEATH: 0x08, IN_ROOT: 0x10 } as const;

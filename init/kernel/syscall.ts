@@ -6,11 +6,12 @@
  * ArrayBuffer of its own and kept referenced while the kernel uses it.
  */
 import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
+import { ownArchitecture } from "../version.ts";
 import { errnoName } from "./errno.ts";
 import { KernelError, type Path } from "./kernel.ts";
 
 /** System call numbers: [x86-64, arm64]. Sources: arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h. */
-const numbers = {
+export const SYSTEM_CALLS = {
   read: [0, 63],
   write: [1, 64],
   close: [3, 57],
@@ -72,9 +73,9 @@ const numbers = {
   openat2: [437, 437],
 } as const;
 
-export type SystemCall = keyof typeof numbers;
+export type SystemCall = keyof typeof SYSTEM_CALLS;
 
-const architecture = process.arch === "arm64" ? 1 : 0;
+const architecture = ownArchitecture === "arm64" ? 1 : 0;
 const libc = dlopen("libc.so.6", {
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
   __errno_location: { args: [], returns: "ptr" },
@@ -164,7 +165,7 @@ export function rawCall(call: SystemCall, ...args: Argument[]): number {
   inUse.arguments = args;
   const [a, b, c, d, e, f] = args;
   const words = [word(a), word(b), word(c), word(d), word(e), word(f)] as const;
-  const result = libc.syscall(numbers[call][architecture], words[0], words[1], words[2], words[3], words[4], words[5]);
+  const result = libc.syscall(SYSTEM_CALLS[call][architecture], words[0], words[1], words[2], words[3], words[4], words[5]);
   const code = result === -1 ? read.i32(errnoPlace, 0) : 0;
   inUse.arguments = [];
   return code === 0 ? Number(result) : -code;
@@ -207,6 +208,6 @@ export function execute(program: Path, args: string[], environment: string[]): n
   const envp = cStringArray(environment);
   const name = cString(program);
   inUse.arguments = [argv, envp, name];
-  libc.syscall(numbers.execve[architecture], ptr(name), ptr(argv.pointers), ptr(envp.pointers), 0, 0, 0);
+  libc.syscall(SYSTEM_CALLS.execve[architecture], ptr(name), ptr(argv.pointers), ptr(envp.pointers), 0, 0, 0);
   throw new KernelError("execve", printPath(program), errnoName(read.i32(errnoPlace, 0)));
 }
