@@ -7,6 +7,15 @@ export const hostArchitecture: Architecture = architectureOfRuntime(process.arch
 export const guestArchitecture: Architecture =
   process.env.SLIPWAY_ARCH === undefined ? hostArchitecture : parseArchitecture(process.env.SLIPWAY_ARCH);
 
+/**
+ * For scripts that take `--arch ARCHITECTURE`, which scripts/run.mjs has put into SLIPWAY_ARCH before. Throws BadInput for a
+ * word that names no architecture, and Error where the script was started without run.mjs.
+ */
+export function checkGuestArchitecture(word: string | undefined): void {
+  if (word === undefined || parseArchitecture(word) === guestArchitecture) return;
+  throw new Error(`--arch ${word}, and SLIPWAY_ARCH is not; start this with npm`);
+}
+
 interface Board {
   /** QEMU for it. */
   program: string;

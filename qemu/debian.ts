@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type AptFile, hostAptFiles, keepSuites, type SuiteKind } from "./apt-sources.ts";
+import { BOARD, guestArchitecture, hostArchitecture } from "./architecture.ts";
+import { foreignDebian } from "./foreign-debian.ts";
 import { makeOnce } from "./lock.ts";
-import { cache } from "./places.ts";
+import { cache, project } from "./places.ts";
 import { runProgram } from "./program.ts";
 import { osRelease, type TreeFiles, writeFiles } from "./tree.ts";
 
@@ -41,7 +43,7 @@ function aptFiles(suites: DebianSuites): AptFile[] {
 
 /**
  * A tar file with a small Debian that has systemd: made with mmdebstrap from the host's own apt sources, about half a
- * minute the first time, and kept in .cache/debian under a hash of what it is made from. Needs root.
+ * minute the first time (some minutes for a foreign architecture), and kept in .cache/debian under a hash of what it is made from. Needs root.
  * @param more packages beside those that every one of these Debians has
  */
 export async function debianTar(more: readonly string[] = [], suites: DebianSuites = "all"): Promise<string> {
@@ -49,11 +51,14 @@ export async function debianTar(more: readonly string[] = [], suites: DebianSuit
   const codename = hostCodename();
   const included = [...packages, ...more];
   const made = [...hooks, ...more.flatMap((name) => packageHooks[name] ?? [])];
-  const inputs = [included, leftOut, made, codename, sources.map(({ text }) => text)];
+  const foreign = guestArchitecture !== hostArchitecture;
+  const how = foreign ? readFileSync(`${project}/qemu/foreign-debian.ts`, "utf8") : "";
+  const inputs = [guestArchitecture, how, included, leftOut, made, codename, sources.map(({ text }) => text)];
   const hash = createHash("sha256").update(JSON.stringify(inputs)).digest("hex").slice(0, 16);
   return makeOnce(
     `${cache}/debian/${hash}.tar`,
     async (aside) => {
+      if (foreign) return foreignDebian(aside, { packages: included, leftOut, hooks: made, sources });
       for (const { name, text } of sources) writeFileSync(`${aside}/${name}`, text);
       const words = ["--variant=minbase", `--include=${included.join(",")}`, "--quiet"];
       words.push(...leftOut.map((path) => `--dpkgopt=path-exclude=${path}`));
@@ -94,7 +99,9 @@ export async function debianTree(tree: string, root: DebianRoot): Promise<void> 
     "/usr/lib/os-release": `${release}IMAGE_ID=slipway-debian\nIMAGE_VERSION=${root.version}\n`,
     "/etc/hostname": "slipway-debian\n",
     "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
-    ...(root.autologin ? { "/etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf": autologinUnit } : {}),
+    ...(root.autologin
+      ? { [`/etc/systemd/system/serial-getty@${BOARD[guestArchitecture].console}.service.d/autologin.conf`]: autologinUnit }
+      : {}),
     ...root.files,
   });
 }

@@ -1,5 +1,7 @@
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { type Architecture, architectureOfRuntime } from "../boot/architecture.ts";
+import type { Architecture } from "../boot/architecture.ts";
+import { guestArchitecture, hostArchitecture } from "./architecture.ts";
 
 /** Root of the checkout, without a slash at its end. */
 export const project = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
@@ -12,7 +14,15 @@ export const dist = `${project}/dist`;
 
 /** The same for any architecture. */
 export function distOf(architecture: Architecture): string {
-  return architecture === architectureOfRuntime(process.arch) ? dist : `${dist}/${architecture}`;
+  return architecture === hostArchitecture ? dist : `${dist}/${architecture}`;
+}
+
+/** The same for the guests. Throws where the build has not written it. */
+export function guestDist(): string {
+  const directory = distOf(guestArchitecture);
+  if (existsSync(`${directory}/rootfs.tar`)) return directory;
+  const build = guestArchitecture === hostArchitecture ? "npm run build" : `npm run build -- --arch ${guestArchitecture}`;
+  throw new Error(`${directory}/rootfs.tar does not exist; run ${build}`);
 }
 
 /** Consoles of the machines. The test runner gives each test file a directory of its own. */

@@ -12,10 +12,12 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { guestArchitecture, hostArchitecture } from "./architecture.ts";
 import { guestKernel, type KernelFlavour } from "./kernel.ts";
 import { makeOnce } from "./lock.ts";
-import { cache, dist, project } from "./places.ts";
+import { cache, dist, guestDist, project } from "./places.ts";
 import { runProgram } from "./program.ts";
+import { sysroot } from "./sysroot.ts";
 
 /** Runs a verb of the built executable on the host and returns what it printed. Throws with its errors when it fails. */
 export function slipway(words: string[]): Promise<string> {
@@ -25,13 +27,14 @@ export function slipway(words: string[]): Promise<string> {
 
 let built: string | undefined;
 
-const makers = ["debian", "demo-machine", "images", "product", "seal", "tree"];
+const makers = ["debian", "demo-machine", "foreign-debian", "images", "product", "seal", "tree"];
 
-/** A hash of what the build wrote and of how qemu/ makes images of it: what is made is kept under it. */
+/** A hash of what the build wrote, for host and guests, and of how qemu/ makes images of it: what is made is kept under it. */
 function productHash(): string {
   if (built === undefined) {
     const hash = createHash("sha256");
-    for (const name of ["slipway", "preinit", "rootfs.tar"]) hash.update(readFileSync(`${dist}/${name}`));
+    for (const directory of new Set([dist, guestDist()]))
+      for (const name of ["slipway", "preinit", "rootfs.tar"]) hash.update(readFileSync(`${directory}/${name}`));
     for (const name of makers) hash.update(readFileSync(`${project}/qemu/${name}.ts`));
     built = hash.digest("hex");
   }
@@ -95,10 +98,16 @@ export interface InitrdOptions {
   debug?: boolean;
   /** Modules to load at every boot instead of the default set. */
   modules?: string[];
-  /** Files for the runtime image, path there to path on the host. */
+  /** Programs for the runtime image, path there to path in the sysroot: see {@link sysroot}. */
   extra?: Record<string, string>;
   /** The kernel that it is for: default "cloud". */
   flavour?: KernelFlavour;
+}
+
+/** Words by which a verb of the host's executable builds for guests of another architecture. */
+export async function foreignWords(): Promise<string[]> {
+  if (guestArchitecture === hostArchitecture) return [];
+  return ["--arch", guestArchitecture, "--sysroot", await sysroot()];
 }
 
 /** An initrd for `control`, a control file on the host, and the guests' kernel. Kept; compressed for soon, not for small. */
@@ -107,8 +116,9 @@ export async function initrdFor(control: string, options: InitrdOptions = {}): P
   const directory = await madeOf("initrd", [readFileSync(control, "utf8"), modules, version, options], async (aside) => {
     const words = ["initrd", "build", "--control", control, "--modules", modules, "--level", "3", "-o", `${aside}/initrd`];
     for (const name of options.modules ?? []) words.push("--module", name);
-    for (const [path, file] of Object.entries(options.extra ?? {})) words.push("--extra", `${path}=${file}`);
+    for (const [path, file] of Object.entries(options.extra ?? {})) words.push("--extra", `${path}=${await sysroot()}${file}`);
     if (options.debug) words.push("--debug");
+    words.push(...(await foreignWords()));
     await slipway(words);
   });
   return `${directory}/initrd`;

@@ -1,5 +1,5 @@
 import { chmodSync, copyFileSync, mkdirSync, symlinkSync } from "node:fs";
-import { dist } from "./places.ts";
+import { guestDist } from "./places.ts";
 import { runProgram } from "./program.ts";
 import { sysroot } from "./sysroot.ts";
 import { addLibraries, addSlipway, type TreeFiles, writeFiles } from "./tree.ts";
@@ -23,7 +23,7 @@ export interface SmallRoot {
   directories?: string[];
   /** "busybox": busybox init runs as PID 1 with an inittab, and the script is its task. Default "script". */
   init?: "script" | "busybox";
-  /** Put dist/rootfs.tar in, with the libraries that it needs. Default false: it makes the image 50 MB bigger. */
+  /** Put the guests' rootfs.tar in, with the libraries that it needs. Default false: it makes the image 50 MB bigger. */
   slipway?: boolean;
 }
 
@@ -125,6 +125,6 @@ export async function smallRootTree(tree: string, root: SmallRoot): Promise<void
   if (root.init === "busybox") symlinkSync("../bin/busybox", `${tree}/sbin/init`);
   if (root.slipway) {
     await addSlipway(tree);
-    await addLibraries(tree, `${dist}/slipway`);
+    await addLibraries(tree, `${guestDist()}/slipway`);
   }
 }

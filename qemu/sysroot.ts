@@ -6,7 +6,7 @@ import { aptFor } from "./apt.ts";
 import { guestArchitecture, hostArchitecture } from "./architecture.ts";
 import { makeOnce } from "./lock.ts";
 import { cache } from "./places.ts";
-import { runProgram } from "./program.ts";
+import { unpackPackages } from "./unpack-packages.ts";
 
 /** A static busybox, and what slipway and mkfs.ext4 are linked with. */
 const packages = ["busybox-static", "libc6", "e2fsprogs", "libext2fs2", "libcom-err2", "libblkid1", "libuuid1", "libss2"];
@@ -19,15 +19,14 @@ export async function sysroot(): Promise<string> {
   if (guestArchitecture === hostArchitecture) return "";
   const apt = await aptFor(guestArchitecture);
   const unpack = async (aside: string) => {
-    for (const file of await apt.download(packages, aside)) {
-      await runProgram("dpkg-deb", ["--extract", file, aside]);
-      rmSync(file);
-    }
+    const files = await apt.download(packages, aside);
+    await unpackPackages(files, aside);
+    for (const file of files) rmSync(file);
     chmodSync(aside, 0o755);
   };
   return apt.withLists(() => {
     const hash = createHash("sha256")
-      .update(JSON.stringify([packages, apt.state]))
+      .update(JSON.stringify(["merged", packages, apt.state]))
       .digest("hex")
       .slice(0, 16);
     return makeOnce(`${cache}/sysroot/${guestArchitecture}-${hash}`, unpack);

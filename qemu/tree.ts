@@ -1,7 +1,10 @@
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { dist } from "./places.ts";
+import { librariesOf } from "../init/builder/initrd/libraries.ts";
+import { Sysroot } from "../init/builder/initrd/sysroot.ts";
+import { guestDist } from "./places.ts";
 import { runProgram } from "./program.ts";
+import { sysroot } from "./sysroot.ts";
 
 /** Files to put into a tree, by absolute path: their content, and where it matters their mode. */
 export type TreeFiles = Record<string, string | { content: string; mode: number }>;
@@ -16,10 +19,9 @@ export function writeFiles(tree: string, files: TreeFiles): void {
   }
 }
 
-/** Unpacks dist/rootfs.tar (executable, units, fragments) into `tree`, as a user does with an image of their own. */
+/** Unpacks what the build wrote for the guests (executable, units, fragments) into `tree`, as a user does with an image of their own. */
 export async function addSlipway(tree: string): Promise<void> {
-  if (!existsSync(`${dist}/rootfs.tar`)) throw new Error(`${dist}/rootfs.tar does not exist; run npm run build`);
-  await runProgram("tar", ["--extract", "--keep-directory-symlink", "--directory", tree, "--file", `${dist}/rootfs.tar`]);
+  await runProgram("tar", ["--extract", "--keep-directory-symlink", "--directory", tree, "--file", `${guestDist()}/rootfs.tar`]);
 }
 
 /** Takes optional fragments of the library into `tree`, which has slipway already, as an integrator does. */
@@ -28,12 +30,12 @@ export function takeFragments(tree: string, names: readonly string[]): void {
   for (const name of names) cpSync(`${share}/fragments/${name}.yaml`, `${share}/state.d/${name}.yaml`);
 }
 
-/** Copies the libraries that the host's dynamic loader finds for `program` into `tree`, at the paths at which it finds them. */
+/** Copies the libraries that `program` is linked with into `tree`, to where its dynamic linker looks for them. */
 export async function addLibraries(tree: string, program: string): Promise<void> {
-  for (const [, path] of (await runProgram("ldd", [program])).matchAll(/(\/\S+\.so\S*) \(0x/g)) {
-    if (path === undefined || existsSync(`${tree}${path}`)) continue;
+  for (const { path, source } of librariesOf([program], new Sysroot((await sysroot()) || "/"))) {
+    if (existsSync(`${tree}${path}`)) continue;
     mkdirSync(dirname(`${tree}${path}`), { recursive: true });
-    cpSync(path, `${tree}${path}`, { dereference: true });
+    cpSync(source, `${tree}${path}`, { dereference: true });
   }
 }
 

@@ -1,9 +1,12 @@
 /** `npm run demo`: two Debian slots live through an update, damage, a bad update and the way back, in a virtual machine. */
+import { parseArgs } from "node:util";
+import { checkGuestArchitecture } from "../qemu/architecture.ts";
 import { GuestShell } from "../qemu/guest-shell.ts";
 import { DemoGround, type Version } from "./demo/ground.ts";
 import { check, Teller } from "./demo/teller.ts";
 
-const usage = `npm run demo [-- --json]
+const usage = `npm run demo [-- [--arch ARCHITECTURE] [--json]]
+  --arch   x86-64 or arm64: what the machine and its Debian are; default this machine's
   --json   one JSON object a line on standard output: step, ok, seconds (npm run -s demo -- --json)
 Exit codes: 0 every step was seen to be true, 1 one was not, 2 wrong usage.`;
 
@@ -191,12 +194,26 @@ async function tell(teller: Teller): Promise<void> {
   }
 }
 
+function optionsIn(words: string[]) {
+  const options = { arch: { type: "string" }, json: { type: "boolean" }, help: { type: "boolean" } } as const;
+  const { values } = parseArgs({ args: words, options });
+  checkGuestArchitecture(values.arch);
+  return values;
+}
+
 async function main(words: string[]): Promise<number> {
-  if (words.some((word) => word !== "--json")) {
-    console.error(usage);
-    return words.includes("--help") ? 0 : 2;
+  let options: ReturnType<typeof optionsIn>;
+  try {
+    options = optionsIn(words);
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n${usage}`);
+    return 2;
   }
-  const teller = new Teller(words.includes("--json"));
+  if (options.help) {
+    console.log(usage);
+    return 0;
+  }
+  const teller = new Teller(options.json ?? false);
   const began = performance.now();
   const done = await tell(teller).then(
     () => true,

@@ -31,6 +31,7 @@ const packageOf = {
   depmod: "kmod",
   "/bin/busybox": "busybox-static",
   "qemu-system-x86_64": "qemu-system-x86",
+  "qemu-system-aarch64": "qemu-system-arm",
   mmdebstrap: "mmdebstrap",
   cpio: "cpio",
   nginx: "nginx-light",
@@ -46,14 +47,16 @@ const packageOf = {
   curl: "curl",
   "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
   "/usr/aarch64-linux-gnu/include/asm/unistd.h": "linux-libc-dev-arm64-cross",
+  "/usr/aarch64-linux-gnu/include/stdio.h": "libc6-dev-arm64-cross",
   "x86_64-linux-gnu-gcc": "gcc-x86-64-linux-gnu",
   "/usr/x86_64-linux-gnu/include/asm/unistd.h": "linux-libc-dev-amd64-cross",
+  "/usr/x86_64-linux-gnu/include/stdio.h": "libc6-dev-amd64-cross",
 };
 
 const compiler = ["cc", "/usr/include/stdio.h", "objcopy"];
 const initrd = ["mksquashfs", "zstd", "xz"];
 const filesystems = ["mkfs.erofs", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "mkfs.vfat", "mcopy", "sgdisk", "sfdisk"];
-const machine = ["qemu-system-x86_64", "mmdebstrap", "cpio", "flock", "depmod", "/bin/busybox", ...initrd, ...filesystems];
+const machine = ["mmdebstrap", "cpio", "flock", "depmod", "/bin/busybox", ...initrd, ...filesystems];
 const server = ["nginx", "openssl"];
 const proxy = ["tinyproxy"];
 const network = ["ip", "dnsmasq"];
@@ -67,13 +70,17 @@ const crossCompilers = {
   "x86-64": ["x86_64-linux-gnu-gcc", "/usr/x86_64-linux-gnu/include/asm/unistd.h"],
 };
 
-/** What each script needs, and whether it uses dist/. */
+/** What starts machines of an architecture, and what compiles the programs that run in foreign ones. */
+const emulators = { "x86-64": "qemu-system-x86_64", arm64: "qemu-system-aarch64" };
+const guestHeaders = { "x86-64": "/usr/x86_64-linux-gnu/include/stdio.h", arm64: "/usr/aarch64-linux-gnu/include/stdio.h" };
+
+/** What each script needs, whether it uses dist/, and whether it starts machines, of the architecture in SLIPWAY_ARCH. */
 const scripts = {
-  build: { programs: compiler, dist: false },
-  demo: { programs: [...compiler, ...machine, ...server], dist: true },
-  vm: { programs: [...compiler, ...machine], dist: true },
-  test: { programs: [...compiler, ...machine, ...server, ...proxy, ...network, ...verity], dist: true },
-  bench: { programs: [...compiler, ...machine, ...server, ...updaters], dist: true },
+  build: { programs: compiler, dist: false, machines: false },
+  demo: { programs: [...compiler, ...machine, ...server], dist: true, machines: true },
+  vm: { programs: [...compiler, ...machine], dist: true, machines: true },
+  test: { programs: [...compiler, ...machine, ...server, ...proxy, ...network, ...verity], dist: true, machines: true },
+  bench: { programs: [...compiler, ...machine, ...server, ...updaters], dist: true, machines: true },
 };
 
 class Failure extends Error {}
@@ -146,11 +153,11 @@ function youngest(path) {
   return Math.max(status.mtimeMs, ...readdirSync(path).map((name) => youngest(`${path}/${name}`)));
 }
 
-/** The other architecture that the words ask for; undefined without one. Wrong words are for the script to refuse. */
+/** The other architecture that the words or SLIPWAY_ARCH ask for; undefined without one. Wrong words are for the script to refuse. */
 function otherArchitecture(words) {
   const at = words.findIndex((word) => word === "--arch" || word.startsWith("--arch="));
-  if (at < 0) return undefined;
-  const asked = words[at] === "--arch" ? words[at + 1] : words[at].slice("--arch=".length);
+  const given = words[at] === "--arch" ? words[at + 1] : words[at]?.slice("--arch=".length);
+  const asked = at < 0 ? process.env.SLIPWAY_ARCH : given;
   return asked !== own && Object.hasOwn(crossCompilers, asked ?? "") ? asked : undefined;
 }
 
@@ -213,9 +220,13 @@ if (name === undefined || !Object.hasOwn(scripts, name)) {
 try {
   installNpmPackages();
   const other = otherArchitecture(words);
-  installPrograms([...scripts[name].programs, ...(other === undefined ? [] : crossCompilers[other])]);
-  if (scripts[name].dist) buildWhatIsStale(undefined);
-  if (scripts[name].dist && other !== undefined) buildWhatIsStale(other);
+  const { programs, dist, machines } = scripts[name];
+  const cross = other === undefined ? [] : crossCompilers[other];
+  const forMachines = other === undefined ? [emulators[own]] : [emulators[other], guestHeaders[other]];
+  installPrograms([...programs, ...cross, ...(machines ? forMachines : [])]);
+  if (machines) process.env.SLIPWAY_ARCH = other ?? own;
+  if (dist) buildWhatIsStale(undefined);
+  if (dist && other !== undefined) buildWhatIsStale(other);
   hand(name, words);
 } catch (error) {
   if (!(error instanceof Failure)) throw error;

@@ -1,12 +1,16 @@
 /** `npm test`: type check, lint, then every test file as a process of its own. The last line is "N passed, N failed". */
 import { parseArgs } from "node:util";
+import { checkGuestArchitecture, guestArchitecture, hostArchitecture } from "../qemu/architecture.ts";
 import { project } from "../qemu/places.ts";
+import { arm64Tests } from "./testing/arm64.ts";
 import { inputsHash, type Kind, kinds, type TestFile, testFiles } from "./testing/files.ts";
 import { LongMemory } from "./testing/long-memory.ts";
 import { type FileResult, killAll, runGroup, runTestFile } from "./testing/run-file.ts";
 
-const usage = `npm test [-- [--vm [NAME]] [--long [--fresh]] [WORD]…]
+const usage = `npm test [-- [--vm [--arch ARCHITECTURE] [NAME]] [--long [--fresh]] [WORD]…]
   --vm      only the VM tests, those whose name contains NAME (npm run test:vm -- NAME)
+  --arch    x86-64 or arm64: the VM tests on machines of that architecture. For another one than this machine's
+            those that scripts/testing/arm64.ts lists, or any whose name contains NAME
   --long    everything at full length; goes on where an earlier long run over the same sources stopped
   --fresh   forget the earlier long run
   WORD      only files whose "kind/name" contains a WORD: unit, model/selection; without type check and lint`;
@@ -27,13 +31,21 @@ interface Row {
 function options() {
   try {
     const { values, positionals } = parseArgs({
-      options: { vm: { type: "boolean" }, long: { type: "boolean" }, fresh: { type: "boolean" }, help: { type: "boolean" } },
+      options: {
+        vm: { type: "boolean" },
+        arch: { type: "string" },
+        long: { type: "boolean" },
+        fresh: { type: "boolean" },
+        help: { type: "boolean" },
+      },
       allowPositionals: true,
     });
     if (values.help) {
       console.log(usage);
       process.exit(0);
     }
+    if (values.arch !== undefined && !values.vm) throw new Error("--arch belongs to --vm: the other tests run on this machine");
+    checkGuestArchitecture(values.arch);
     return { ...values, words: positionals };
   } catch (error) {
     console.error(`${error instanceof Error ? error.message : error}\n${usage}`);
@@ -120,11 +132,14 @@ function table(): void {
 
 async function main(): Promise<number> {
   const { vm, long = false, fresh, words } = options();
+  const foreign = guestArchitecture !== hostArchitecture;
   if (fresh) LongMemory.forget();
-  const all = kinds.filter((kind) => !vm || kind === "vm").flatMap((kind) => testFiles(kind, long));
-  const selected = all.filter(
-    (file) => words.length === 0 || words.some((word) => (vm ? file.name : `${file.kind}/${file.name}`).includes(word)),
-  );
+  const all = kinds.filter((kind) => !vm || kind === "vm").flatMap((kind) => testFiles(kind, long || foreign));
+  const wanted = (file: TestFile) =>
+    words.length === 0
+      ? !foreign || arm64Tests.includes(file.name)
+      : words.some((word) => (vm ? file.name : `${file.kind}/${file.name}`).includes(word));
+  const selected = all.filter(wanted);
   const whole = !vm && words.length === 0;
   planned = selected.length + (whole ? 2 : 0);
   if (whole) await Promise.all([check("type check", ["tsc"]), check("lint", ["biome", "check", "--error-on-warnings", "."])]);
@@ -150,7 +165,7 @@ async function main(): Promise<number> {
     failed += 1;
   }
   const boots = sum("boots");
-  if (!long && boots > bootBudget) {
+  if (!long && !foreign && boots > bootBudget) {
     console.log(`${boots} boots, but tier 1 may have ${bootBudget}: move some to the long tier (SLIPWAY_TIER)`);
     failed += 1;
   }

@@ -1,10 +1,11 @@
 /** `npm run vm`: the Debian of the demo in a virtual machine, at its serial console or unattended. */
-import { consoleWord } from "../qemu/architecture.ts";
+import { checkGuestArchitecture, consoleWord } from "../qemu/architecture.ts";
 import { demoMachine } from "../qemu/demo-machine.ts";
 import { throwAwayCopy } from "../qemu/disks.ts";
 import { type Machine, startMachine } from "../qemu/machine.ts";
 
-const usage = `npm run vm -- [--append WORDS] [--expect TEXT [--timeout SECONDS]]
+const usage = `npm run vm -- [--arch ARCHITECTURE] [--append WORDS] [--expect TEXT [--timeout SECONDS]]
+  --arch             x86-64 or arm64; default this machine's
   --append WORDS     goes to the kernel's command line as it is (--append=WORDS too)
   --expect TEXT      boots unattended, prints the console, and ends when TEXT appeared on it
   --timeout SECONDS  counted from QEMU's start, default 120
@@ -22,7 +23,7 @@ class Usage extends Error {}
 
 /** Values may begin with a dash, which node:util's parseArgs refuses. */
 function parse(words: string[]): Options {
-  const given: Record<string, string[]> = { "--append": [], "--expect": [], "--timeout": [] };
+  const given: Record<string, string[]> = { "--arch": [], "--append": [], "--expect": [], "--timeout": [] };
   const rest = [...words];
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
     const name = word.split("=", 1)[0] ?? word;
@@ -33,7 +34,14 @@ function parse(words: string[]): Options {
     values.push(value);
   }
   const [append = [], expect = [], timeout = []] = [given["--append"], given["--expect"], given["--timeout"]];
-  if (expect.length > 1 || timeout.length > 1) throw new Usage("--expect and --timeout can be given once");
+  const arch = given["--arch"] ?? [];
+  if (Math.max(arch.length, expect.length, timeout.length) > 1)
+    throw new Usage("--arch, --expect and --timeout can be given once");
+  try {
+    checkGuestArchitecture(arch[0]);
+  } catch (error) {
+    throw new Usage(error instanceof Error ? error.message : String(error));
+  }
   if (expect[0] === "") throw new Usage("--expect needs a text that is not empty");
   if (timeout.length > 0 && expect.length === 0) throw new Usage("--timeout belongs to --expect");
   const seconds = Number(timeout[0] ?? "120");

@@ -6,7 +6,7 @@ import { guestKernel } from "../../qemu/kernel.ts";
 import { type Machine, startMachine } from "../../qemu/machine.ts";
 import { type Nginx, startNginx } from "../../qemu/nginx.ts";
 import { cache } from "../../qemu/places.ts";
-import { slipway } from "../../qemu/product.ts";
+import { foreignWords, slipway } from "../../qemu/product.ts";
 import { type TreeFiles, writeFiles } from "../../qemu/tree.ts";
 
 const systemWith = (source: string) => `system: slipway-demo
@@ -77,7 +77,7 @@ export class DemoGround {
     await slipway(["state", "compile", ...definition, "--root", `${directory}/empty`, "-o", `${directory}/control.json`]);
     const guest = await guestKernel();
     const drivers = ["--modules", guest.modules, ...modules.flatMap((name) => ["--module", name])];
-    const initrd = ["--control", `${directory}/control.json`, ...drivers, "--level", "3"];
+    const initrd = ["--control", `${directory}/control.json`, ...drivers, "--level", "3", ...(await foreignWords())];
     await slipway(["initrd", "build", ...initrd, "-o", `${directory}/initrd`]);
     return startMachine({
       name: "demo",

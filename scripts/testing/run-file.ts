@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { guestArchitecture, hostArchitecture } from "../../qemu/architecture.ts";
 import { cache, project } from "../../qemu/places.ts";
 import type { Kind, TestFile } from "./files.ts";
 import { type Ending, type Verdict, verdict } from "./verdict.ts";
@@ -17,7 +18,8 @@ export interface FileResult extends Verdict {
 /** Seconds that a file may take. */
 export function limitOf(kind: Kind, long: boolean): number {
   const limits: Record<Kind, number> = { unit: 120, model: 300, namespace: 300, vm: 900 };
-  return limits[kind] * (long ? 6 : 1);
+  const emulated = kind === "vm" && guestArchitecture !== hostArchitecture ? 2 : 1;
+  return limits[kind] * (long ? 6 : 1) * emulated;
 }
 
 const running = new Set<number>();

@@ -2,7 +2,8 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { cache } from "../../qemu/places.ts";
-import type { Kind } from "../../scripts/testing/files.ts";
+import { arm64Tests } from "../../scripts/testing/arm64.ts";
+import { type Kind, testFiles } from "../../scripts/testing/files.ts";
 import { runTestFile } from "../../scripts/testing/run-file.ts";
 import { verdict } from "../../scripts/testing/verdict.ts";
 
@@ -111,6 +112,11 @@ test("a", () => { execFileSync("mount", ["-t", "tmpfs", "inside", ${JSON.stringi
 
 test("a signal's end is named", () => {
   assert.match(verdict({ output: "", code: null, timedOut: false }, 1).complaint ?? "", "of a signal");
+});
+
+test("the tests that run on arm64 by themselves are there", () => {
+  const names = testFiles("vm", true).map(({ name }) => name);
+  for (const name of arm64Tests) assert.ok(names.includes(name), `${name} is in scripts/testing/arm64.ts and not below test/vm`);
 });
 
 test.run();

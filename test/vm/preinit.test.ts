@@ -4,11 +4,13 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { buildInitrd } from "../../init/builder/initrd/build.ts";
 import { readCpio } from "../../init/builder/initrd/cpio.ts";
-import { consoleWord } from "../../qemu/architecture.ts";
+import { consoleWord, guestArchitecture, hostArchitecture } from "../../qemu/architecture.ts";
 import { guestKernel } from "../../qemu/kernel.ts";
 import { startMachine } from "../../qemu/machine.ts";
-import { dist } from "../../qemu/places.ts";
+import { guestDist } from "../../qemu/places.ts";
+import { sysroot } from "../../qemu/sysroot.ts";
 import { compile } from "../../scripts/build/compile.ts";
+import { runtimeFor } from "../../scripts/build/runtime.ts";
 import { sampleControlText } from "../samples/control-file.ts";
 
 /** Stands in for slipway: says what preinit gave it, and switches the machine off. */
@@ -47,7 +49,11 @@ const { kernel, modules } = await guestKernel();
 
 test.before(async () => {
   writeFileSync(`${scratch}/probe.ts`, probe);
-  await compile({ entry: `${scratch}/probe.ts`, output: `${scratch}/slipway`, assets: [], version: "0", buildUnixMs: 0 });
+  const probed = { entry: `${scratch}/probe.ts`, output: `${scratch}/slipway`, assets: [], version: "0", buildUnixMs: 0 };
+  const foreign = guestArchitecture !== hostArchitecture;
+  await compile(
+    foreign ? { ...probed, other: { architecture: guestArchitecture, runtime: await runtimeFor(guestArchitecture) } } : probed,
+  );
   writeFileSync(
     `${scratch}/control.json`,
     sampleControlText({ system: "test", slots: [{ name: "a", device: "PARTLABEL=root-a" }], data: null }),
@@ -59,9 +65,9 @@ test.before(async () => {
     extra: [],
     debug: false,
     architecture: null,
-    sysroot: "/",
+    sysroot: (await sysroot()) || "/",
     executable: `${scratch}/slipway`,
-    preinit: `${dist}/preinit`,
+    preinit: `${guestDist()}/preinit`,
     level: 3,
     output: initrd,
   });

@@ -10,7 +10,7 @@ import { emptyFile } from "../../qemu/images.ts";
 import { runProgram } from "../../qemu/program.ts";
 import { recordOn } from "./support/disk-file.ts";
 import { changeRecord, commitOn, hashOf, twoSlots, validRecord } from "./support/record-on-disk.ts";
-import { type SmallImage, smallControl, smallImage, smallSystem } from "./support/small-image.ts";
+import { foreignArchitecture, type SmallImage, smallControl, smallImage, smallSystem } from "./support/small-image.ts";
 import { boot, smallDisk, smallMachine, startSmall } from "./support/small-machine.ts";
 
 const scratch = mkdtempSync(`${tmpdir()}/slipway-small-failures-`);
@@ -33,9 +33,9 @@ const reasons: Record<string, RegExp | null> = {
   "bad-erofs": /mount \/dev\/vda4 as erofs: \w+/,
   "bad-ext4": /mount \/dev\/vda5 as ext4: \w+/,
   "no-init": /no init in the root: \/sbin\/init: ENOENT; .*put one at \/sbin\/init into the image/,
-  "no-interpreter": /\/sbin\/init needs its interpreter \/lib64\/ld-linux-x86-64\.so\.2: .*ENOENT/,
+  "no-interpreter": /\/sbin\/init needs its interpreter \/lib(64)?\/ld-linux-(x86-64\.so\.2|aarch64\.so\.1): .*ENOENT/,
   "no-script": /\/etc\/init needs its interpreter \/bin\/absent: .*ENOENT/,
-  foreign: /\/sbin\/init is a program for (AArch64|arm64)/i,
+  foreign: new RegExp(`/sbin/init is a program for ${foreignArchitecture}`),
   "no-run": /the root has no directory \/run; make it in the image/,
   "bad-control": /control file: /,
   "other-system": /the image is for the system other, and this initrd is for small; install the right image/,

@@ -4,6 +4,7 @@ import { statSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { UNPROVEN } from "../../boot/image/judge-seal.ts";
+import { guestArchitecture } from "../../qemu/architecture.ts";
 import { recordOn } from "./support/disk-file.ts";
 import { readMounts, shadowed } from "./support/mounts.ts";
 import { validRecord } from "./support/record-on-disk.ts";
@@ -89,10 +90,11 @@ test("it has the console on descriptors 0 to 2, and no other", () => {
   const lines = part(first, "descriptors").split("\n");
   const console = /^console (device=\d+ inode=\d+)$/.exec(lines.pop() ?? "")?.[1];
   assert.ok(console);
-  // flags: O_RDWR, with O_LARGEFILE as the kernel adds it
+  // O_RDWR, with O_LARGEFILE as the kernel adds it
+  const flags = { "x86-64": "100002", arm64: "400002" }[guestArchitecture];
   assert.equal(
     lines,
-    ["0", "1", "2"].map((fd) => `${fd} /dev/console ${console} flags=100002`),
+    ["0", "1", "2"].map((fd) => `${fd} /dev/console ${console} flags=${flags}`),
   );
 });
 

@@ -2,13 +2,16 @@
 import { createHash } from "node:crypto";
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { ARCHITECTURE } from "../../../boot/architecture.ts";
 import { decodeManifest, type Manifest } from "../../../boot/image/seal.ts";
+import { guestArchitecture } from "../../../qemu/architecture.ts";
 import { type Filesystem, type ImageOptions, makeImage } from "../../../qemu/images.ts";
 import { project } from "../../../qemu/places.ts";
 import { compileControl, madeOf, slipway } from "../../../qemu/product.ts";
 import { runProgram } from "../../../qemu/program.ts";
 import { type Ending, smallRootTree } from "../../../qemu/roots.ts";
 import { type ImageSeal, sealWords } from "../../../qemu/seal.ts";
+import { guestCompiler } from "../../../qemu/sysroot.ts";
 import { type TreeFiles, writeFiles } from "../../../qemu/tree.ts";
 
 export interface SmallImage {
@@ -80,12 +83,19 @@ export async function smallControl(system: string): Promise<string> {
 }
 
 /** The test's own init, which tells what it was given as PID 1. */
-async function probe(): Promise<string> {
-  const source = `${import.meta.dirname}/probe.c`;
-  const directory = await madeOf("small-probe", readFileSync(source, "utf8"), async (aside) => {
-    await runProgram("gcc", ["-static", "-Os", "-Wall", "-Wextra", "-o", `${aside}/probe`, source]);
+function probe(): Promise<string> {
+  return compiled("small-probe", readFileSync(`${import.meta.dirname}/probe.c`, "utf8"), ["-static"]);
+}
+
+/** A program that needs its dynamic linker. */
+const dynamic = () => compiled("small-dynamic", "int main(void) { return 0; }\n", []);
+
+async function compiled(kind: string, source: string, words: string[]): Promise<string> {
+  const directory = await madeOf(kind, [source, words], async (aside) => {
+    writeFileSync(`${aside}/source.c`, source);
+    await runProgram(guestCompiler(), [...words, "-Os", "-Wall", "-Wextra", "-o", `${aside}/program`, `${aside}/source.c`]);
   });
-  return `${directory}/probe`;
+  return `${directory}/program`;
 }
 
 function uuidOf(value: unknown): string {
@@ -110,7 +120,7 @@ export async function smallImage(image: SmallImage, control: string): Promise<st
         directories: ["var/tmp", ...(image.directories ?? [])],
       });
       renameSync(`${tree}/sbin/init`, `${tree}/sbin/init.script`);
-      cpSync(image.init === "dynamic" ? "/bin/true" : init, `${tree}/sbin/init`, { dereference: true });
+      cpSync(image.init === "dynamic" ? await dynamic() : init, `${tree}/sbin/init`, { dereference: true });
       if (image.init === "foreign") makeForeign(`${tree}/sbin/init`);
       const own = image.control === undefined ? readFileSync(control, "utf8") : image.control;
       if (own !== null) writeFiles(tree, { "/usr/lib/slipway/control.json": own });
@@ -136,10 +146,13 @@ export function manifestIn(bytes: Buffer): Manifest {
   return decodeManifest(Buffer.from(payload, "base64"));
 }
 
-/** Says in the program's ELF header that it is for AArch64. */
+/** The architecture that the guests have not. */
+export const foreignArchitecture = guestArchitecture === "arm64" ? "x86-64" : "arm64";
+
+/** Says in the program's ELF header that it is for another architecture. */
 function makeForeign(file: string): void {
   const program = readFileSync(file);
-  program.writeUInt16LE(183, 18);
+  program.writeUInt16LE(ARCHITECTURE[foreignArchitecture].elfMachine, 18);
   writeFileSync(file, program);
 }
 
