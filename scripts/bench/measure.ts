@@ -1,7 +1,7 @@
 /** Boots the peers in turn, and finds how much memory each needs. */
 import { statSync } from "node:fs";
 import { accelerator, countingInstructions } from "../../qemu/accelerator.ts";
-import { guestArchitecture } from "../../qemu/architecture.ts";
+import { guestArchitecture, hostArchitecture } from "../../qemu/architecture.ts";
 import { type BenchMachine, bootOnce, usualMachine } from "./boot.ts";
 import { type Ground, makeGround } from "./ground.ts";
 import { kernelIdleMs, withoutIdle } from "./instructions.ts";
@@ -27,6 +27,8 @@ export interface MeasuredPeers {
 
 /** Throws Error where a boot failed, or left other mounts than the others. */
 export async function measurePeers(runs: number, options: BootOptions, say: (text: string) => void): Promise<MeasuredPeers> {
+  if (guestArchitecture !== hostArchitecture)
+    throw new Error(`the peers are made by Debian's tools as they run here: SLIPWAY_ARCH must not be ${guestArchitecture}`);
   say("making the image, the disk and the initrds, some of them by Debian's tools; kept for the next time");
   const ground = await makeGround();
   const machine: BenchMachine = { ...usualMachine, cpus: options.cpus, countInstructions: options.instructions };
@@ -93,7 +95,7 @@ async function describe({ kernel, rootType, modules }: Ground, machine: BenchMac
   const emulation = countInstructions ? countingInstructions(guestArchitecture) : await accelerator(kernel.kernel);
   const processors = cpus === 1 ? "1 processor" : `${cpus} processors`;
   return [
-    `Kernel ${kernel.version}, ${memoryMiB} MiB, ${processors}, QEMU ${emulation.join(" ")}; ${runs} boots each, in turn.`,
+    `Kernel ${kernel.version}, ${memoryMiB} MiB, ${processors}, QEMU ${emulation.join(" ")}; ${runs} ${runs === 1 ? "boot" : "boots"} each, in turn.`,
     `Debian in ${rootType}, committed; all but tiny-initramfs leave the same mounts, and all load ${modules.join(", ")} where these are modules.`,
   ].join("\n");
 }

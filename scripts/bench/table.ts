@@ -99,7 +99,7 @@ export function tableOf(measured: readonly Measured[], unit: Unit = "ms"): strin
     `Medians (least-most)${memory ? "" : `, ${unit}`}.`,
     ...measured.flatMap(notes),
     ...(targets.length === 0 ? [] : ["", "Targets:", ...targets.map((target) => `  ${targetLine(target)}`)]),
-    ...measured.flatMap(timelineLines),
+    ...measured.flatMap((peer) => timelineLines(peer, memory ? "" : ", waits included")),
   ].join("\n");
 }
 
@@ -110,7 +110,7 @@ function notes({ name, note, leastMemoryOtherwise: otherwise }: Measured): strin
   return lines;
 }
 
-function timelineLines({ name, runs }: Measured): string[] {
+function timelineLines({ name, runs }: Measured, more: string): string[] {
   const names = runs[0]?.timeline?.map((part) => part.name) ?? [];
   if (names.length === 0) return [];
   const lines = names.map((part) => {
@@ -118,5 +118,5 @@ function timelineLines({ name, runs }: Measured): string[] {
     const { median, min, max } = spreadOf(lengths.map(({ lengthMs }) => lengthMs));
     return [`  ${part}`, whole(median), `(${whole(min)}-${whole(max)})`];
   });
-  return ["", `Where the time of ${name} goes:`, ...rows(lines)];
+  return ["", `Where the time of ${name} goes${more}:`, ...rows(lines)];
 }

@@ -117,6 +117,7 @@ test("a table of instructions has no memory in it, and targets of times only", (
   const text = tableOf(measured, "million instructions");
   assert.not.match(text, /KiB|MiB, |, ms|held after/);
   assert.match(text, /Medians \(least-most\), million instructions\.\n/);
+  assert.match(text, /\nWhere the time of slipway goes, waits included:\n/);
   assert.match(text, /kernel start to exec, of dracut: 0\.23, not above 0\.35: met/);
 });
 
