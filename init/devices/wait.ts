@@ -51,7 +51,8 @@ export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: Wa
   const missedMs = Math.max(GRACE_MS, options.timeoutSeconds * 500);
   const blocks = new BlockDevices(kernel, needs);
   const judge = (scan: Scan, waitedSeconds: number | null): WaitResult & { certain: boolean } => {
-    const candidates = matching(scan.devices, wanted.record);
+    // A disk that is named needs no record that speaks for it.
+    const candidates = wanted.disk === null ? matching(scan.devices, wanted.record) : [];
     const conditions = new Map(candidates.map((device) => [device.name, options.readRecordCondition(device)]));
     const resolved = resolveAll(scan.devices, wanted, conditions, waitedSeconds);
     const certain = wanted.disk !== null || [...conditions.values()].includes("valid");
@@ -59,6 +60,7 @@ export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: Wa
   };
   const look = (waitedSeconds: number | null) => judge(blocks.scan(), waitedSeconds);
   const socket = kernel.openUevents();
+  let idleMs = startMs;
   try {
     let result = look(null);
     if (options.modules && !(isSettled(result) && result.certain)) {
@@ -86,7 +88,10 @@ export async function waitForDevices(kernel: Kernel, wanted: Wanted, options: Wa
         if (lost) result = look(null);
         else if (uevents.some(({ subsystem }) => subsystem === "block")) result = judge(blocks.changed(uevents), null);
       }
+      // The first turn of the event loop costs as much as all that is done here where nothing has to be waited for.
+      if (kernel.now().bootMs - idleMs < SLICE_MS / 2) continue;
       await options.onIdle();
+      idleMs = kernel.now().bootMs;
     }
   } finally {
     kernel.close(socket);

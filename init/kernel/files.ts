@@ -2,7 +2,9 @@
 import { IOCTL, O } from "./constants.ts";
 import { type Descriptor, type FileStatus, type Kernel, KernelError, type OpenOptions, type Path } from "./kernel.ts";
 
-/** Files of /proc and /sys tell no size: they are read in pieces of this many bytes. */
+/** Files of /proc and /sys tell no size: they are read in pieces, the first one of as many bytes as most of them have at most. */
+const FIRST_PIECE = 4096;
+/** Of a longer file, bytes. A boot reads hundreds of short ones: as much memory for each would start the collector. */
 const PIECE = 65536;
 
 /** Opens `path`, hands the descriptor to `use`, and closes it whatever happens. */
@@ -30,16 +32,30 @@ export function readBytes(kernel: Kernel, path: Path, options: OpenOptions = {},
     (fd) => {
       const pieces: Uint8Array[] = [];
       let length = 0;
+      let most = FIRST_PIECE;
       while (length < limit) {
-        const piece = kernel.read(fd, Math.min(PIECE, limit - length), null);
+        const asked = Math.min(most, limit - length);
+        const piece = kernel.read(fd, asked, null);
         if (piece.length === 0) break;
         pieces.push(piece);
         length += piece.length;
+        // After less than was asked for there is most often nothing more.
+        most = piece.length < asked ? FIRST_PIECE : PIECE;
       }
-      return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces);
+      return pieces.length === 1 && pieces[0] ? pieces[0] : joined(pieces, length);
     },
     options,
   );
+}
+
+function joined(pieces: readonly Uint8Array[], length: number): Uint8Array {
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
 }
 
 /** A file as UTF-8 text. */
