@@ -9,6 +9,30 @@ export function canonicalJson(value: unknown): string {
   return `${canonical(value)}\n`;
 }
 
+/**
+ * Whether `text` is sure to be the canonical JSON of `twin`, without a line of it being sorted or written anew: `value` is what
+ * JSON.parse made of the text, with the keys in their order there. False says nothing: {@link canonicalJson} knows.
+ */
+export function isCanonicalText(text: string, value: unknown, twin: unknown): boolean {
+  // JSON.stringify puts keys that are numbers first, and writes lone surrogates as escapes.
+  return `${JSON.stringify(value)}\n` === text && !text.includes("\\ud") && isSortedTwin(value, twin);
+}
+
+/** Whether both hold the same, with the keys of `value` in canonical order. */
+function isSortedTwin(value: unknown, twin: unknown): boolean {
+  if (typeof value !== "object" || value === null || typeof twin !== "object" || twin === null) return value === twin;
+  if (Array.isArray(value) !== Array.isArray(twin)) return false;
+  const keys = Object.keys(value);
+  if (Object.keys(twin).length !== keys.length) return false;
+  for (let index = 0; index < keys.length; index++) {
+    const key = keys[index] ?? "";
+    const before = keys[index - 1];
+    if (before !== undefined && !Array.isArray(value) && before >= key) return false;
+    if (!isSortedTwin(Reflect.get(value, key), Reflect.get(twin, key))) return false;
+  }
+  return true;
+}
+
 /** "sha256:" and 64 hex digits over the canonical JSON (newline included) of `object` without its key `digest`. */
 export function digestOf(object: object): string {
   const { digest: _, ...rest } = { digest: undefined, ...object };

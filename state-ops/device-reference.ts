@@ -1,3 +1,6 @@
+import { isPlain } from "./plain-text.ts";
+
+const prefixes = ["PARTLABEL", "PARTUUID", "LABEL", "UUID"];
 const grammar = "write PARTLABEL=, PARTUUID=, LABEL= or UUID= and a name, or /dev/…";
 
 /**
@@ -9,13 +12,15 @@ const grammar = "write PARTLABEL=, PARTUUID=, LABEL= or UUID= and a name, or /de
  */
 export function deviceFault(text: string): string | null {
   if (text.startsWith("/")) return pathFault(text);
-  const [, prefix, value = ""] = /^(PARTLABEL|PARTUUID|LABEL|UUID)=(.*)$/s.exec(text) ?? [];
-  if (prefix === undefined) return `"${text}" names no device; ${grammar}`;
+  const equals = text.indexOf("=");
+  const prefix = text.slice(0, Math.max(0, equals));
+  const value = text.slice(equals + 1);
+  if (!prefixes.includes(prefix)) return `"${text}" names no device; ${grammar}`;
   if (value === "") return `"${text}" names no device: nothing after the equals sign; ${grammar}`;
-  if (prefix === "PARTLABEL" && !/^[\x20-\x7e]{1,36}$/.test(value)) {
+  if (prefix === "PARTLABEL" && (value.length > 36 || !isPlain(value))) {
     return `"${text}": a partition label is 1 to 36 printable ASCII characters; rename the partition`;
   }
-  if (prefix === "LABEL" && (!value.isWellFormed() || /\p{Cc}/u.test(value))) {
+  if (prefix === "LABEL" && !isPlain(value) && (!value.isWellFormed() || /\p{Cc}/u.test(value))) {
     return `"${text}": a label has neither control characters nor invalid UTF-8`;
   }
   if ((prefix === "PARTUUID" || prefix === "UUID") && !/^[0-9a-f]+(-[0-9a-f]+)*$/i.test(value)) {

@@ -3,6 +3,7 @@
  * by these rules, and PID 1 checks them again. Each function returns null, or what is wrong with the remedy.
  */
 import type { Operator } from "./control.ts";
+import { beginsWithLetter, hasOnly, isPlain } from "./plain-text.ts";
 import { visible } from "./problems.ts";
 
 /** The greatest number of a user or group; the one above means "no change" to the kernel. */
@@ -16,14 +17,16 @@ export function pathFault(path: string): string | null {
   if (!path.startsWith("/")) {
     return `the path "${path}" is not absolute; begin it with a slash`;
   }
-  if (!path.isWellFormed() || /[\p{Cc}\p{Bidi_Control}]/u.test(path)) {
+  const plain = isPlain(path);
+  if (!plain && (!path.isWellFormed() || /[\p{Cc}\p{Bidi_Control}]/u.test(path))) {
     return `the path ${visible(JSON.stringify(path))} has a character that does not show or is no valid UTF-8; rename it in the image`;
   }
   const names = path.slice(1).split("/");
   if (path !== "/" && names.some((name) => name === "" || name === "." || name === "..")) {
     return `the path "${path}" is not canonical; write it without "//", ".", ".." and a slash at the end`;
   }
-  if (names.some((name) => Buffer.byteLength(name) > 255) || Buffer.byteLength(path) > 4095) {
+  const bytes = (text: string): number => (plain ? text.length : Buffer.byteLength(text));
+  if (names.some((name) => bytes(name) > 255) || bytes(path) > 4095) {
     return `the path "${path}" is longer than the kernel takes (255 bytes a name, 4095 in all)`;
   }
   return null;
@@ -49,7 +52,7 @@ export function targetFault(path: string, state: Operator["state"]): string | nu
 
 /** Rule for the name of a store, which is one directory name on the data filesystem. */
 export function idFault(id: string): string | null {
-  if (!/^[A-Za-z0-9:_\\-][A-Za-z0-9:_.\\-]*$/.test(id) || id.length > 200) {
+  if (id === "" || id.startsWith(".") || !hasOnly(id, ":_.\\-") || id.length > 200) {
     return `the id "${id}" cannot name a store; use up to 200 letters, digits, "-", "_", ":" and ".", not beginning with "."`;
   }
   return null;
@@ -57,7 +60,7 @@ export function idFault(id: string): string | null {
 
 /** Rule for the name of a slot, which is a directory name, a word of the command line and of the boot record. */
 export function slotNameFault(name: string): string | null {
-  if (!/^[A-Za-z][A-Za-z0-9_-]{0,31}$/.test(name)) {
+  if (!beginsWithLetter(name) || !hasOnly(name, "_-") || name.length > 32) {
     return `"${name}" cannot name a slot; use up to 32 letters, digits, "-" and "_", beginning with a letter`;
   }
   return null;

@@ -1,4 +1,4 @@
-import { canonicalJson, sha256 } from "./canonical-json.ts";
+import { canonicalJson, isCanonicalText, sha256 } from "./canonical-json.ts";
 import { type ControlFile, type ControlTrust, MOST_KEYS, MOST_SLOTS, type Operator, type SlotDefinition } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
 import { Fields } from "./fields.ts";
@@ -74,7 +74,7 @@ function read(text: string): ControlFile {
     operators: fields.list("operators").map((entry, index) => readOperator(entry, `operators[${index}]`)),
     digest: fields.text("digest"),
   };
-  checkDigest(control, text);
+  checkDigest(control, value, text);
   checkTogether(control.operators);
   checkInstall(control);
   return control;
@@ -188,8 +188,8 @@ function watchdog(fields: Fields): NonNullable<ControlFile["watchdog"]> {
   return { timeout: fields.integer("timeout", 1, day), after: fields.oneOf("after", ["systemd", "keep", "stop"]) };
 }
 
-function checkDigest(control: ControlFile, text: string): void {
-  if (canonicalJson(control) !== text) {
+function checkDigest(control: ControlFile, value: unknown, text: string): void {
+  if (!isCanonicalText(text, value, control) && canonicalJson(control) !== text) {
     throw new BadInput("not in canonical form (RFC 8785 and a newline); write it with slipway state compile");
   }
   // In a canonical text quotes inside strings are escaped, so this is the key itself; it is never the last one.

@@ -79,13 +79,22 @@ const architecture = ownArchitecture === "arm64" ? 1 : 0;
 const libc = dlopen("libc.so.6", {
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
   __errno_location: { args: [], returns: "ptr" },
+}).symbols;
+
+/** What starts a program: an ordinary boot starts none, and each function costs code of its own that is made for it. */
+const spawnSymbols = {
   posix_spawn: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr"], returns: "i32" },
   posix_spawn_file_actions_init: { args: ["ptr"], returns: "i32" },
   posix_spawn_file_actions_adddup2: { args: ["ptr", "i32", "i32"], returns: "i32" },
   posix_spawnattr_init: { args: ["ptr"], returns: "i32" },
   posix_spawnattr_setsigdefault: { args: ["ptr", "ptr"], returns: "i32" },
   posix_spawnattr_setflags: { args: ["ptr", "i16"], returns: "i32" },
-}).symbols;
+} as const;
+
+function openSpawn() {
+  return dlopen("libc.so.6", spawnSymbols).symbols;
+}
+let spawnLibrary: ReturnType<typeof openSpawn> | null = null;
 
 const errnoAddress = libc.__errno_location();
 if (typeof errnoAddress !== "number") throw new KernelError("dlopen", "libc.so.6", "ENOSYS");
@@ -190,13 +199,14 @@ export function spawnProcess(program: string, args: string[], environment: strin
   const argv = cStringArray(args);
   const envp = cStringArray(environment);
   const setDefaultSignals = 0x04;
+  spawnLibrary ??= openSpawn();
   inUse.arguments = [argv, envp];
-  libc.posix_spawn_file_actions_init(actions);
-  libc.posix_spawnattr_init(attributes);
-  libc.posix_spawnattr_setsigdefault(attributes, allSignals);
-  libc.posix_spawnattr_setflags(attributes, setDefaultSignals);
-  if (stdio !== undefined) for (const fd of [0, 1, 2]) libc.posix_spawn_file_actions_adddup2(actions, stdio, fd);
-  const code = libc.posix_spawn(pid, cString(program), actions, attributes, argv.pointers, envp.pointers);
+  spawnLibrary.posix_spawn_file_actions_init(actions);
+  spawnLibrary.posix_spawnattr_init(attributes);
+  spawnLibrary.posix_spawnattr_setsigdefault(attributes, allSignals);
+  spawnLibrary.posix_spawnattr_setflags(attributes, setDefaultSignals);
+  if (stdio !== undefined) for (const fd of [0, 1, 2]) spawnLibrary.posix_spawn_file_actions_adddup2(actions, stdio, fd);
+  const code = spawnLibrary.posix_spawn(pid, cString(program), actions, attributes, argv.pointers, envp.pointers);
   if (code !== 0) throw new KernelError("posix_spawn", program, errnoName(code));
   inUse.arguments = [];
   return new DataView(pid.buffer).getInt32(0, true);

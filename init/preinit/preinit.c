@@ -211,7 +211,9 @@ __attribute__((noreturn, used)) void preinit(void) {
   const char *arguments[] = {"slipway", 0};
   /* The last one: by another link the same name may have another address, which the runtime would remember for 30 s. */
   const char *environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TERM=linux", times.text,
-                               "BUN_CONFIG_DNS_TIME_TO_LIVE_SECONDS=0", 0};
+                               "BUN_CONFIG_DNS_TIME_TO_LIVE_SECONDS=0",
+                               /* A boot runs nothing often enough for a compiler of machine code to pay; a recovery's loops do. */
+                               "BUN_JSC_thresholdForJITAfterWarmUp=20000", 0};
   long result = CALL(__NR_execve, SLIPWAY, arguments, environment, 0, 0);
   fail("cannot execute ", SLIPWAY, result, "are it and its dynamic linker in the runtime image?");
 }

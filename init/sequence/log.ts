@@ -1,3 +1,4 @@
+import { isPlain } from "../../state-ops/plain-text.ts";
 import { O } from "../kernel/constants.ts";
 import { writeSetting } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
@@ -48,7 +49,7 @@ export class Log {
   #line(level: keyof typeof LEVEL, text: string): void {
     if (this.#kmsg === null) return;
     // Names on a disk may hold anything, and the kernel hands it on to terminals.
-    const plain = text.replaceAll(/\p{Cc}/gu, " ");
+    const plain = isPlain(text) ? text : text.replaceAll(/\p{Cc}/gu, " ");
     const bytes = new TextEncoder().encode(`<${LEVEL[level]}>slipway: ${plain}`).subarray(0, LONGEST);
     const line = new Uint8Array(bytes.length + 1);
     line.set(bytes);

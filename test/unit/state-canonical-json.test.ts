@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { canonicalJson, canonicalJsonWithDigest, digestOf } from "../../state-ops/canonical-json.ts";
+import { canonicalJson, canonicalJsonWithDigest, digestOf, isCanonicalText } from "../../state-ops/canonical-json.ts";
 
 test("the example of RFC 8785 section 3.2.3, keys sorted by UTF-16 code units", () => {
   const value = {
@@ -54,6 +54,33 @@ test("any JSON value survives, and equal values give equal bytes", () => {
       assert.is(canonicalJson({ left, right }), canonicalJson({ right, left }));
     }),
   );
+});
+
+test("a text that is canonical is known by its own order, and one that may not be is left to the long way", () => {
+  const known = (value: unknown, text = canonicalJson(value), twin = value) => isCanonicalText(text, JSON.parse(text), twin);
+  assert.ok(known({ a: [1, { b: null, c: "x" }], d: true, é: "é" }));
+  assert.ok(known([{}, []]));
+  assert.ok(known({ a: 1, b: 2 }, '{"a":1,"b":2}\n', { b: 2, a: 1 }), "the order of what was read does not matter");
+  for (const text of [
+    '{"b":1,"a":2}\n',
+    '{"a":{"c":1,"b":2}}\n',
+    '[{"b":1,"a":2}]\n',
+    '{"a":1,"a":1}\n',
+    '{ "a":1}\n',
+    '{"a":1}',
+    '{"a":1.0}\n',
+    '{"a":-0}\n',
+    '{"a":1e999}\n',
+    '{"a":"\\u0041"}\n',
+    '{"a":"\\ud800"}\n',
+    '{"9":1,"10":2}\n',
+    '{"10":1,"9":2}\n',
+  ]) {
+    assert.not.ok(isCanonicalText(text, JSON.parse(text), JSON.parse(text)), text);
+  }
+  for (const twin of [{}, { a: 1 }, { a: 1, b: 3 }, { a: 1, b: 2, c: 3 }, { a: 1, b: [2] }, { a: 1, b: null }, [1, 2], null]) {
+    assert.not.ok(isCanonicalText('{"a":1,"b":2}\n', { a: 1, b: 2 }, twin), JSON.stringify(twin));
+  }
 });
 
 test.run();
