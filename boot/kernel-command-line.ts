@@ -124,7 +124,7 @@ function readPlainWord(line: CommandLine, word: Word): void {
     line.warnings.push(`"rw" is ignored: a slot is only ever mounted read-only`);
   } else if (rootWords.has(name)) {
     line.warnings.push(`${print(word)} is ignored: the control file says where the slots are`);
-  } else if (/^(slipway|rd)\./.test(name)) {
+  } else if (name.startsWith("slipway.") || name.startsWith("rd.")) {
     line.warnings.push(`${print(word)} is unknown to slipway and ignored`);
   } else if (value === null && runLevels.has(name)) line.initArguments.push(name);
 }

@@ -76,13 +76,17 @@ export function filesForAlias(index: ModuleIndex, modalias: string): string[] {
 
 /** "-" as "_" outside of brackets, as kmod compares names and aliases. */
 export function normalizeAlias(alias: string): string {
+  if (!alias.includes("[")) return alias.replaceAll("-", "_");
   return alias.replace(/\[[^\]]*\]|-/g, (part) => (part === "-" ? "_" : part));
 }
+
+const moduleEndings = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"];
 
 /** Name of the module in a file: "kernel/drivers/mmc/host/sdhci-pci.ko.xz" is "sdhci_pci". */
 export function moduleName(file: string): string {
   const base = file.slice(file.lastIndexOf("/") + 1);
-  return base.replace(/\.ko(\.(gz|xz|zst))?$/, "").replaceAll("-", "_");
+  const ending = moduleEndings.find((end) => base.endsWith(end)) ?? "";
+  return base.slice(0, base.length - ending.length).replaceAll("-", "_");
 }
 
 /**

@@ -21,6 +21,7 @@
  *   trash/                        what is to be deleted is renamed to here
  */
 import { canonicalJson, canonicalJsonWithDigest, digestOf, sha256 } from "./canonical-json.ts";
+import { isDigits } from "./plain-text.ts";
 import type { RecoveryWish } from "./recovery.ts";
 
 export const LAYOUT = {
@@ -76,7 +77,7 @@ export const HIGHEST_GENERATION = 999_999_999_999_999;
 
 /** The number behind a name in gens/, null where {@link generationName} does not write such a name. */
 export function parseGenerationName(name: string): number | null {
-  const number = /^\d{6,15}$/.test(name) ? Number(name) : 0;
+  const number = name.length >= 6 && name.length <= 15 && isDigits(name) ? Number(name) : 0;
   return number > 0 && generationName(number) === name ? number : null;
 }
 

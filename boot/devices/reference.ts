@@ -13,7 +13,10 @@ const prefixes = { PARTLABEL: "partlabel", PARTUUID: "partuuid", LABEL: "label",
 export function parseReference(text: string): DeviceReference {
   const wrong = deviceFault(text);
   if (wrong !== null) throw new BadInput(wrong);
-  const [, prefix, value = ""] = /^(PARTLABEL|PARTUUID|LABEL|UUID)=(.*)$/s.exec(text) ?? [];
+  if (text.startsWith("/")) return { by: "path", value: text };
+  const equals = text.indexOf("=");
+  const prefix = text.slice(0, equals);
+  const value = text.slice(equals + 1);
   if (prefix === "PARTLABEL" || prefix === "LABEL") return { by: prefixes[prefix], value };
   if (prefix === "PARTUUID" || prefix === "UUID") return { by: prefixes[prefix], value: value.toLowerCase() };
   return { by: "path", value: text };

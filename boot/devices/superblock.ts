@@ -18,7 +18,7 @@ const decoder = new TextDecoder();
 
 function uuidAt(bytes: Uint8Array, offset: number): string | null {
   const hex = bytes.subarray(offset, offset + 16).toHex();
-  if (/^0*$/.test(hex)) return null;
+  if (hex === "0".repeat(hex.length)) return null;
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }
 

@@ -55,7 +55,7 @@ export function decodeFrame(kind: FrameKind, bytes: Uint8Array): FrameReading {
   if (bytes.length < FRAME_HEADER) return fail(`only ${bytes.length} bytes, a frame has at least ${FRAME_HEADER}`);
   if (isZero(bytes.subarray(0, FRAME_HEADER))) return fail("begins with zeros");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const magic = new TextDecoder("latin1").decode(bytes.subarray(0, 8));
+  const magic = String.fromCharCode(...bytes.subarray(0, 8));
   if (magic !== MAGIC[kind]) return fail(`begins with ${JSON.stringify(magic)} instead of "${MAGIC[kind]}"`);
   const version = view.getUint32(8, true);
   if (version !== VERSION) return fail(`has frame version ${version}, known is ${VERSION}`);
@@ -66,6 +66,6 @@ export function decodeFrame(kind: FrameKind, bytes: Uint8Array): FrameReading {
   if (length > room) return fail(`says ${length} bytes of payload where ${room} have room`);
   const payload = bytes.subarray(FRAME_HEADER, FRAME_HEADER + length);
   const expected = checksum(bytes.subarray(0, FIELDS), payload);
-  const whole = expected.every((byte, index) => byte === bytes[FIELDS + index]);
+  const whole = Buffer.compare(expected, bytes.subarray(FIELDS, FRAME_HEADER)) === 0;
   return whole ? { frame: { sequence: Number(sequence), payload }, reason: null } : fail("is torn: its SHA-256 differs");
 }

@@ -1,5 +1,6 @@
 import { canonicalJson } from "../../state-ops/canonical-json.ts";
 import { Fields } from "../../state-ops/fields.ts";
+import { isHex } from "../../state-ops/plain-text.ts";
 import { decodeFrame, encodeFrame } from "./frame.ts";
 import { cutReason, REASON_LENGTH } from "./reason.ts";
 import type { ImageId, SlotName, Stage } from "./record.ts";
@@ -69,7 +70,7 @@ function bootIdOf(fields: Fields): string {
 
 /** Whether a text is a boot id as the journal holds it. */
 export function isBootId(text: string): boolean {
-  return /^[0-9a-f]{32}$/.test(text);
+  return isHex(text, 32);
 }
 
 function notesOf(fields: Fields): string[] {

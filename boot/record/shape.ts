@@ -1,5 +1,6 @@
 import { MOST_SLOTS } from "../../state-ops/control.ts";
 import { Fields } from "../../state-ops/fields.ts";
+import { isHex } from "../../state-ops/plain-text.ts";
 import { RUNGS } from "../../state-ops/recovery.ts";
 import { MOST_TRIED, type RecoveryRecord, type TriedStep } from "../recovery/step.ts";
 import { REASON_LENGTH } from "./reason.ts";
@@ -36,7 +37,7 @@ export function reasonOf(fields: Fields, key: string): string {
 
 export function imageIdOf(fields: Fields, key: string): string {
   const value = fields.text(key);
-  return /^[0-9a-f]{64}$/.test(value) ? value : fields.fail(key, "64 hex digits");
+  return isHex(value, 64) ? value : fields.fail(key, "64 hex digits");
 }
 
 export function stageOf(fields: Fields, key: string): Stage {

@@ -1,4 +1,5 @@
 import { filesForAlias, MODULES, type ModuleIndex, moduleName } from "../../boot/modules.ts";
+import { hasOnly } from "../../state-ops/plain-text.ts";
 import { O } from "../kernel/constants.ts";
 import { readTextIfThere, withOpen } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
@@ -52,7 +53,9 @@ export class ModuleLoader {
    * /sys/bus/&#42;/devices, of the buses that a module in the index is for: each file costs time at every boot.
    */
   loadForHardware(): void {
-    const prefixes = new Set(this.#index.aliases.map(([pattern]) => busOf(pattern)).filter((bus) => /^\w+$/.test(bus)));
+    const prefixes = new Set(
+      this.#index.aliases.map(([pattern]) => busOf(pattern)).filter((bus) => bus !== "" && hasOnly(bus, "_")),
+    );
     const buses = [...new Set([...prefixes].flatMap((prefix) => BUSES[prefix] ?? [prefix]))].sort();
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const known = this.#seen.size;
@@ -104,7 +107,8 @@ export class ModuleLoader {
     let index = this.#byBus.get(bus);
     if (!index) {
       const aliases = this.#index.aliases.filter(
-        ([pattern, file]) => !this.#heldBack.has(file) && (busOf(pattern) === bus || /[*?[]/.test(busOf(pattern))),
+        ([pattern, file]) =>
+          !this.#heldBack.has(file) && (busOf(pattern) === bus || ["*", "?", "["].some((glob) => busOf(pattern).includes(glob))),
       );
       index = { ...this.#index, aliases };
       this.#byBus.set(bus, index);

@@ -2,6 +2,7 @@ import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { mbrSignature, type ReadAt, readGpt } from "../../boot/devices/gpt.ts";
 import type { DeviceReference } from "../../boot/devices/reference.ts";
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
+import { isDigits } from "../../state-ops/plain-text.ts";
 import { O } from "../kernel/constants.ts";
 import { exists, readTextIfThere, withOpen } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
@@ -52,7 +53,7 @@ export function scanBlockDevices(kernel: Kernel, needs: ScanNeeds = {}): Scan {
 export class BlockDevices {
   readonly #kernel: Kernel;
   readonly #needs: ScanNeeds;
-  readonly #skipped: RegExp;
+  readonly #skipped: readonly string[];
   readonly #known = new Map<string, BlockDevice>();
   /** What reading devices themselves had to tell, by their names; of partition tables, by their disks' names. */
   readonly #notes = new Map<string, string[]>();
@@ -61,7 +62,7 @@ export class BlockDevices {
   constructor(kernel: Kernel, needs: ScanNeeds = {}) {
     this.#kernel = kernel;
     this.#needs = needs;
-    this.#skipped = needs.loops ? /^z?ram\d/ : /^(loop|z?ram)\d/;
+    this.#skipped = needs.loops ? ["ram", "zram"] : ["loop", "ram", "zram"];
   }
 
   /** Looks at all of them. */
@@ -87,7 +88,7 @@ export class BlockDevices {
       this.#known.delete(name);
       this.#notes.delete(name);
       this.#tableNotes.delete(name);
-      const device = this.#skipped.test(name) ? null : readDevice(this.#kernel, name);
+      const device = this.#isSkipped(name) ? null : readDevice(this.#kernel, name);
       if (device === null) continue;
       this.#known.set(name, device);
       seen.push(device);
@@ -95,6 +96,11 @@ export class BlockDevices {
     if (this.#needs.partuuids) this.#addPartuuids(seen);
     if (this.#needs.superblocks) for (const device of seen) this.#addSuperblock(device);
     return { devices: [...this.#known.values()], notes: [...this.#tableNotes.values(), ...this.#notes.values()].flat() };
+  }
+
+  /** "ram0", but not "rampart". */
+  #isSkipped(name: string): boolean {
+    return this.#skipped.some((kind) => name.startsWith(kind) && isDigits(name.charAt(kind.length)));
   }
 
   #addPartuuids(seen: readonly BlockDevice[]): void {
@@ -137,7 +143,7 @@ function readDevice(kernel: Kernel, name: string): BlockDevice | null {
   const directory = `${classDirectory}/${name}`;
   const read = (file: string) => readTextIfThere(kernel, `${directory}/${file}`)?.trim() ?? "";
   const size = read("size");
-  if (!/^[1-9][0-9]*$/.test(size)) return null;
+  if (size.startsWith("0") || !isDigits(size)) return null;
   const properties = new Map<string, string>();
   for (const line of read("uevent").split("\n")) {
     const equals = line.indexOf("=");

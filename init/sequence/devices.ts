@@ -154,7 +154,7 @@ export class Devices {
     try {
       const store = new BootRecordStore(this.#boot.kernel, openRecordDevice(this.#boot.kernel, device.path, "look"));
       try {
-        return store.read().record.condition;
+        return store.readRecord().condition;
       } finally {
         store.close();
       }

@@ -1,4 +1,5 @@
 import type { Operator } from "../../state-ops/control.ts";
+import { isHex } from "../../state-ops/plain-text.ts";
 
 type Generated = NonNullable<Operator["generate"]>;
 
@@ -22,5 +23,7 @@ export function newContent(what: Generated): string {
  * and a newline or nothing after them. Of anything else only an empty file is made anew: somebody may have put an own key there.
  */
 export function keepsContent(what: Generated, text: string): boolean {
-  return what === "machine-id" ? /^[0-9a-f]{32}\n?$/.test(text) && !/^0{32}/.test(text) : text.trim() !== "";
+  if (what !== "machine-id") return text.trim() !== "";
+  const id = text.endsWith("\n") ? text.slice(0, -1) : text;
+  return isHex(id, 32) && id !== "0".repeat(32);
 }

@@ -52,6 +52,11 @@ export class BootRecordStore {
 
   /** Both copies and the journal, from the disk. Never throws: an area that cannot be read is a condition. */
   read(): RecordAndJournal {
+    return { record: this.readRecord(), journal: readJournal(this.#journalArea(true)) };
+  }
+
+  /** As {@link read}, without the journal. */
+  readRecord(): RecordReading {
     const faults: string[] = [];
     const first = this.#readArea(copyOffsets[0], areaSize, "copy 0", faults);
     const second = this.#readArea(copyOffsets[1], areaSize, "copy 1", faults);
@@ -63,7 +68,7 @@ export class BootRecordStore {
     this.#unread = lost
       ? `what cannot be read is not written over (${faults.join("; ")}); if it stays so, write zeros there`
       : null;
-    return { record, journal: readJournal(this.#journalArea(true)) };
+    return record;
   }
 
   /**

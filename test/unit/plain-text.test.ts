@@ -2,7 +2,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { deviceFault } from "../../state-ops/device-reference.ts";
 import { idFault, pathFault, slotNameFault } from "../../state-ops/operator-rules.ts";
-import { beginsWithLetter, hasOnly, isPlain } from "../../state-ops/plain-text.ts";
+import { beginsWithLetter, hasOnly, isDigits, isHex, isPlain } from "../../state-ops/plain-text.ts";
 
 /** Every character of Latin-1, and some beyond. */
 const characters = [
@@ -25,6 +25,17 @@ test("letters, digits and some others: what a regular expression would say", () 
     assert.is(beginsWithLetter(`${character}1`), /^[A-Za-z]/.test(character), JSON.stringify(character));
   }
   assert.not.ok(beginsWithLetter(""));
+});
+
+test("digits and hex digits: what a regular expression would say", () => {
+  for (const character of characters) {
+    for (const text of [character, `7${character}`, `${character}7`]) {
+      assert.is(isDigits(text), /^[0-9]+$/.test(text), JSON.stringify(text));
+      assert.is(isHex(text, 2), /^[0-9a-f]{2}$/.test(text), JSON.stringify(text));
+    }
+  }
+  for (const text of ["", "7\n"]) assert.not.ok(isDigits(text));
+  for (const text of ["", "abc", "ab\n"]) assert.not.ok(isHex(text, 2), JSON.stringify(text));
 });
 
 test("the rules for names say of every character what their regular expressions said", () => {
