@@ -13,6 +13,8 @@ export interface MachineDisk {
   /** Default "raw". */
   format?: "raw" | "qcow2";
   serial?: string;
+  /** Place on the PCI bus of a virtio-blk disk, 8 functions a slot; by default a slot of its own, of which there are not thirty. */
+  pci?: { slot: number; function: number };
   /** Bytes from the start of the disk to sectors that cannot be read, whether they are written or not. */
   unreadable?: readonly number[];
   /**
@@ -65,9 +67,13 @@ export function diskWords(disks: MachineDisk[]): string[] {
     const serial = `serial=${value(disk.serial ?? `slipway${index}`)}`;
     if (disk.interface === "nvme") words.push("-device", `nvme,${drive},${serial}`);
     else if (disk.interface === "virtio-scsi") words.push("-device", `scsi-hd,bus=scsi.0,${drive},${serial},write-cache=on`);
-    else words.push("-device", `virtio-blk-pci,${drive},${serial},write-cache=on${zeros}`);
+    else words.push("-device", `virtio-blk-pci,${drive},${serial},write-cache=on${zeros}${placeWords(disk)}`);
   });
   return words;
+}
+
+function placeWords({ pci }: MachineDisk): string {
+  return pci === undefined ? "" : `,addr=0x${pci.slot.toString(16)}.${pci.function},multifunction=on`;
 }
 
 /** Words for QEMU's blkdebug, which fails reads of the sectors at `offsets`. */

@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: how long until the next init starts, and how big the initrd is, side by side with what people use; what a
- * clone of state costs; what operators add to a boot, and proofs; what an update costs in bytes and time, and a recovery.
+ * clone of state costs; what operators add to a boot, and proofs; what an update costs in bytes and time, and a recovery; and
+ * whether any of it grows worse than its input.
  */
 import { writeFileSync } from "node:fs";
 import { measureClones } from "./bench/clone.ts";
@@ -13,6 +14,8 @@ import { measureProof } from "./bench/proof.ts";
 import { proofTable } from "./bench/proof-table.ts";
 import { measureRecovery } from "./bench/recovery.ts";
 import { recoveryTable } from "./bench/recovery-table.ts";
+import { growthJson, growthTable } from "./bench/scale/growth-table.ts";
+import { measureScale } from "./bench/scale/scale.ts";
 import { chartOf, instructionsJsonOf, jsonOf, tableOf } from "./bench/table.ts";
 import { measureUpdates } from "./bench/update.ts";
 import { hashing, wholeImage } from "./bench/update-contestants.ts";
@@ -30,8 +33,8 @@ async function boots(runs: number, json: boolean, options: BootOptions): Promise
 }
 
 /** What each subject prints, as text or as JSON. */
-const answers: Record<BenchOptions["subject"], (runs: number, json: boolean, boot: BootOptions) => Promise<string>> = {
-  boot: boots,
+const answers: Record<BenchOptions["subject"], (runs: number, json: boolean, options: BenchOptions) => Promise<string>> = {
+  boot: (runs, json, { boot }) => boots(runs, json, boot),
   clone: async (runs, json) => {
     const measured = await measureClones(runs, say);
     return json ? JSON.stringify({ clones: measured }) : clonesTable(measured);
@@ -52,6 +55,10 @@ const answers: Record<BenchOptions["subject"], (runs: number, json: boolean, boo
     const measured = await measureRecovery(runs, say);
     return json ? JSON.stringify({ recovery: measured }) : recoveryTable(measured);
   },
+  scale: async (runs, json, { parts }) => {
+    const measured = await measureScale(runs, parts, say);
+    return json ? JSON.stringify(growthJson(measured)) : growthTable(measured);
+  },
 };
 
 async function main(words: string[]): Promise<number> {
@@ -60,8 +67,8 @@ async function main(words: string[]): Promise<number> {
       console.log(usage);
       return 0;
     }
-    const { subject, runs, json, boot } = parseOptions(words);
-    console.log(await answers[subject](runs, json, boot));
+    const options = parseOptions(words);
+    console.log(await answers[options.subject](options.runs, options.json, options));
     return 0;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);

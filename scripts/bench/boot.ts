@@ -1,6 +1,6 @@
 import { closeSync } from "node:fs";
 import { basename } from "node:path";
-import { throwAwayCopy } from "../../qemu/disks.ts";
+import { type MachineDisk, throwAwayCopy } from "../../qemu/disks.ts";
 import { startMachine } from "../../qemu/machine.ts";
 import { machinesAtATime, takePlaces } from "../../qemu/pool.ts";
 import { type BootFacts, readFacts } from "./facts.ts";
@@ -15,6 +15,14 @@ export interface BenchMachine {
   countInstructions: boolean;
 }
 
+/** What of a boot may be chosen. */
+export interface BootOrder {
+  timeoutMs?: number;
+  expectPanic?: boolean;
+  /** The machine's disks, one of which is the copy `disk`; by default that alone. */
+  disksOf?: (disk: string) => MachineDisk[];
+}
+
 export const usualMachine: BenchMachine = { memoryMiB: 512, cpus: 1, countInstructions: false };
 
 /** Boots `peer` once from a copy of the disk, with no other machine of this checkout beside it, up to the bench's next init. */
@@ -23,7 +31,7 @@ export async function bootOnce(
   peer: { name: string; append: string },
   initrd: string,
   bench: BenchMachine = usualMachine,
-  { timeoutMs = 120_000, expectPanic = false } = {},
+  { timeoutMs = 120_000, expectPanic = false, disksOf = (file) => [{ file }] }: BootOrder = {},
 ): Promise<BootFacts> {
   const [place, ...others] = await takePlaces(machinesAtATime);
   const disk = throwAwayCopy(ground.disk);
@@ -36,7 +44,7 @@ export async function bootOnce(
       append: `console=ttyS0 quiet init=${nextInit} ${peer.append}`.trim(),
       noReboot: true,
       expectPanic,
-      disks: [{ file: disk }],
+      disks: disksOf(disk),
       timeoutMs,
       ...(place ? { place } : {}),
     });

@@ -27,7 +27,7 @@ async function sources(): Promise<string[]> {
   return [nextInitText(), await Bun.file(import.meta.filename).text()];
 }
 
-interface Contestant {
+export interface Contestant {
   operators: number;
   initrd: string;
   disk: string;
@@ -53,7 +53,8 @@ export async function measureOperators(runs: number, say: (text: string) => void
   return contestants.map(({ measured }) => measured);
 }
 
-async function makeContestant(kernel: GuestKernel, operators: number): Promise<Contestant> {
+/** An image, a committed disk and an initrd for it. */
+export async function makeContestant(kernel: GuestKernel, operators: number): Promise<Contestant> {
   const { fragment, directories, files } = operatorsFragment(operators);
   const image = await madeOf("bench-operators", [await sources(), fragment, directories], async (aside) => {
     const tree = `${aside}/tree`;

@@ -53,6 +53,6 @@ try {
 } finally {
   for (const contestant of all) await contestant.close?.();
   await server.stop();
-  await world.running.close();
-  await world.target.close();
+  world.running.close();
+  world.target.close();
 }

@@ -1,5 +1,6 @@
 /** What the contestants of `npm run bench -- update` find: two slots on loop devices, and a web server. */
 import { closeSync, fsyncSync, openSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { LoopDevice } from "../../qemu/loop-device.ts";
 import { runProgram } from "../../qemu/program.ts";
 import type { UpdatePair } from "../../qemu/update-pair.ts";
 
@@ -18,15 +19,19 @@ export interface UpdateWorld {
 /** A loop device over a file of its own. */
 export class Slot {
   private constructor(
-    readonly device: string,
+    readonly loop: LoopDevice,
     readonly file: string,
     readonly bytes: number,
   ) {}
 
+  get device(): string {
+    return this.loop.path;
+  }
+
   static async make(file: string, bytes: number): Promise<Slot> {
     writeFileSync(file, "");
     truncateSync(file, bytes);
-    return new Slot((await runProgram("losetup", ["--find", "--show", file])).trim(), file, bytes);
+    return new Slot(await LoopDevice.over(file), file, bytes);
   }
 
   /** Makes it hold `image`, and zeros behind it; zeros alone where there is none. */
@@ -52,8 +57,8 @@ export class Slot {
     await runProgram("cmp", ["--bytes", String(bytes), image, this.device]);
   }
 
-  async close(): Promise<void> {
-    await runProgram("losetup", ["--detach", this.device]);
+  close(): void {
+    this.loop.close();
     rmSync(this.file);
   }
 }

@@ -13,6 +13,7 @@ import { operatorsTable } from "../../scripts/bench/operators-table.ts";
 import { parseOptions, Usage } from "../../scripts/bench/options.ts";
 import { peerNames } from "../../scripts/bench/peers.ts";
 import { proofTable } from "../../scripts/bench/proof-table.ts";
+import { scaleParts } from "../../scripts/bench/scale/parts.ts";
 import { timelineOf } from "../../scripts/bench/timeline.ts";
 import { factsText, type MeasuredUpdate, updatesTable } from "../../scripts/bench/update-table.ts";
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
@@ -301,13 +302,19 @@ test("packages that differ, that came and that went", () => {
 const boot = { peers: peerNames, cpus: 1, memory: true, instructions: false, chart: null };
 
 test("options", () => {
-  assert.equal(parseOptions([]), { subject: "boot", runs: 7, json: false, boot });
-  assert.equal(parseOptions(["--json", "--runs", "9"]), { subject: "boot", runs: 9, json: true, boot });
-  assert.equal(parseOptions(["--runs=1"]), { subject: "boot", runs: 1, json: false, boot });
-  assert.equal(parseOptions(["clone"]), { subject: "clone", runs: 3, json: false, boot });
-  assert.equal(parseOptions(["--json", "operators", "--runs=2"]), { subject: "operators", runs: 2, json: true, boot });
-  assert.equal(parseOptions(["update"]), { subject: "update", runs: 3, json: false, boot });
-  assert.equal(parseOptions(["proof"]), { subject: "proof", runs: 5, json: false, boot });
+  assert.equal(parseOptions([]), { subject: "boot", runs: 7, json: false, boot, parts: scaleParts });
+  assert.equal(parseOptions(["--json", "--runs", "9"]), { subject: "boot", runs: 9, json: true, boot, parts: scaleParts });
+  assert.equal(parseOptions(["--runs=1"]), { subject: "boot", runs: 1, json: false, boot, parts: scaleParts });
+  assert.equal(parseOptions(["clone"]), { subject: "clone", runs: 3, json: false, boot, parts: scaleParts });
+  assert.equal(parseOptions(["--json", "operators", "--runs=2"]), {
+    subject: "operators",
+    runs: 2,
+    json: true,
+    boot,
+    parts: scaleParts,
+  });
+  assert.equal(parseOptions(["update"]), { subject: "update", runs: 3, json: false, boot, parts: scaleParts });
+  assert.equal(parseOptions(["proof"]), { subject: "proof", runs: 5, json: false, boot, parts: scaleParts });
   const runs = [["--runs"], ["--runs", "0"], ["--runs", "1.5"], ["--runs=101"]];
   for (const words of [...runs, ["--quick"], ["5"], ["boot"], ["clone", "operators"], ["clone", "clone"]])
     assert.throws(

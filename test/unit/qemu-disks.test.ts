@@ -24,6 +24,11 @@ test("each interface has its device, and SCSI one controller", () => {
   ]);
 });
 
+test("many disks share slots of the PCI bus, a function each", () => {
+  const words = diskWords([{ file: "/a", pci: { slot: 10, function: 7 } }]);
+  assert.equal(devices(words), ["virtio-blk-pci,drive=disk0,serial=slipway0,write-cache=on,addr=0xa.7,multifunction=on"]);
+});
+
 test("a comma in a file's name does not end it", () => {
   assert.match(backends(diskWords([{ file: "/a,b" }]))[0] ?? "", "filename=/a,,b,discard");
 });

@@ -133,6 +133,6 @@ try {
     report("install again", await install(`${scratch}/newer.img`));
   }
 } finally {
-  await running.close();
-  await target.close();
+  running.close();
+  target.close();
 }

@@ -11,6 +11,7 @@ import { layOut } from "../../../init/state/data-filesystem.ts";
 import { adaptGeneration } from "../../../init/state/merge/adapt.ts";
 import { tellOfMachine } from "../../../qemu/host-machine.ts";
 import { emptyFile, makeImage } from "../../../qemu/images.ts";
+import { LoopDevice } from "../../../qemu/loop-device.ts";
 import { runProgram } from "../../../qemu/program.ts";
 import { testKeyFiles } from "../../../qemu/seal.ts";
 import type { ControlFile, DataFilesystem } from "../../../state-ops/control.ts";
@@ -42,9 +43,9 @@ export class StateWorld {
   readonly root: string;
   readonly place: string;
   readonly #order: WorldOrder;
-  readonly #devices: { image: string; data: string };
+  readonly #devices: { image: LoopDevice; data: LoopDevice };
 
-  private constructor(order: WorldOrder, devices: { image: string; data: string }) {
+  private constructor(order: WorldOrder, devices: { image: LoopDevice; data: LoopDevice }) {
     this.#order = order;
     this.#devices = devices;
     this.root = `${order.scratch}/root`;
@@ -61,12 +62,12 @@ export class StateWorld {
     await makeImage(tree, `${scratch}/image`, "erofs", { compression: "none" });
     emptyFile(`${scratch}/disk`, dataBytes);
     for (const name of ["root", "data"]) mkdirSync(`${scratch}/${name}`);
-    const attach = (...words: string[]) => program("losetup", "--find", "--show", ...words);
-    const devices = { image: attach("--read-only", `${scratch}/image`), data: attach(`${scratch}/disk`) };
+    const image = await LoopDevice.over(`${scratch}/image`, { readOnly: true });
+    const devices = { image, data: await LoopDevice.over(`${scratch}/disk`) };
     const world = new StateWorld(order, devices);
     await tellOfMachine({
       ...{ system: world.control.system, key: (await testKeyFiles("scale")).publicKey },
-      ...{ slots: { a: devices.image, b: "PARTLABEL=root-b" }, running, directory: scratch },
+      ...{ slots: { a: image.path, b: "PARTLABEL=root-b" }, running, directory: scratch },
     });
     return world;
   }
@@ -74,11 +75,11 @@ export class StateWorld {
   /** An empty data filesystem with generation 1, which belongs to the running slot. Forgets what was there. */
   beginAnew(kernel: Kernel): void {
     const { filesystem } = this.#order;
-    const { data } = this.#devices;
+    const data = this.#devices.data.path;
     this.#unmount();
     program(`mkfs.${filesystem}`, "-q", ...(filesystem === "ext4" ? ["-F"] : ["-f"]), data);
     program("mount", "-t", filesystem, "-o", "nodev,nosuid,noatime", data, this.place);
-    program("mount", "-t", "erofs", "-o", "ro", this.#devices.image, this.root);
+    program("mount", "-t", "erofs", "-o", "ro", this.#devices.image.path, this.root);
     const uuid = program("blkid", "-c", "/dev/null", "-o", "value", "-s", "UUID", data);
     this.withRoots(kernel, (roots) => layOut(kernel, roots.data, uuid));
     this.build(kernel, 1, this.root);
@@ -91,7 +92,7 @@ export class StateWorld {
   /** The image as it is without anything laid over it. */
   mountImageAnew(): void {
     program("umount", "--recursive", this.root);
-    program("mount", "-t", "erofs", "-o", "ro", this.#devices.image, this.root);
+    program("mount", "-t", "erofs", "-o", "ro", this.#devices.image.path, this.root);
   }
 
   /** Makes a generation: 1 from the image, any other a clone of it for the image whose tree is `tree`, merged where that is another. */
@@ -134,7 +135,7 @@ export class StateWorld {
 
   close(): void {
     this.#unmount();
-    for (const device of Object.values(this.#devices)) program("losetup", "--detach", device);
+    for (const device of Object.values(this.#devices)) device.close();
     rmSync(`${this.#order.scratch}/disk`);
   }
 }
