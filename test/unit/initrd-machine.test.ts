@@ -108,7 +108,7 @@ test("32-bit programs of the same family, scripts and plain files go in", async 
 
 test("a library that is missing is named with where it was looked for, and what to do", async () => {
   const lost = put(`${scratch}/lost`, { machine, interpreter: linker, needed: ["liblost.so.1"] });
-  await refused({ extra: [`/lost=${lost}`] }, `${lost} needs liblost.so.1 for ${other}`, libraryDirectory, `of ${sysroot}`);
+  await refused({ extra: [`/lost=${lost}`] }, `${lost} needs liblost.so.1 for ${other}`, libraryDirectory, `in ${sysroot}`);
   // Only one for this machine is there.
   put(`${sysroot}${libraryDirectory}/libforeign.so`, { machine: ownMachine });
   const foreign = put(`${scratch}/foreign`, { machine, needed: ["libforeign.so"] });
@@ -116,12 +116,12 @@ test("a library that is missing is named with where it was looked for, and what 
   await refused({ sysroot: "/", debug: false }, linker, `--sysroot DIRECTORY`, `unpacked ${other} root`);
   await refused({ sysroot: `${scratch}/none` }, `--sysroot ${scratch}/none is no directory`);
   const noLinker = put(`${scratch}/no-linker`, { machine, interpreter: "/lib/ld-none.so" });
-  await refused({ extra: [`/x=${noLinker}`] }, `${noLinker} needs /lib/ld-none.so, which does not exist of ${sysroot}`);
+  await refused({ extra: [`/x=${noLinker}`] }, `${noLinker} needs /lib/ld-none.so, which does not exist in ${sysroot}`);
   put(`${sysroot}/usr/lib/ld-wrong.so`, { machine: ownMachine });
   const wrongLinker = put(`${scratch}/wrong-linker`, { machine, interpreter: "/lib/ld-wrong.so" });
   await refused({ extra: [`/x=${wrongLinker}`] }, `needs /lib/ld-wrong.so for ${other}`, `is for ${own}`);
   mkdirSync(`${scratch}/bare${libraryDirectory}`, { recursive: true });
-  await refused({ sysroot: `${scratch}/bare` }, "--debug needs /bin/busybox", `of ${scratch}/bare`);
+  await refused({ sysroot: `${scratch}/bare` }, "--debug needs /bin/busybox", `in ${scratch}/bare`);
 });
 
 test("directories of ld.so.conf and links that lead nowhere stay in the tree", () => {

@@ -60,9 +60,9 @@ export class Sysroot {
     return this.place(reached.join("/"));
   }
 
-  /** For messages: " of TREE", nothing for the builder's own root. */
+  /** For messages: " in TREE", nothing for the builder's own root. */
   get within(): string {
-    return this.root === "/" ? "" : ` of ${this.root}`;
+    return this.root === "/" ? "" : ` in ${this.root}`;
   }
 
   /** What to do about a library for `machine` (ELF) that is missing in the tree. */
