@@ -5,7 +5,8 @@
  * a small typed array goes stale once its function is optimised, so all memory whose address is passed is backed by an
  * ArrayBuffer of its own and kept referenced while the kernel uses it.
  */
-import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
+import type * as ffi from "bun:ffi";
+import type { Pointer } from "bun:ffi";
 import { ownArchitecture } from "../version.ts";
 import { errnoName } from "./errno.ts";
 import { KernelError, type Path } from "./kernel.ts";
@@ -76,8 +77,20 @@ export const SYSTEM_CALLS = {
 export type SystemCall = keyof typeof SYSTEM_CALLS;
 
 const architecture = ownArchitecture === "arm64" ? 1 : 0;
+
+declare module "bun" {
+  /** What the module bun:ffi hands out, in the runtime itself. */
+  const FFI: Pick<typeof ffi, "dlopen" | "ptr" | "read">;
+}
+
+/** FFIType.i64_fast: a number where that is exact, else a bigint. */
+const I64_FAST: ffi.FFIType.i64_fast = 15;
+
+// Not from bun:ffi: evaluating that module is a third of what evaluating all of ours costs a start.
+const { dlopen, ptr, read } = Bun.FFI;
+
 const libc = dlopen("libc.so.6", {
-  syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
+  syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: I64_FAST },
   __errno_location: { args: [], returns: "ptr" },
 }).symbols;
 
