@@ -32,14 +32,25 @@ async function buildTime(): Promise<number> {
   return Number(seconds);
 }
 
+/** Bytes of minified JavaScript that an ordinary boot may evaluate: a little more than it does. */
+const bootLimit = 256_000;
+
 /** What a boot evaluates must stay small: zod and yaml together double its start. */
 async function checkBootModules(): Promise<string> {
   const entry = `${project}/init/sequence/pid1.ts`;
   if (!existsSync(entry)) return "init/sequence/pid1.ts is not there yet";
   const modules = await evaluatedModules(entry);
-  const foreign = modules.filter((path) => path.includes("node_modules/"));
+  const foreign = modules.filter(({ path }) => path.includes("node_modules/")).map(({ path }) => path);
   if (foreign.length > 0) throw new Error(`PID 1 would evaluate ${foreign.join(", ")}; reach it by import() of a verb`);
-  return `${modules.length} modules, none of them from node_modules`;
+  const bytes = modules.reduce((sum, module) => sum + module.bytes, 0);
+  if (bytes > bootLimit) {
+    const largest = modules.toSorted((left, right) => right.bytes - left.bytes).slice(0, 5);
+    const named = largest.map((module) => `${module.path} ${module.bytes}`).join(", ");
+    throw new Error(
+      `an ordinary boot would evaluate ${bytes} bytes of JavaScript, ${bootLimit} are allowed; reach by import() what it does without (the largest: ${named})`,
+    );
+  }
+  return `${modules.length} modules, ${bytes} bytes of JavaScript, none of them from node_modules`;
 }
 
 /** What `slipway --version` says; null where nothing here runs that architecture. */

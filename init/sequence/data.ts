@@ -175,17 +175,21 @@ export async function repairData(
  * Runs `use` with the data filesystem. Where that shows damage, the filesystem is repaired and mounted again, and `use` runs once
  * more. Where this throws, it is mounted no more; {@link DamagedUnderImage} where the repair has to wait for the slot's image.
  */
-export async function withRepair<Result>(launch: Launch, data: OpenData, use: (data: OpenData) => Result) {
-  const attempt = (open: OpenData) => {
+export async function withRepair<Result>(
+  launch: Launch,
+  data: OpenData,
+  use: (data: OpenData) => Result | Promise<Result>,
+): Promise<{ data: OpenData; result: Result }> {
+  const attempt = async (open: OpenData) => {
     try {
-      return { data: open, result: use(open) };
+      return { data: open, result: await use(open) };
     } catch (error) {
       closeData(launch.kernel, open);
       throw error;
     }
   };
   try {
-    return attempt(data);
+    return await attempt(data);
   } catch (error) {
     if (!(error instanceof KernelError) || !mayBeDamage(error)) throw error;
     if (data.holdsImage) throw mayBeRepaired(launch, data, error) ? new DamagedUnderImage(data.facts, error) : error;

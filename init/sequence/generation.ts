@@ -8,9 +8,9 @@ import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 import { planRequests, type RequestPlan } from "../../state-ops/request-plan.ts";
 import type { Descriptor, KernelError } from "../kernel/kernel.ts";
 import type { OnProgress } from "../state/beneath.ts";
+import type { BuildOrder } from "../state/build-generation.ts";
 import { readGenerations } from "../state/data-filesystem.ts";
 import { isFull, type PreparedGeneration, prepareGeneration, resetInPlace } from "../state/generations.ts";
-import { adaptGeneration } from "../state/merge/adapt.ts";
 import { forgetRequests, readRequests, resetShared } from "../state/requests.ts";
 import { cloneTold } from "./clone-told.ts";
 import { failureText, mayBeRepaired } from "./data.ts";
@@ -40,12 +40,12 @@ export interface MadeGeneration {
  * the requests forgotten once all of that is durable. A power cut before does it all again. Throws KernelError or Error
  * where no generation can be made.
  */
-export function makeGeneration(
+export async function makeGeneration(
   launch: Launch,
   data: OpenData,
   request: GenerationRequest,
   imageControl: ControlFile,
-): MadeGeneration {
+): Promise<MadeGeneration> {
   const { kernel } = launch;
   const { slot } = request;
   const onProgress = () => launch.chores();
@@ -58,7 +58,7 @@ export function makeGeneration(
   const slots = launch.control.slots.map((definition) => definition.name);
   const found = readGenerations(kernel, data.root, slots, onUnreadable);
   const facts = { ...factsOf(request, imageControl), ...found, orders: requests.orders };
-  const { plan, prepared, notes } = prepare(launch, data, request, imageControl, facts);
+  const { plan, prepared, notes } = await prepare(launch, data, request, imageControl, facts);
   const warnings = [...asked.warnings, ...prepared.warnings, ...resetShared(kernel, data.root, requests.shared, onProgress)];
   if (asked.found) warnings.push(...forgetRequests(kernel, data.root));
   for (const warning of warnings) launch.warn(warning);
@@ -90,13 +90,13 @@ interface Prepared {
  * Where what was asked cannot be done, the slot gets the generation that it has without: a request must not cost the boot, nor
  * be tried again at every one. Stores that were to begin anew are then emptied where they are, which gives the space back.
  */
-function prepare(
+async function prepare(
   launch: Launch,
   data: OpenData,
   request: GenerationRequest,
   imageControl: ControlFile,
   facts: GenerationFacts,
-): Prepared {
+): Promise<Prepared> {
   const plan = planGeneration(facts);
   const work = planWork(facts, plan);
   launch.log.debug(`state: ${plan.do} generation: ${plan.why}`);
@@ -104,17 +104,25 @@ function prepare(
   const told = cloneTold(launch, data.root, plan, imageControl.operators);
   const { slot, imageId, newRoot, attempt } = request;
   const { operators, digest: controlDigest } = imageControl;
-  const order = { plan, work, slot, imageId, controlDigest, attempt, operators, newRoot, adapt: adaptGeneration };
+  const order = { plan, work, slot, imageId, controlDigest, attempt, operators, newRoot, adapt: await adapterFor(plan) };
   try {
     const prepared = prepareGeneration(launch.kernel, data.root, order, told);
     return { plan, prepared, notes: [...generationNotes(facts, plan, work), ...prepared.notes] };
   } catch (error) {
     const { factory, without, carry } = facts.orders;
     if (factory || (without.length === 0 && carry === null) || mayBeRepaired(launch, data, error)) throw error;
-    const unasked = prepare(launch, data, request, imageControl, { ...facts, orders: NO_ORDERS });
+    const unasked = await prepare(launch, data, request, imageControl, { ...facts, orders: NO_ORDERS });
     const why = isFull(error) ? "there was no space" : failureText(data.facts.device, error);
     return { ...unasked, notes: [...unasked.notes, ...notAsAsked(launch, data, facts, { unasked, why }, told)] };
   }
+}
+
+/** Most boots go on with a generation that is there, and need nothing that makes one out of another. */
+async function adapterFor({ do: what }: GenerationPlan): Promise<BuildOrder["adapt"]> {
+  if (what !== "continue") return (await import("../state/merge/adapt.ts")).adaptGeneration;
+  return () => {
+    throw new Error("a generation that is gone on with is adapted to no image");
+  };
 }
 
 /** Returns notes. `why`: the request could not be carried out as it was meant. */

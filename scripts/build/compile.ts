@@ -49,14 +49,20 @@ export async function compile(input: CompileInput): Promise<void> {
   if (!built.success) throw new Error(`bun build of ${input.entry}:\n${built.logs.map(String).join("\n")}`);
 }
 
-/**
- * Files that evaluating `entry` evaluates, without those that wait behind import(). Paths are relative to the working
- * directory.
- */
-export async function evaluatedModules(entry: string): Promise<string[]> {
-  const built = await Bun.build({ entrypoints: [entry], target: "bun", splitting: true, metafile: true, throw: false });
+/** A file that is evaluated. */
+export interface EvaluatedModule {
+  /** Relative to the working directory. */
+  path: string;
+  /** What it comes to in the executable, bytes of minified JavaScript. */
+  bytes: number;
+}
+
+/** Files that evaluating `entry` evaluates, without those that wait behind import(), by their paths. */
+export async function evaluatedModules(entry: string): Promise<EvaluatedModule[]> {
+  const options = { target: "bun", minify: true, splitting: true, metafile: true, throw: false } as const;
+  const built = await Bun.build({ entrypoints: [entry], ...options });
   if (!built.success || !built.metafile) throw new Error(`bun build of ${entry}:\n${built.logs.map(String).join("\n")}`);
-  const { inputs } = built.metafile;
+  const { inputs, outputs } = built.metafile;
   const first = Object.keys(inputs).find((path) => resolve(path) === resolve(entry));
   if (first === undefined) throw new Error(`bun build of ${entry} does not name it among its inputs`);
   const seen = new Set<string>();
@@ -68,5 +74,9 @@ export async function evaluatedModules(entry: string): Promise<string[]> {
       if (found.kind !== "dynamic-import" && inputs[found.path]) queue.push(found.path);
     }
   }
-  return [...seen].sort();
+  const bytes = new Map<string, number>();
+  for (const [path, { bytesInOutput }] of Object.values(outputs).flatMap((output) => Object.entries(output.inputs))) {
+    bytes.set(path, (bytes.get(path) ?? 0) + bytesInOutput);
+  }
+  return [...seen].sort().map((path) => ({ path, bytes: bytes.get(path) ?? 0 }));
 }
