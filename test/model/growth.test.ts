@@ -9,15 +9,21 @@ import * as assert from "uvu/assert";
 import { parseReference } from "../../boot/devices/reference.ts";
 import type { Wanted } from "../../boot/devices/resolve.ts";
 import { imageDirectory } from "../../init/builder/state/image-directory.ts";
+import { compareTrees } from "../../init/commands/state/compare-tree.ts";
+import { measure } from "../../init/commands/state/walk.ts";
 import { waitForDevices } from "../../init/devices/wait.ts";
 import { MS, O } from "../../init/kernel/constants.ts";
 import { BlockDevice } from "../../init/kernel/recording/memory-devices.ts";
 import type { Tree } from "../../init/kernel/recording/memory-tree.ts";
 import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
 import { applyState } from "../../init/state/apply.ts";
+import { cloneTree } from "../../init/state/clone-tree.ts";
+import { removeTree } from "../../init/state/remove-tree.ts";
 import { countingKernel } from "../../scripts/bench/scale/counting-kernel.ts";
 import type { Operator } from "../../state-ops/control.ts";
+import type { ImageTree } from "../../state-ops/image-tree.ts";
 import { planState } from "../../state-ops/state-plan.ts";
+import { compileTexts, fragment } from "../samples/compile.ts";
 import { sampleOperator } from "../samples/operator.ts";
 
 const MiB = 1024 * 1024;
@@ -90,6 +96,64 @@ test("operators: kernel calls of laying them", () => {
     "next boot",
     costs.map(([size, [, next]]) => [size, next]),
   );
+});
+
+test("operators: how often compiling them looks at the image", () => {
+  const costs = [10, 100, 1000].map((count): [number, number] => {
+    let looks = 0;
+    const image: ImageTree = {
+      look: (path) => {
+        looks++;
+        return { kind: "directory", target: null, empty: path.startsWith("/srv/") };
+      },
+      text: () => {
+        looks++;
+        return null;
+      },
+      place: (path) => path,
+      files: () => {
+        looks++;
+        return [];
+      },
+    };
+    const operators = Array.from({ length: count }, (_, index) => `path: /srv/${index}, state: persistent, via: bind`);
+    const { control } = compileTexts({ fragments: { "x.yaml": fragment(operators) }, image });
+    assert.is(control.operators.length, count);
+    return [count, looks];
+  });
+  growsNoWorse("looks", costs);
+});
+
+test("files: kernel calls of cloning, measuring, comparing and deleting them", () => {
+  const sizes = [10, 100, 1000];
+  const costs = sizes.map((count) => {
+    const files: Tree = {};
+    for (let index = 0; index < count; index++) files[`${index % 10}/${index}`] = `content of ${index}`;
+    const { kernel, calls } = countingKernel(new RecordingKernel({ initramfs: { from: files, image: files } }));
+    const root = kernel.open("/", O.DIRECTORY);
+    const [from, image] = [kernel.open("/from", O.DIRECTORY), kernel.open("/image", O.DIRECTORY)];
+    const cost = (work: () => void): number => {
+      const before = calls();
+      work();
+      return calls() - before;
+    };
+    const cloning = { onProgress: () => {}, dropOptionalAttributes: false };
+    return {
+      count,
+      cloned: cost(() => cloneTree(kernel, { at: root, name: "from" }, { at: root, name: "to" }, cloning)),
+      measured: cost(() => assert.is(measure(kernel, root, "to").files, count)),
+      compared: cost(() => {
+        const order = { store: from, image, overlay: false, nested: new Set<string>() };
+        assert.equal(compareTrees(kernel, order).differences, []);
+      }),
+      deleted: cost(() => removeTree(kernel, root, "to", () => {})),
+    };
+  });
+  for (const what of ["cloned", "measured", "compared", "deleted"] as const)
+    growsNoWorse(
+      what,
+      costs.map((cost) => [cost.count, cost[what]]),
+    );
 });
 
 test("what is in an image's directory is looked at where it is asked for: a thousand operators may lie in it", () => {

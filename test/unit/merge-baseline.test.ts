@@ -4,6 +4,7 @@ import * as assert from "uvu/assert";
 import {
   type Baseline,
   formatBaseline,
+  leastLength,
   nestedPaths,
   outsideNested,
   parseBaseline,
@@ -74,6 +75,17 @@ const faults: [what: string, change: (text: string) => string, message: RegExp][
   ["half a character", (text) => text.replace(/"id":"[^"]*"/, '"id":"\\ud800"'), /canonical/],
   ["white space", (text) => text.replace(":[", ": ["), /canonical/],
 ];
+
+test("no text of a baseline is shorter than what was counted without writing it", () => {
+  fc.assert(
+    fc.property(anyTree(), (entries) => {
+      const store = { id: "x", via: "bind" as const, over: "", entries, texts: new Map() };
+      const text = formatBaseline({ schema: 1, stores: [store] });
+      const least = leastLength([store]);
+      assert.ok(least <= text.length && least > 0.5 * (text.length - 200), `${least} of ${text.length}`);
+    }),
+  );
+});
 
 for (const [what, change, message] of faults) {
   test(`refused: ${what}`, () => {

@@ -4,6 +4,7 @@ import { GENERATION, LONGEST_TEXT, vouchesFor } from "../../../state-ops/layout.
 import {
   type Baseline,
   formatBaseline,
+  leastLength,
   parseBaseline,
   type StoreBaseline,
   storeBaseline,
@@ -61,6 +62,7 @@ export function nextBaseline(
     else if (old !== null) stores.set(operator.id, { ...old, id: operator.id });
     else stores.delete(operator.id);
   }
+  if (leastLength(stores.values()) > longest) return null;
   const text = formatBaseline({ schema: 1, stores: [...stores.values()] });
   return Buffer.byteLength(text) > longest ? null : text;
 }
