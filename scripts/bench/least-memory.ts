@@ -62,7 +62,7 @@ export function leastMemory(trial: MemoryTrial, say: (text: string) => void): Pr
       return true;
     } catch (error) {
       const [reason] = (error instanceof Error ? error.message : String(error)).split("\n");
-      say(`${told}: does not boot (${reason})`);
+      say(`${told}: does not boot (${reason?.replace(/^.* not seen: /, "")})`);
       return false;
     }
   };
