@@ -45,13 +45,13 @@ export function instructionsJsonOf(measured: readonly Measured[]) {
   return { peers };
 }
 
-/** The chart of the medians, from the shortest to the longest. */
+/** The chart of the medians, from the shortest to the longest. A bar is as long as the median of the whole. */
 export function chartOf(measured: readonly Measured[]): string {
   const median = (peer: Measured, column: Column) => spread(peer, column).median;
   const bars = measured.map((peer) => ({
     name: peer.name,
     kernelMs: median(peer, "kernelToInitMs"),
-    initrdMs: median(peer, "initToExecMs"),
+    initrdMs: median(peer, "kernelToExecMs") - median(peer, "kernelToInitMs"),
   }));
   const total = ({ kernelMs, initrdMs }: { kernelMs: number; initrdMs: number }) => kernelMs + initrdMs;
   const sorted = bars.toSorted((left, right) => total(left) - total(right));

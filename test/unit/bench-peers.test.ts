@@ -148,6 +148,8 @@ test("JSON has what is asked for of each peer, all of it numbers where it was me
   assert.not.ok("kernelToExecMs" in counted);
 });
 
+const peerOf = (runs: Measured["runs"]): Measured => ({ name: "busybox", note: "", initrdBytes: 1, leastMemoryMiB: null, runs });
+
 test("grid lines are at round places, three to six of them", () => {
   for (const largest of [1, 7, 99, 1370, 2600, 17_400, 123_456]) {
     const step = gridStep(largest);
@@ -182,7 +184,9 @@ test("the chart has a bar of two parts for each, as long as they took, and can b
   assert.throws(() => bootChart("none", [], "ours"), /no times/);
 });
 
-test("the chart of the peers begins with the soonest", () => {
+test("the chart of the peers begins with the soonest, and tells the medians of the whole", () => {
+  const medians = [...chartOf([peerOf([run(1000, 3000), run(2000, 5000), run(1200, 8000)])]).matchAll(/>([\d.]+) s<\/text>/g)];
+  assert.is(medians.at(-1)?.[1], "7.00");
   const names = [...chartOf(measured).matchAll(/text-anchor="end">([^<]+)</g)].map((match) => match[1]);
   assert.equal(names, ["slipway", "busybox", "dracut"]);
 });
