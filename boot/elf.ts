@@ -31,14 +31,31 @@ export function machineText(machine: number): string {
 const PT = { LOAD: 1, DYNAMIC: 2, INTERP: 3 } as const;
 const DT = { NULL: 0, NEEDED: 1, STRTAB: 5, RPATH: 15, RUNPATH: 29 } as const;
 
+const PF = { EXECUTE: 1, WRITE: 2, READ: 4 } as const;
 const SHT_NOBITS = 8;
 const SHF = { WRITE: 1n, LOADED: 2n, EXECUTE: 4n } as const;
 
 interface Segment {
   type: number;
+  flags: number;
   offset: number;
   address: bigint;
   size: number;
+  memorySize: number;
+}
+
+/** Bytes of the file that are loaded into memory (PT_LOAD). */
+export interface ElfSegment {
+  /** In the file. */
+  offset: number;
+  fileSize: number;
+  /** In memory; of a program that may lie anywhere, from where it lies. */
+  address: bigint;
+  /** Bytes; what the file does not fill is zero. */
+  memorySize: number;
+  readable: boolean;
+  writable: boolean;
+  executable: boolean;
 }
 
 /** A reader of fields whose width and byte order the file itself declares. */
@@ -119,6 +136,30 @@ export function readElfStart(bytes: Uint8Array): Pick<ElfFile, "machine" | "bits
   return { machine, bits: fields.wide ? 64 : 32, interpreter: interpreterOf(fields, segments) };
 }
 
+/** What of an ELF file is loaded, in the order of its headers. Throws BadInput as {@link readElf}. */
+export function readElfSegments(bytes: Uint8Array): ElfSegment[] {
+  return headers(bytes)
+    .segments.filter(({ type }) => type === PT.LOAD)
+    .map(({ flags, offset, size, address, memorySize }) => ({
+      offset,
+      fileSize: size,
+      address,
+      memorySize,
+      readable: (flags & PF.READ) !== 0,
+      writable: (flags & PF.WRITE) !== 0,
+      executable: (flags & PF.EXECUTE) !== 0,
+    }));
+}
+
+/** The linker's name for the very bytes that it linked, in hexadecimal; null where it gave none. Throws BadInput as {@link readElf}. */
+export function readElfBuildId(bytes: Uint8Array): string | null {
+  const note = readElfSections(bytes).find(({ name }) => name === ".note.gnu.build-id");
+  if (note === undefined) return null;
+  const { fields } = headers(bytes);
+  const start = note.start + 12 + Math.ceil(fields.word(note.start) / 4) * 4; // behind three words and the owner's name
+  return Buffer.from(bytes.subarray(start, Math.min(start + fields.word(note.start + 4), note.end))).toString("hex");
+}
+
 /** The sections of an ELF file, as its header lists them. Throws BadInput as {@link readElf}. */
 export function readElfSections(bytes: Uint8Array): ElfSection[] {
   const { fields } = headers(bytes);
@@ -159,9 +200,11 @@ function headers(bytes: Uint8Array): { fields: Fields; machine: number; segments
     const at = table + index * entrySize;
     return {
       type: fields.word(at),
+      flags: fields.word(at + (wide ? 4 : 24)),
       offset: Number(fields.long(at + (wide ? 8 : 4))),
       address: fields.long(at + (wide ? 16 : 8)),
       size: Number(fields.long(at + (wide ? 32 : 16))),
+      memorySize: Number(fields.long(at + (wide ? 40 : 20))),
     };
   });
   return { fields, machine: fields.half(18), segments };

@@ -4,7 +4,8 @@
  */
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { type Architecture, parseArchitecture } from "../boot/architecture.ts";
+import { type Architecture, architectures, parseArchitecture } from "../boot/architecture.ts";
+import { hotPagesName } from "../init/builder/initrd/own-files.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { distOf, project } from "../qemu/places.ts";
 import { runProgram } from "../qemu/program.ts";
@@ -61,6 +62,12 @@ async function versionSaid({ architecture, dist }: Target): Promise<string | nul
   return (await runProgram(program, ["-L", libraries, `${dist}/slipway`, "--version"])).trim();
 }
 
+/** Lists of the pages that a boot touches, of the architectures that have one. */
+function hotPageLists(): string[] {
+  const paths = architectures.map((architecture) => `${project}/init/builder/initrd/${hotPagesName(architecture)}`);
+  return paths.filter((path) => existsSync(path));
+}
+
 async function buildExecutable(target: Target, seconds: number): Promise<string> {
   const { architecture, dist } = target;
   let trimmed = "";
@@ -69,7 +76,7 @@ async function buildExecutable(target: Target, seconds: number): Promise<string>
     await compile({
       entry: `${project}/init/main.ts`,
       output: `${aside}/slipway`,
-      assets: [`${dist}/preinit`],
+      assets: [`${dist}/preinit`, `${dist}/interpreter`, ...hotPageLists()],
       version: packageJson.version,
       buildUnixMs: seconds * 1000,
       ...(architecture === own ? {} : { other: { architecture, runtime: await runtimeFor(architecture) } }),
@@ -104,6 +111,7 @@ try {
   const seconds = await buildTime();
   mkdirSync(target.dist, { recursive: true });
   await step(`${shown}/preinit`, buildStatic(target, "preinit", {}));
+  await step(`${shown}/interpreter`, buildStatic(target, "interpreter", {}));
   await step("modules of PID 1", checkBootModules());
   await step(`${shown}/slipway`, buildExecutable(target, seconds));
   await step(`${shown}/rootfs.tar`, buildRootfs(target, seconds));

@@ -3,8 +3,8 @@
  * its environment and arguments; so this mounts what is needed, attaches the runtime image and executes slipway with an
  * environment and arguments of its own. Everything that can be done later is done later.
  *
- * Reads /etc/slipway/preinit.conf, which the initrd's builder writes ("runtime BYTES", then "module FILE" lines in load
- * order). No libc; the file /etc/slipway/end is the archive's last, so that it is there only if all was unpacked.
+ * Reads /etc/slipway/preinit.conf, which the initrd's builder writes ("runtime BYTES", "hot BYTES" where pages of the
+ * executable lie in a file of their own, then "module FILE" lines in load order). No libc; the file /etc/slipway/end is the archive's last, so that it is there only if all was unpacked.
  */
 #include <asm/stat.h>
 #include <linux/errno.h>
@@ -18,6 +18,7 @@ ENTRY(preinit)
 
 #define BOOTTIME 7
 #define RUNTIME_IMAGE "/runtime.squashfs"
+#define HOT_FILE "/runtime.hot"
 #define SLIPWAY "/runtime/usr/bin/slipway"
 
 /* Says it on the kernel's log and on the console, and ends: the kernel panics, and restarts after its panic timeout. */
@@ -43,9 +44,11 @@ static void __attribute__((noreturn)) fail(const char *what, const char *subject
   stop(&line);
 }
 
-static void __attribute__((noreturn)) fail_truncated(unsigned long have, unsigned long want) {
+static void __attribute__((noreturn)) fail_truncated(const char *what, unsigned long have, unsigned long want) {
   static struct line line;
-  add(&line, "<2>slipway: preinit: the runtime image is truncated: ");
+  add(&line, "<2>slipway: preinit: ");
+  add(&line, what);
+  add(&line, " is truncated: ");
   add_number(&line, have);
   add(&line, " of ");
   add_number(&line, want);
@@ -116,36 +119,58 @@ static void load_module(const char *file) {
   close_file(fd);
 }
 
-/* Carries out the configuration; returns the size that the runtime image has to have. */
-static unsigned long configure(void) {
-  unsigned long size = 0;
+static unsigned long read_number(const char *digits) {
+  unsigned long number = 0;
+  while (*digits >= '0' && *digits <= '9') number = number * 10 + (unsigned long)(*digits++ - '0');
+  return number;
+}
+
+/* Sizes that files have to have; 0 for one that is not there. */
+struct sizes {
+  unsigned long runtime, hot;
+};
+
+/* Carries out the configuration. */
+static struct sizes configure(void) {
+  struct sizes sizes = {0, 0};
   long result = read_text("/etc/slipway/preinit.conf");
   if (result < 0) fail("cannot read ", "/etc/slipway/preinit.conf", result, "build the initrd with slipway initrd build");
   for (char *line = text, *next; *line != 0; line = next) {
     char *value;
     for (next = line; *next != 0 && *next != '\n'; next++) continue;
     if (*next != 0) *next++ = 0;
-    if ((value = after(line, "runtime ")) != 0)
-      for (size = 0; *value >= '0' && *value <= '9'; value++) size = size * 10 + (unsigned long)(*value - '0');
+    if ((value = after(line, "runtime ")) != 0) sizes.runtime = read_number(value);
+    else if ((value = after(line, "hot ")) != 0) sizes.hot = read_number(value);
     else if ((value = after(line, "module ")) != 0) load_module(value);
     else fail("does not know this line of /etc/slipway/preinit.conf: ", line, 0, "build the initrd again");
   }
-  return size;
+  return sizes;
 }
 
 /*
- * The kernel gives a file its size before it writes the content, and goes on after a failed write: so count the blocks
- * that are there, and look for the archive's last file.
+ * Opens a large file of the archive, all of which has to be there. The kernel gives a file its size before it writes the
+ * content, and goes on after a failed write: so count the blocks.
  */
-static void check_runtime(long image, unsigned long want) {
+static long open_whole(const char *what, const char *path, unsigned long want) {
   static struct stat status;
-  long result = CALL(__NR_fstat, image, &status, 0, 0, 0);
-  if (result < 0) fail("cannot stat ", RUNTIME_IMAGE, result, "build the initrd again");
+  long fd = open_file(path, O_RDONLY);
+  if (fd == -ENOENT) fail_truncated(what, 0, want);
+  if (fd < 0) fail("cannot open ", path, fd, "build the initrd again");
+  long result = CALL(__NR_fstat, fd, &status, 0, 0, 0);
+  if (result < 0) fail("cannot stat ", path, result, "build the initrd again");
   unsigned long size = (unsigned long)status.st_size, blocks = (unsigned long)status.st_blocks * 512;
-  if (size != want || blocks < want) fail_truncated(blocks < size ? blocks : size, want);
-  result = open_file("/etc/slipway/end", O_RDONLY);
-  if (result < 0) fail("the initrd was cut short, no ", "/etc/slipway/end", result, "is there too little memory for it?");
-  close_file(result);
+  if (size != want || blocks < want) fail_truncated(what, blocks < size ? blocks : size, want);
+  return fd;
+}
+
+/* Returns a descriptor of the runtime image. */
+static long check_archive(struct sizes want) {
+  if (want.hot != 0) close_file(open_whole("the file of hot pages", HOT_FILE, want.hot));
+  long image = open_whole("the runtime image", RUNTIME_IMAGE, want.runtime);
+  long end = open_file("/etc/slipway/end", O_RDONLY);
+  if (end < 0) fail("the initrd was cut short, no ", "/etc/slipway/end", end, "is there too little memory for it?");
+  close_file(end);
+  return image;
 }
 
 /*
@@ -163,13 +188,10 @@ static void read_nothing_ahead(unsigned long loop) {
   close_file(fd);
 }
 
-static void mount_runtime(unsigned long want) {
+static void mount_runtime(struct sizes want) {
   static struct loop_config config;
   static struct line device;
-  long image = open_file(RUNTIME_IMAGE, O_RDONLY);
-  if (image == -ENOENT) fail_truncated(0, want);
-  if (image < 0) fail("cannot open ", RUNTIME_IMAGE, image, "build the initrd again");
-  check_runtime(image, want);
+  long image = check_archive(want);
   long control = open_file("/dev/loop-control", O_RDWR);
   if (control < 0) fail("cannot open ", "/dev/loop-control", control, "does the kernel have the loop driver?");
   long number = CALL(__NR_ioctl, control, LOOP_CTL_GET_FREE, 0, 0, 0);

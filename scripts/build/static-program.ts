@@ -6,10 +6,13 @@ import { checkMachine, own, type Target } from "./target.ts";
 
 const limit = 16 * 1024;
 
+/** It lives in the address space of other programs: behind Bun's executable, below where Linux loads what may lie anywhere. */
+const interpreterAddress = "0x70000000";
+
 /** Compiles init/NAME/NAME.c, a program without libc, to NAME in the target's dist. `strings` become macros of C strings. */
 export async function buildStatic(
   { architecture, dist }: Target,
-  name: "preinit" | "launcher",
+  name: "preinit" | "launcher" | "interpreter",
   strings: Record<string, string>,
 ): Promise<string> {
   const machine = { "x86-64": "-fcf-protection=none", arm64: "-mcpu=generic -mbranch-protection=none -mno-outline-atomics" };
@@ -17,6 +20,7 @@ export async function buildStatic(
     "-Os -static -nostdlib -nostartfiles -ffreestanding -fno-pie -no-pie -fno-stack-protector",
     "-fno-asynchronous-unwind-tables -fno-unwind-tables -fno-tree-loop-distribute-patterns -Wall -Wextra -Werror -s",
     `-Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,noexecstack ${machine[architecture]}`,
+    ...(name === "interpreter" ? [`-Wl,-Ttext-segment=${interpreterAddress}`] : []),
   ].flatMap((line) => line.split(" "));
   const compiler = architecture === own ? "gcc" : `${ARCHITECTURE[architecture].gnu}-linux-gnu-gcc`;
   const macros = Object.entries(strings).map(([macro, value]) => `-D${macro}="${value}"`);

@@ -41,6 +41,7 @@ function input(changes: Partial<InitrdInput> = {}): InitrdInput {
     debug: false,
     architecture: null,
     sysroot: "/",
+    hot: null,
     executable: `${scratch}/program`,
     preinit: `${scratch}/preinit`,
     level: 1,

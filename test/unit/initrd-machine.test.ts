@@ -56,6 +56,7 @@ function input(changes: Partial<InitrdInput> = {}): InitrdInput {
     executable: `${scratch}/dist/slipway`,
     preinit: `${scratch}/dist/preinit`,
     sysroot,
+    hot: null,
     level: 1,
     output: `${scratch}/initrd`,
     ...changes,
@@ -160,10 +161,10 @@ test("$ORIGIN is the program's own directory, in the tree or outside of it", () 
 
 test("the preinit of another machine is the one beside its executable", () => {
   const executable = `${scratch}/dist/slipway`;
-  const chosen = { executable, preinit: `${scratch}/dist/preinit` };
+  const chosen = { executable, preinit: `${scratch}/dist/preinit`, interpreter: `${scratch}/dist/interpreter` };
   assert.equal(chooseFiles({ architecture: null, executable, preinit: null }), chosen);
   assert.equal(chooseFiles({ architecture: other, executable, preinit: null }), chosen);
-  assert.equal(chooseFiles({ architecture: null, executable, preinit: "/p" }), { executable, preinit: "/p" });
+  assert.equal(chooseFiles({ architecture: null, executable, preinit: "/p" }), { ...chosen, preinit: "/p" });
   const alone = put(`${scratch}/alone/slipway`, { machine });
   assert.throws(
     () => chooseFiles({ architecture: null, executable: alone, preinit: null }),

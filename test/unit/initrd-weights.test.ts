@@ -57,6 +57,7 @@ async function initrd(
     debug: false,
     architecture: null,
     sysroot: "/",
+    hot: null,
     executable: "/bin/ls",
     preinit: "/bin/true",
     level: 1,

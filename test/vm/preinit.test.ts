@@ -66,6 +66,7 @@ test.before(async () => {
     debug: false,
     architecture: null,
     sysroot: (await sysroot()) || "/",
+    hot: null,
     executable: `${scratch}/slipway`,
     preinit: `${guestDist()}/preinit`,
     level: 3,

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { posix } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { type Architecture, parseArchitecture } from "../../../boot/architecture.ts";
+import { readElf } from "../../../boot/elf.ts";
 import { MODULES, writeModuleIndex } from "../../../boot/modules.ts";
 import type { ControlFile } from "../../../state-ops/control.ts";
 import { MAKERS, missingMaker } from "../../../state-ops/data-make.ts";
@@ -14,13 +15,19 @@ import { checkOutput, replaceFile, writePieces } from "../output.ts";
 import { runHostProgram } from "../program.ts";
 import { writeCpio } from "./cpio.ts";
 import { readModuleDirectory } from "./depmod.ts";
+import { splitExecutable } from "./hot-file.ts";
+import { type HotPageList, hotPagesOf, parseHotPages } from "./hot-pages.ts";
 import { initrdEntries } from "./layout.ts";
 import { chooseFiles, programArchitecture, refuseOtherMachine, refuseOtherProgram } from "./machine.ts";
-import { makeRuntimeImage, type RuntimeFile, runtimeFiles } from "./runtime-image.ts";
+import { ownHotPages } from "./own-files.ts";
+import { type HotProgram, makeRuntimeImage, type RuntimeFile, runtimeFiles, withHotPages } from "./runtime-image.ts";
 import { selectModules } from "./select-modules.ts";
 import { Sysroot } from "./sysroot.ts";
 
 const BUSYBOX = "/bin/busybox";
+
+/** In the runtime image. */
+const EXECUTABLE = "/usr/bin/slipway";
 
 /** What an initrd is built from; paths of the host. */
 export interface InitrdInput {
@@ -36,6 +43,8 @@ export interface InitrdInput {
   architecture: Architecture | null;
   executable: string;
   preinit: string;
+  /** Lists of the pages that a boot touches, of which one fits the executable, and what starts it with them; null: leave them in it. */
+  hot: { interpreter: string; lists: readonly HotPageList[] } | null;
   /** A tree to take libraries from. */
   sysroot: string;
   /** zstd's, 1 to 22. */
@@ -71,7 +80,7 @@ export async function buildInitrd(input: InitrdInput): Promise<string[]> {
   }
   const inRuntime = (path: string): string => path.replace(/^\/runtime/, "");
   const files: RuntimeFile[] = [
-    { path: "/usr/bin/slipway", source: input.executable, mode: 0o755 },
+    { path: EXECUTABLE, source: input.executable, mode: 0o755 },
     { path: inRuntime(MODULES.index), source: new TextEncoder().encode(writeModuleIndex(selection.index)), mode: 0o644 },
     ...[...modules].map(([name, source]) => ({ path: inRuntime(`${MODULES.directory}/${name}`), source, mode: 0o644 })),
     ...(input.debug ? [debugShell(sysroot, architecture)] : []),
@@ -79,17 +88,38 @@ export async function buildInitrd(input: InitrdInput): Promise<string[]> {
   ];
   const preinit = readInput(`--preinit ${input.preinit}`, input.preinit);
   const preinitModules = selection.preinit.map((name) => ({ name, content: modules.get(name) ?? new Uint8Array(0) }));
+  const hot = takeHotPages(input, architecture);
   let size = 0;
   await replaceFile(output, async (file, scratch) => {
-    const runtime = await makeRuntimeImage(runtimeFiles(files, sysroot), input.level, scratch);
-    const pieces = writeCpio(initrdEntries({ version, architecture, preinit, control, modules: preinitModules, runtime }));
+    const whole = runtimeFiles(files, sysroot);
+    const runtime = await makeRuntimeImage(hot === null ? whole : withHotPages(whole, hot.program), input.level, scratch);
+    const parts = { version, architecture, preinit, control, modules: preinitModules, runtime, hot: hot?.file ?? null };
+    const pieces = writeCpio(initrdEntries(parts));
     writePieces(file, pieces);
     size = pieces.reduce((sum, piece) => sum + piece.length, 0);
   });
   return [
     ...(selection.absent.length > 0 ? [`left out, kernel ${kernel} has them not: ${selection.absent.join(", ")}`] : []),
+    ...(input.hot !== null && hot === null ? [withoutList(input.executable)] : []),
     `${input.output}: ${size} bytes (${(size / 2 ** 20).toFixed(1)} MiB), ${architecture}, kernel ${kernel}, ${modules.size} modules`,
   ];
+}
+
+/** The executable in two; null where it is to stay whole, or no list is for it. */
+function takeHotPages(input: InitrdInput, architecture: Architecture): { program: HotProgram; file: Uint8Array } | null {
+  if (input.hot === null) return null;
+  const { interpreter, lists } = input.hot;
+  const executable = readInput(`--executable ${input.executable}`, input.executable);
+  const linker = readElf(executable).interpreter;
+  const runs = hotPagesOf(executable, lists);
+  if (runs === null || linker === null) return null;
+  refuseOtherProgram(`the interpreter ${interpreter}`, interpreter, architecture, `the initrd is to be for ${architecture}`);
+  const { cold, hot } = splitExecutable(executable, runs);
+  return { program: { path: EXECUTABLE, cold, linker, interpreter }, file: hot };
+}
+
+function withoutList(executable: string): string {
+  return `no list says what a boot touches of the runtime in ${executable}: it starts slower; npm run trace-start makes one`;
 }
 
 /** A machine finds out only when its disk is empty. */
@@ -128,6 +158,10 @@ function extraFile(words: string, architecture: Architecture): RuntimeFile {
   return { path, source, mode: mode & 0o777 };
 }
 
+function readHotPages(path: string): HotPageList {
+  return parseHotPages(`--hot-pages ${path}`, new TextDecoder().decode(readInput(`--hot-pages ${path}`, path)));
+}
+
 export const verb: Verb = {
   help: `
 Usage: slipway initrd build --control FILE --modules DIRECTORY [OPTION]… -o FILE
@@ -145,6 +179,8 @@ holds the slipway executable and its libraries. Needs mksquashfs. Same input, sa
   --arch ARCHITECTURE   x86-64 or arm64 (default: that of the executable): modules, preinit and extra files have to be for it
   --executable FILE     the compiled slipway (default: this one; for another --arch the one in ARCHITECTURE/ beside it)
   --preinit FILE        the compiled preinit (default: the one in this executable; for another --arch the one beside its executable)
+  --hot-pages FILE      a list of the executable's pages that a boot touches, from npm run trace-start, which are then laid
+                        together outside of the squashfs; or none (default: the list for the runtime in the executable)
   --sysroot DIRECTORY   take libraries, and busybox for --debug, from this unpacked root: for another machine than this one,
                         the tree that its image is made of (default: /)
   --level N             zstd level of the squashfs, 1 to 22 (default 15: 19 saves 0.5 % more in three times the time)
@@ -156,6 +192,7 @@ holds the slipway executable and its libraries. Needs mksquashfs. Same input, sa
     extra: { type: "string", multiple: true },
     debug: { type: "boolean" },
     arch: { type: "string" },
+    "hot-pages": { type: "string" },
     sysroot: { type: "string" },
     executable: { type: "string" },
     preinit: { type: "string" },
@@ -176,6 +213,8 @@ holds the slipway executable and its libraries. Needs mksquashfs. Same input, sa
     const arch = text(values, "arch");
     const architecture = arch === undefined ? null : parseArchitecture(arch);
     const asked = { architecture, executable: text(values, "executable") ?? null, preinit: text(values, "preinit") ?? null };
+    const { executable, preinit, interpreter } = chooseFiles(asked);
+    const list = text(values, "hot-pages");
     const lines = await buildInitrd({
       control: required("control"),
       modules: required("modules"),
@@ -183,7 +222,9 @@ holds the slipway executable and its libraries. Needs mksquashfs. Same input, sa
       extra: texts(values, "extra"),
       debug: flag(values, "debug"),
       architecture,
-      ...chooseFiles(asked),
+      executable,
+      preinit,
+      hot: list === "none" ? null : { interpreter, lists: list === undefined ? ownHotPages() : [readHotPages(list)] },
       sysroot: text(values, "sysroot") ?? "/",
       level: Number(level),
       output: required("output"),

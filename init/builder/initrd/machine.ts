@@ -20,18 +20,30 @@ export interface AskedFiles {
   preinit: string | null;
 }
 
+/** What an initrd is made of that the build made. */
+export interface ChosenFiles {
+  executable: string;
+  preinit: string;
+  interpreter: string;
+}
+
 /**
- * The slipway and the preinit to put in: what was asked for, else what belongs to this executable, or what the build made for
- * the other architecture. Throws BadInput where that is not there.
+ * The slipway, the preinit and the interpreter to put in: what was asked for, else what belongs to this executable, or what the
+ * build made for the other architecture. Throws BadInput where that is not there.
  */
-export function chooseFiles({ architecture, executable, preinit }: AskedFiles): { executable: string; preinit: string } {
+export function chooseFiles({ architecture, executable, preinit }: AskedFiles): ChosenFiles {
   const own = architectureOfRuntime(process.arch);
   const wanted = architecture ?? (executable === null ? own : programArchitecture(`--executable ${executable}`, executable));
   const chosen = executable ?? ownFile("slipway", wanted);
-  if (preinit !== null || wanted === own) return { executable: chosen, preinit: preinit ?? ownFile("preinit", own) };
-  const beside = posix.join(posix.dirname(chosen), "preinit"); // the build puts them beside each other
-  if (existsSync(beside)) return { executable: chosen, preinit: beside };
-  throw new BadInput(`no --preinit is given, and ${beside} does not exist; npm run build -- --arch ${wanted} makes one`);
+  const beside = (name: "preinit" | "interpreter"): string => posix.join(posix.dirname(chosen), name); // as the build puts them
+  const interpreter = wanted === own ? ownFile("interpreter", own) : beside("interpreter");
+  if (preinit !== null || wanted === own) {
+    return { executable: chosen, preinit: preinit ?? ownFile("preinit", own), interpreter };
+  }
+  if (existsSync(beside("preinit"))) return { executable: chosen, preinit: beside("preinit"), interpreter };
+  throw new BadInput(
+    `no --preinit is given, and ${beside("preinit")} does not exist; npm run build -- --arch ${wanted} makes one`,
+  );
 }
 
 /** The architecture of slipway's own executable or preinit. Throws BadInput where it is no program for one. */

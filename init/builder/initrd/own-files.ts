@@ -1,25 +1,41 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
-import { type Architecture, architectureOfRuntime } from "../../../boot/architecture.ts";
+import { type Architecture, architectureOfRuntime, architectures } from "../../../boot/architecture.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
+import { type HotPageList, parseHotPages } from "./hot-pages.ts";
 
 /**
- * Where the running slipway has an executable and a preinit (what scripts/build.ts makes). For its own architecture: itself and
- * a file embedded in it or, when init/main.ts runs as source, dist/. For another: below that, where the build puts it. Throws
+ * Where the running slipway has an executable, a preinit and an interpreter (what scripts/build.ts makes). For its own architecture: itself and
+ * files embedded in it or, when init/main.ts runs as source, dist/. For another: below that, where the build puts it. Throws
  * BadInput when it is not there.
  */
-export function ownFile(name: "slipway" | "preinit", architecture: Architecture): string {
+export function ownFile(name: "slipway" | "preinit" | "interpreter", architecture: Architecture): string {
   const entry = posix.dirname(Bun.main); // import.meta.dir would put the builder's directory into the executable
   const dist = Bun.isStandaloneExecutable ? posix.dirname(process.execPath) : posix.resolve(entry, "../dist");
   const foreign = architecture !== architectureOfRuntime(process.arch);
   const embedded = Bun.isStandaloneExecutable && !foreign;
   const path = embedded
-    ? { slipway: process.execPath, preinit: `${entry}/preinit` }[name]
+    ? { slipway: process.execPath, preinit: `${entry}/preinit`, interpreter: `${entry}/interpreter` }[name]
     : `${dist}${foreign ? `/${architecture}` : ""}/${name}`;
   if (!existsSync(path)) {
-    const option = name === "slipway" ? "--executable" : "--preinit";
+    const remedy = { slipway: "give --executable FILE", preinit: "give --preinit FILE", interpreter: "say --hot-pages none" };
     const build = `npm run build${foreign ? ` -- --arch ${architecture}` : ""}`;
-    throw new BadInput(`${path} does not exist; run ${build}, or give ${option} FILE`);
+    throw new BadInput(`${path} does not exist; run ${build}, or ${remedy[name]}`);
   }
   return path;
+}
+
+/** The name of an architecture's list of hot pages. */
+export function hotPagesName(architecture: Architecture): string {
+  return `hot-pages-${architecture}.txt`;
+}
+
+/** The lists that belong to this slipway, of the architectures that have one. */
+export function ownHotPages(): HotPageList[] {
+  const entry = posix.dirname(Bun.main);
+  const directory = Bun.isStandaloneExecutable ? entry : `${entry}/builder/initrd`;
+  const paths = architectures
+    .map((architecture) => `${directory}/${hotPagesName(architecture)}`)
+    .filter((path) => existsSync(path));
+  return paths.map((path) => parseHotPages(path, readFileSync(path, "utf8")));
 }

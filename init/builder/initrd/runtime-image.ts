@@ -48,6 +48,33 @@ function nameOf(file: RuntimeFile): string {
   return typeof file.source === "string" ? file.source : "slipway's own";
 }
 
+/** The program at `executable` and what it starts with, for {@link withHotPages}. */
+export interface HotProgram {
+  /** Where it lies in the image. */
+  path: string;
+  /** Without its hot pages. */
+  cold: Uint8Array;
+  /** Its dynamic linker (PT_INTERP). */
+  linker: string;
+  /** A file of the host: what takes the linker's place; see init/interpreter/interpreter.c. */
+  interpreter: string;
+}
+
+/** The files with one program's hot pages left out of it, and the interpreter where its dynamic linker was. */
+export function withHotPages(files: readonly RuntimeFile[], { path, cold, linker, interpreter }: HotProgram): RuntimeFile[] {
+  const place = merged(linker);
+  return files
+    .flatMap((file): RuntimeFile[] => {
+      if (file.path === path) return [{ ...file, source: cold }];
+      if (file.path !== place) return [file];
+      return [
+        { ...file, path: `${place}.real` },
+        { ...file, source: interpreter },
+      ];
+    })
+    .sort((left, right) => (left.path < right.path ? -1 : 1));
+}
+
 /**
  * Makes the squashfs that preinit mounts at /runtime. Blocks of 128 KiB: of a large executable only those that a start
  * touches are ever unpacked. `level` is zstd's, 1 to 22. `scratch` is an empty directory, which the caller removes.
