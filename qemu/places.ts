@@ -9,7 +9,7 @@ export const project = fileURLToPath(new URL("..", import.meta.url)).replace(/\/
 /** Everything that is made once and used again lies here; removing it costs time and nothing else. */
 export const cache = `${project}/.cache`;
 
-/** What the build writes for this machine: slipway, preinit, rootfs.tar. */
+/** What the build writes for this machine: slipway, preinit, interpreter, rootfs.tar. */
 export const dist = `${project}/dist`;
 
 /** The same for any architecture. */

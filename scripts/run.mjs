@@ -81,6 +81,7 @@ const scripts = {
   vm: { programs: [...compiler, ...machine], dist: true, machines: true },
   test: { programs: [...compiler, ...machine, ...server, ...proxy, ...network, ...verity], dist: true, machines: true },
   bench: { programs: [...compiler, ...machine, ...server, ...updaters], dist: true, machines: true },
+  "trace-start": { programs: [...compiler, ...machine], dist: true, machines: true },
 };
 
 class Failure extends Error {}
@@ -166,7 +167,7 @@ function buildWhatIsStale(architecture) {
   const sources = ["init", "boot", "state-ops", "scripts/build.ts", "scripts/build", "package.json", "package-lock.json"];
   const changed = Math.max(...sources.map((name) => youngest(`${project}/${name}`)));
   const place = architecture === undefined ? "dist" : `dist/${architecture}`;
-  const products = ["slipway", "preinit", "rootfs.tar"].map(
+  const products = ["slipway", "preinit", "interpreter", "rootfs.tar"].map(
     (name) => statSync(`${project}/${place}/${name}`, { throwIfNoEntry: false })?.mtimeMs ?? 0,
   );
   if (Math.min(...products) >= changed) return;

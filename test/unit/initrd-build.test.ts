@@ -42,6 +42,7 @@ function input(changes: Partial<InitrdInput> = {}): InitrdInput {
     architecture: null,
     sysroot: "/",
     hot: null,
+    blockSize: null,
     executable: `${scratch}/program`,
     preinit: `${scratch}/preinit`,
     level: 1,

@@ -57,6 +57,7 @@ function input(changes: Partial<InitrdInput> = {}): InitrdInput {
     preinit: `${scratch}/dist/preinit`,
     sysroot,
     hot: null,
+    blockSize: null,
     level: 1,
     output: `${scratch}/initrd`,
     ...changes,

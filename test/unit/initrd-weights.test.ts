@@ -58,6 +58,7 @@ async function initrd(
     architecture: null,
     sysroot: "/",
     hot: null,
+    blockSize: null,
     executable: "/bin/ls",
     preinit: "/bin/true",
     level: 1,

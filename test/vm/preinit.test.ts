@@ -67,6 +67,7 @@ test.before(async () => {
     architecture: null,
     sysroot: (await sysroot()) || "/",
     hot: null,
+    blockSize: null,
     executable: `${scratch}/slipway`,
     preinit: `${guestDist()}/preinit`,
     level: 3,

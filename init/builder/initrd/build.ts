@@ -20,7 +20,7 @@ import { type HotPageList, hotPagesOf, parseHotPages } from "./hot-pages.ts";
 import { initrdEntries } from "./layout.ts";
 import { chooseFiles, programArchitecture, refuseOtherMachine, refuseOtherProgram } from "./machine.ts";
 import { ownHotPages } from "./own-files.ts";
-import { type HotProgram, makeRuntimeImage, type RuntimeFile, runtimeFiles, withHotPages } from "./runtime-image.ts";
+import { BLOCK_SIZE, type HotProgram, makeRuntimeImage, type RuntimeFile, runtimeFiles, withHotPages } from "./runtime-image.ts";
 import { selectModules } from "./select-modules.ts";
 import { Sysroot } from "./sysroot.ts";
 
@@ -47,6 +47,8 @@ export interface InitrdInput {
   hot: { interpreter: string; lists: readonly HotPageList[] } | null;
   /** A tree to take libraries from. */
   sysroot: string;
+  /** Of the runtime image, bytes; null: what is best. */
+  blockSize: number | null;
   /** zstd's, 1 to 22. */
   level: number;
   output: string;
@@ -92,7 +94,9 @@ export async function buildInitrd(input: InitrdInput): Promise<string[]> {
   let size = 0;
   await replaceFile(output, async (file, scratch) => {
     const whole = runtimeFiles(files, sysroot);
-    const runtime = await makeRuntimeImage(hot === null ? whole : withHotPages(whole, hot.program), input.level, scratch);
+    const content = hot === null ? whole : withHotPages(whole, hot.program);
+    const blockSize = input.blockSize ?? (hot === null ? BLOCK_SIZE.touched : BLOCK_SIZE.cold);
+    const runtime = await makeRuntimeImage(content, { level: input.level, blockSize }, scratch);
     const parts = { version, architecture, preinit, control, modules: preinitModules, runtime, hot: hot?.file ?? null };
     const pieces = writeCpio(initrdEntries(parts));
     writePieces(file, pieces);
@@ -226,6 +230,7 @@ holds the slipway executable and its libraries. Needs mksquashfs. Same input, sa
       preinit,
       hot: list === "none" ? null : { interpreter, lists: list === undefined ? ownHotPages() : [readHotPages(list)] },
       sysroot: text(values, "sysroot") ?? "/",
+      blockSize: null,
       level: Number(level),
       output: required("output"),
     });

@@ -75,11 +75,18 @@ export function withHotPages(files: readonly RuntimeFile[], { path, cold, linker
     .sort((left, right) => (left.path < right.path ? -1 : 1));
 }
 
+/** Bytes: small where a boot touches a page here and there, large where it hardly touches any. */
+export const BLOCK_SIZE = { touched: 131072, cold: 1048576 } as const;
+
 /**
- * Makes the squashfs that preinit mounts at /runtime. Blocks of 128 KiB: of a large executable only those that a start
- * touches are ever unpacked. `level` is zstd's, 1 to 22. `scratch` is an empty directory, which the caller removes.
+ * Makes the squashfs that preinit mounts at /runtime. Only blocks that are touched are ever unpacked, and no two small files
+ * share one. `level` is zstd's, 1 to 22; `blockSize` bytes. `scratch` is an empty directory, which the caller removes.
  */
-export async function makeRuntimeImage(files: RuntimeFile[], level: number, scratch: string): Promise<Buffer<ArrayBuffer>> {
+export async function makeRuntimeImage(
+  files: readonly RuntimeFile[],
+  { level, blockSize }: { level: number; blockSize: number },
+  scratch: string,
+): Promise<Buffer<ArrayBuffer>> {
   const tree = `${scratch}/tree`;
   const image = `${scratch}/image`;
   for (const file of files) {
@@ -89,7 +96,7 @@ export async function makeRuntimeImage(files: RuntimeFile[], level: number, scra
     else writeFileSync(to, file.source);
     chmodSync(to, file.mode);
   }
-  const compression = ["-comp", "zstd", "-Xcompression-level", String(level), "-b", "131072"];
+  const compression = ["-comp", "zstd", "-Xcompression-level", String(level), "-b", String(blockSize), "-no-fragments"];
   const same = ["-all-root", "-no-xattrs", "-all-time", "0", "-mkfs-time", "0", "-no-exports"];
   await runHostProgram("mksquashfs", [tree, image, "-noappend", "-no-progress", "-quiet", ...compression, ...same]);
   return readFileSync(image);
