@@ -1,5 +1,5 @@
 /*
- * The hot file: pages of the executable that a boot touches, put together where they are read at once. Its builder is
+ * The hot file: pages of the executable that a boot touches, together and packed for speed. Its builder is
  * init/builder/initrd/hot-file.ts. Numbers are little-endian.
  */
 #pragma once
@@ -10,16 +10,15 @@
 #define MARK 9
 #define MARK_LENGTH 7
 
-/* A run of pages: they lie one after the other from `offset` of the hot file on, and belong at `address`. */
+/* A run of pages: behind the pages of the range before it among the unpacked ones, and at `address` in the program. */
 struct hot_range {
-  unsigned long address, length, offset; /* bytes, whole pages */
-  unsigned long protection;              /* PROT_READ and so on */
+  unsigned long address, length; /* bytes, whole pages */
+  unsigned long protection;      /* PROT_READ and so on */
 };
 
-/* The file begins with this; the ranges follow, then padding up to `header` bytes, then the pages. */
+/* The file begins with this; the ranges follow, those of one protection one after the other, then one block of LZ4. */
 struct hot_header {
   char magic[8];
-  /* SHA-256 of all that follows it in the file. */
-  unsigned char digest[32];
-  unsigned long page, header, size, count; /* bytes of a page, of the header, of the file; number of ranges */
+  unsigned char digest[32];                     /* SHA-256 of all that follows it in the file */
+  unsigned long page, count, packed, unpacked; /* bytes of a page; number of ranges; bytes of the block, and in it */
 };

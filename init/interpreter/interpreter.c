@@ -1,6 +1,6 @@
 /*
  * Stands in the runtime image where programs name their dynamic linker (PT_INTERP), so the kernel starts it in their
- * place, in their process. Where the program is the slipway whose hot pages lie apart, it maps those over the holes that
+ * place, in their process. Where the program is the slipway whose hot pages lie apart, it puts those into the holes that
  * the executable has in their place; then it maps the real dynamic linker (the same name with ".real"), and enters it as
  * the kernel would have. No libc, no relocations: it is linked to a fixed address that no program uses.
  */
@@ -11,13 +11,11 @@
 #include "../preinit/lines.h"
 #include "../preinit/system-calls.h"
 #include "hot-file.h"
+#include "lz4.h"
 
 ENTRY(interpreter)
 
 #define HOT_FILE "/runtime.hot"
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* since Linux 5.14; before, the pages are mapped one fault after the other */
-#endif
 
 static const char *program; /* as it was executed */
 
@@ -42,7 +40,7 @@ static void __attribute__((noreturn)) fail(const char *what, const char *subject
   for (;;) CALL(__NR_exit_group, 127, 0, 0, 0, 0);
 }
 
-static const char again[] = "build the initrd again";
+static const char again[] = "build the initrd again", no_memory[] = "is there too little memory?";
 
 static long map(unsigned long address, unsigned long length, unsigned long protection, long flags, long fd, unsigned long offset) {
   return call6(__NR_mmap, (long)address, (long)length, (long)protection, flags, fd, (long)offset);
@@ -57,35 +55,36 @@ static int same(const void *one, const void *other, unsigned long length) {
   return 1;
 }
 
-/* Maps the pages that the executable with `mark` lacks. */
-static void map_hot_pages(const unsigned char *mark, unsigned long page) {
+/* Puts the pages in their places that the executable with `mark` lacks. */
+static void lay_hot_pages(const unsigned char *mark, unsigned long page) {
   long fd = open_file(HOT_FILE, O_RDONLY);
   if (fd < 0) fail("cannot open ", HOT_FILE, fd, again);
-  long found = map(0, page, PROT_READ, MAP_PRIVATE, fd, 0);
-  if (failed(found)) fail("cannot map ", HOT_FILE, found, again);
-  const struct hot_header *header = (const struct hot_header *)found;
   long size = CALL(__NR_lseek, fd, 0, 2 /* SEEK_END */, 0, 0);
-  if (size < (long)sizeof *header || !same(header->magic, HOT_MAGIC, sizeof header->magic))
-    fail("not the pages of an executable: ", HOT_FILE, 0, again);
+  if (size < (long)sizeof(struct hot_header)) fail("not the pages of an executable: ", HOT_FILE, 0, again);
+  long file = map(0, (unsigned long)size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+  if (failed(file)) fail("cannot map ", HOT_FILE, file, no_memory);
+  close_file(fd);
+  const struct hot_header *header = (const struct hot_header *)file;
+  if (!same(header->magic, HOT_MAGIC, sizeof header->magic)) fail("not the pages of an executable: ", HOT_FILE, 0, again);
   if (!same(header->digest, mark, MARK_LENGTH)) fail("made of another executable: ", HOT_FILE, 0, again);
-  if ((unsigned long)size != header->size) fail("cut short: ", HOT_FILE, 0, "is there too little memory for the initrd?");
+  const struct hot_range *range = (const struct hot_range *)(header + 1), *end = range + header->count;
+  if ((unsigned long)size != sizeof *header + header->count * sizeof *range + header->packed) fail("cut short: ", HOT_FILE, 0, no_memory);
   if (header->page % page != 0)
     fail("the kernel's pages are larger than those of ", HOT_FILE, 0, "build the initrd with --hot-pages none");
-  unsigned long length = header->header;
-  CALL(__NR_munmap, found, page, 0, 0, 0);
-  found = map(0, length, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
-  if (failed(found)) fail("cannot map ", HOT_FILE, found, again);
-  header = (const struct hot_header *)found;
-  const struct hot_range *range = (const struct hot_range *)(header + 1);
-  for (unsigned long left = header->count; left > 0; left--, range++) {
-    int written = (range->protection & PROT_WRITE) != 0; /* to populate would copy it */
-    long flags = MAP_PRIVATE | MAP_FIXED | (written ? 0 : MAP_POPULATE);
-    long mapped = map(range->address, range->length, range->protection, flags, fd, range->offset);
-    if (failed(mapped)) fail("cannot map pages of ", HOT_FILE, mapped, "is there too little memory?");
-    if (written) CALL(__NR_madvise, range->address, range->length, MADV_POPULATE_READ, 0, 0);
+  long unpacked = map(0, header->unpacked, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (failed(unpacked)) fail("cannot unpack ", HOT_FILE, unpacked, no_memory);
+  if (unpack_lz4((const unsigned char *)end, header->packed, (unsigned char *)unpacked, header->unpacked) != header->unpacked)
+    fail("damaged: ", HOT_FILE, 0, again);
+  for (unsigned long at = (unsigned long)unpacked; range < end;) {
+    const struct hot_range *next = range;
+    unsigned long length = 0;
+    for (; next < end && next->protection == range->protection; next++) length += next->length;
+    long result = CALL(__NR_mprotect, at, length, range->protection, 0, 0);
+    for (; range < next && !failed(result); at += range++->length)
+      result = CALL(__NR_mremap, at, range->length, range->length, MREMAP_MAYMOVE | MREMAP_FIXED, range->address);
+    if (failed(result)) fail("cannot place pages of ", HOT_FILE, result, no_memory);
   }
-  CALL(__NR_munmap, found, length, 0, 0, 0);
-  close_file(fd);
+  CALL(__NR_munmap, file, size, 0, 0, 0);
 }
 
 static unsigned long protection_of(const Elf64_Phdr *segment) {
@@ -100,13 +99,13 @@ static void map_segment(const Elf64_Phdr *segment, unsigned long base, unsigned 
   unsigned long protection = protection_of(segment);
   if (segment->p_filesz > 0) {
     long mapped = map(from, segment->p_filesz + skew, protection, MAP_PRIVATE | MAP_FIXED, fd, segment->p_offset - skew);
-    if (failed(mapped)) fail("cannot map ", path, mapped, "is there too little memory?");
+    if (failed(mapped)) fail("cannot map ", path, mapped, no_memory);
   }
   if (end <= file_end) return;
   for (char *at = (char *)file_end; at < (char *)file_pages; at++) *at = 0;
   if (pages <= file_pages) return;
   long mapped = map(file_pages, pages - file_pages, protection, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0);
-  if (failed(mapped)) fail("cannot map ", path, mapped, "is there too little memory?");
+  if (failed(mapped)) fail("cannot map ", path, mapped, no_memory);
 }
 
 /* Maps the dynamic linker as the kernel's load_elf_interp does. Returns its base; `entry` becomes where it begins. */
@@ -129,7 +128,7 @@ static unsigned long map_linker(const char *path, unsigned long page, unsigned l
   for (const Elf64_Phdr *segment = first; segment < end; segment++)
     if (segment->p_type == PT_LOAD && segment->p_vaddr + segment->p_memsz > span) span = segment->p_vaddr + segment->p_memsz;
   long base = map(0, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (failed(base)) fail("cannot map ", path, base, "is there too little memory?");
+  if (failed(base)) fail("cannot map ", path, base, no_memory);
   for (const Elf64_Phdr *segment = first; segment < end; segment++)
     if (segment->p_type == PT_LOAD) map_segment(segment, (unsigned long)base, page, fd, path);
   close_file(fd);
@@ -172,7 +171,7 @@ __attribute__((noreturn, used)) void interpreter(long *start) {
   static const unsigned char unmarked[MARK_LENGTH];
   if ((headers & (page - 1)) == sizeof *header && same(header->e_ident, ELFMAG, SELFMAG) &&
       !same(header->e_ident + MARK, unmarked, MARK_LENGTH))
-    map_hot_pages(header->e_ident + MARK, page);
+    lay_hot_pages(header->e_ident + MARK, page);
   *base = map_linker(linker.text, page, &entry);
   enter(entry, start);
 }

@@ -17,7 +17,7 @@ export async function buildStatic(
 ): Promise<string> {
   const machine = { "x86-64": "-fcf-protection=none", arm64: "-mcpu=generic -mbranch-protection=none -mno-outline-atomics" };
   const flags = [
-    "-Os -static -nostdlib -nostartfiles -ffreestanding -fno-pie -no-pie -fno-stack-protector",
+    `${name === "interpreter" ? "-O2" : "-Os"} -static -nostdlib -nostartfiles -ffreestanding -fno-pie -no-pie -fno-stack-protector`,
     "-fno-asynchronous-unwind-tables -fno-unwind-tables -fno-tree-loop-distribute-patterns -Wall -Wextra -Werror -s",
     `-Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,noexecstack ${machine[architecture]}`,
     ...(name === "interpreter" ? [`-Wl,-Ttext-segment=${interpreterAddress}`] : []),

@@ -6,6 +6,7 @@ import { splitExecutable } from "../../init/builder/initrd/hot-file.ts";
 import { hotPagesOf, PAGE, type PageRun, pageRuns, parseHotPages, writeHotPages } from "../../init/builder/initrd/hot-pages.ts";
 import { dist } from "../../qemu/places.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
+import { unpackLz4 } from "./lz4-unpack.ts";
 
 const buildId = "b5188e4f53b53f3a346614bd78ba53f2ff234402";
 
@@ -90,19 +91,23 @@ interface HotRange {
   protection: number;
 }
 
-/** As init/interpreter/hot-file.h has them. */
-function rangesOf(hot: Uint8Array): HotRange[] {
+/** As init/interpreter/hot-file.h has them. `offset` is among the pages that `hot` holds. */
+function readHot(hot: Uint8Array): { ranges: HotRange[]; pages: Uint8Array } {
   const view = new DataView(hot.buffer, hot.byteOffset, hot.byteLength);
   const long = (at: number): number => Number(view.getBigUint64(at, true));
-  const [page, header, size, count] = [40, 48, 56, 64].map(long);
+  const [page, count = 0, packed, unpacked] = [40, 48, 56, 64].map(long);
   assert.is(Buffer.from(hot.subarray(0, 8)).toString(), "SLIPHOT1");
-  assert.is(page, PAGE);
-  assert.is(size, hot.length);
-  assert.ok(header !== undefined && header % PAGE === 0 && count !== undefined && 72 + count * 32 <= header);
-  return Array.from({ length: count }, (_, index) => {
-    const at = 72 + index * 32;
-    return { address: view.getBigUint64(at, true), length: long(at + 8), offset: long(at + 16), protection: long(at + 24) };
+  assert.equal(hot.subarray(8, 40), new Uint8Array(new Bun.CryptoHasher("sha256").update(hot.subarray(40)).digest()));
+  assert.equal([page, packed], [PAGE, hot.length - 72 - count * 24]);
+  let offset = 0;
+  const ranges = Array.from({ length: count }, (_, index): HotRange => {
+    const at = 72 + index * 24;
+    const range = { address: view.getBigUint64(at, true), length: long(at + 8), offset, protection: long(at + 16) };
+    offset += range.length;
+    return range;
   });
+  assert.is(offset, unpacked);
+  return { ranges, pages: unpackLz4(hot.subarray(72 + count * 24)) };
 }
 
 /** What a page of memory holds after the kernel loaded `file`, and after `hot` was laid over it; null where nothing is. */
@@ -121,10 +126,11 @@ function memory(file: Uint8Array, hot: Uint8Array | null): Map<bigint, { bytes: 
       put(address + BigInt(at - offset), page, (readable ? 1 : 0) | (writable ? 2 : 0) | (executable ? 4 : 0));
     }
   }
-  for (const { address, length, offset, protection } of hot === null ? [] : rangesOf(hot)) {
+  const laid = hot === null ? { ranges: [], pages: file } : readHot(hot);
+  for (const { address, length, offset, protection } of laid.ranges) {
     for (let at = 0; at < length; at += PAGE) {
       assert.ok(pages.has(address + BigInt(at)), "nothing is mapped where the program has nothing");
-      put(address + BigInt(at), (hot ?? file).slice(offset + at, offset + at + PAGE), protection);
+      put(address + BigInt(at), laid.pages.slice(offset + at, offset + at + PAGE), protection);
     }
   }
   return pages;

@@ -1,12 +1,13 @@
-/** The hot file: pages of the executable laid together. What reads it is init/interpreter/interpreter.c. */
+/** The hot file: pages of the executable, together and packed. What reads it is init/interpreter/interpreter.c. */
 import { type ElfSegment, readElfSegments } from "../../../boot/elf.ts";
 import { PAGE, type PageRun } from "./hot-pages.ts";
+import { packLz4 } from "./lz4.ts";
 
 /** As init/interpreter/hot-file.h has them. */
 const MAGIC = "SLIPHOT1";
 const DIGEST = { start: 8, end: 40 } as const;
 const HEADER = 72;
-const RANGE = 32;
+const RANGE = 24;
 
 /** Padding of an ELF file's e_ident, in which the executable says which hot file is its own. */
 const MARK = { start: 9, end: 16 } as const;
@@ -70,22 +71,24 @@ function rangesIn(segment: ElfSegment, runs: readonly PageRun[]): HotRange[] {
 }
 
 function layTogether(executable: Uint8Array, ranges: readonly HotRange[]): Uint8Array {
-  const header = Math.ceil((HEADER + ranges.length * RANGE) / PAGE) * PAGE;
   const length = ({ start, end }: HotRange): number => (end - start) * PAGE;
-  const size = ranges.reduce((sum, range) => sum + length(range), header);
-  const hot = new Uint8Array(size);
-  const view = new DataView(hot.buffer);
+  const pages = new Uint8Array(ranges.reduce((sum, range) => sum + length(range), 0));
+  const header = new DataView(new ArrayBuffer(HEADER + ranges.length * RANGE));
   const put = (at: number, values: (bigint | number)[]): void => {
-    for (const [index, value] of values.entries()) view.setBigUint64(at + index * 8, BigInt(value), true);
+    for (const [index, value] of values.entries()) header.setBigUint64(at + index * 8, BigInt(value), true);
   };
-  hot.set(new TextEncoder().encode(MAGIC));
-  put(DIGEST.end, [PAGE, header, size, ranges.length]);
-  let offset = header;
+  let at = 0;
   for (const [index, range] of ranges.entries()) {
-    put(HEADER + index * RANGE, [range.address, length(range), offset, range.protection]);
-    hot.set(executable.subarray(range.start * PAGE, Math.min(range.end * PAGE, executable.length)), offset);
-    offset += length(range);
+    put(HEADER + index * RANGE, [range.address, length(range), range.protection]);
+    pages.set(executable.subarray(range.start * PAGE, Math.min(range.end * PAGE, executable.length)), at);
+    at += length(range);
   }
+  const packed = packLz4(pages);
+  put(DIGEST.end, [PAGE, ranges.length, packed.length, pages.length]);
+  const hot = new Uint8Array(header.byteLength + packed.length);
+  hot.set(new Uint8Array(header.buffer));
+  hot.set(new TextEncoder().encode(MAGIC));
+  hot.set(packed, header.byteLength);
   hot.set(new Bun.CryptoHasher("sha256").update(hot.subarray(DIGEST.end)).digest(), DIGEST.start);
   return hot;
 }
