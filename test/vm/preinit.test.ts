@@ -3,11 +3,13 @@ import { tmpdir } from "node:os";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { buildInitrd } from "../../init/builder/initrd/build.ts";
-import { readCpio } from "../../init/builder/initrd/cpio.ts";
+import { type CpioEntry, readCpio, writeCpio } from "../../init/builder/initrd/cpio.ts";
+import { splitExecutable } from "../../init/builder/initrd/hot-file.ts";
+import { hotPagesIn } from "../../init/builder/initrd/own-files.ts";
 import { consoleWord, guestArchitecture, hostArchitecture } from "../../qemu/architecture.ts";
 import { guestKernel } from "../../qemu/kernel.ts";
 import { startMachine } from "../../qemu/machine.ts";
-import { guestDist } from "../../qemu/places.ts";
+import { guestDist, project } from "../../qemu/places.ts";
 import { sysroot } from "../../qemu/sysroot.ts";
 import { compile } from "../../scripts/build/compile.ts";
 import { runtimeFor } from "../../scripts/build/runtime.ts";
@@ -66,7 +68,7 @@ test.before(async () => {
     debug: false,
     architecture: null,
     sysroot: (await sysroot()) || "/",
-    hot: null,
+    hot: { interpreter: `${guestDist()}/interpreter`, lists: hotPagesIn(`${project}/init/builder/initrd`) },
     blockSize: null,
     executable: `${scratch}/slipway`,
     preinit: `${guestDist()}/preinit`,
@@ -145,9 +147,37 @@ test("an image that is cut short is named, with the sizes", async () => {
   assert.ok(Number(found[1]) <= 10 * 2 ** 20);
 });
 
+/** The initrd with another archive behind it, whose files take the place of those of the same name. */
+function withFiles(name: string, files: CpioEntry[]): string {
+  writeFileSync(`${scratch}/${name}`, Buffer.concat([readFileSync(initrd), ...writeCpio(files)]));
+  return `${scratch}/${name}`;
+}
+
+test("the hot pages of another executable, and a file of them that is cut short, are named", async () => {
+  const archive = readFileSync(initrd);
+  const entry = readCpio(archive).find(({ path }) => path === "runtime.hot");
+  assert.ok(entry);
+  const hot = new Uint8Array(archive.subarray(entry.start, entry.start + entry.size));
+  const other = new Uint8Array(entry.size);
+  other.set(hot);
+  other.set(splitExecutable(new Uint8Array(readFileSync(`${guestDist()}/preinit`)), []).hot.subarray(8, 40), 8);
+  const file = (content: Uint8Array): CpioEntry[] => [{ path: "runtime.hot", kind: "file", mode: 0o400, content }];
+  assert.match(
+    await panicked(withFiles("stale", file(other)), ""),
+    "slipway: cannot start /runtime/usr/bin/slipway: made of another executable: /runtime.hot; build the initrd again",
+  );
+  assert.match(
+    await panicked(withFiles("short", file(hot.subarray(0, 5000))), ""),
+    `slipway: preinit: the file of hot pages is truncated: 5000 of ${entry.size} bytes`,
+  );
+});
+
 test("too little memory ends in a line that says so, preinit's or the kernel's", async () => {
   const text = await panicked(initrd, "", 128);
-  assert.match(text, /the runtime image is truncated: \d+ of \d+ bytes|not syncing: System is deadlocked on memory/);
+  assert.match(
+    text,
+    /(the runtime image|the file of hot pages) is truncated: \d+ of \d+ bytes|not syncing: System is deadlocked on memory/,
+  );
 });
 
 test("rdinit= finds nothing in the initramfs to run", async () => {

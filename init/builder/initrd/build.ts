@@ -119,7 +119,8 @@ function takeHotPages(input: InitrdInput, architecture: Architecture): { program
   if (runs === null || linker === null) return null;
   refuseOtherProgram(`the interpreter ${interpreter}`, interpreter, architecture, `the initrd is to be for ${architecture}`);
   const { cold, hot } = splitExecutable(executable, runs);
-  return { program: { path: EXECUTABLE, cold, linker, interpreter }, file: hot };
+  const program = { path: EXECUTABLE, cold, linker, interpreter: readInput(`the interpreter ${interpreter}`, interpreter) };
+  return { program, file: hot };
 }
 
 function withoutList(executable: string): string {

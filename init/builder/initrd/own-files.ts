@@ -33,9 +33,11 @@ export function hotPagesName(architecture: Architecture): string {
 /** The lists that belong to this slipway, of the architectures that have one. */
 export function ownHotPages(): HotPageList[] {
   const entry = posix.dirname(Bun.main);
-  const directory = Bun.isStandaloneExecutable ? entry : `${entry}/builder/initrd`;
-  const paths = architectures
-    .map((architecture) => `${directory}/${hotPagesName(architecture)}`)
-    .filter((path) => existsSync(path));
-  return paths.map((path) => parseHotPages(path, readFileSync(path, "utf8")));
+  return hotPagesIn(Bun.isStandaloneExecutable ? entry : `${entry}/builder/initrd`);
+}
+
+/** The lists in a directory. Throws BadInput where one is damaged. */
+export function hotPagesIn(directory: string): HotPageList[] {
+  const paths = architectures.map((architecture) => `${directory}/${hotPagesName(architecture)}`);
+  return paths.filter((path) => existsSync(path)).map((path) => parseHotPages(path, readFileSync(path, "utf8")));
 }

@@ -56,8 +56,8 @@ export interface HotProgram {
   cold: Uint8Array;
   /** Its dynamic linker (PT_INTERP). */
   linker: string;
-  /** A file of the host: what takes the linker's place; see init/interpreter/interpreter.c. */
-  interpreter: string;
+  /** What takes the linker's place; see init/interpreter/interpreter.c. */
+  interpreter: Uint8Array;
 }
 
 /** The files with one program's hot pages left out of it, and the interpreter where its dynamic linker was. */

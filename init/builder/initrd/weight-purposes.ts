@@ -25,7 +25,7 @@ export const purposes: Record<Purpose, { what: string; leftOutBy: string | null 
   "executable-runtime-javascript": { what: "slipway: the runtime's own JavaScript", leftOutBy: null },
   "executable-our-javascript": { what: "slipway: its JavaScript, with bytecode", leftOutBy: null },
   "executable-rest": { what: "slipway: writable data, symbols, headers", leftOutBy: null },
-  hot: { what: "slipway: what a start touches, uncompressed", leftOutBy: null },
+  hot: { what: "slipway: what a start touches, packed for speed", leftOutBy: null },
   libraries: { what: "libraries", leftOutBy: null },
   "module-preinit": { what: "kernel modules: for the runtime image", leftOutBy: "a kernel with loop and squashfs built in" },
   "module-named": { what: "kernel modules: named, and what they need", leftOutBy: "fewer --module NAME" },
