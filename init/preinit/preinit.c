@@ -4,8 +4,9 @@
  * environment and arguments of its own. Everything that can be done later is done later.
  *
  * Reads /etc/slipway/preinit.conf, which the initrd's builder writes ("runtime BYTES", "hot BYTES" where pages of the
- * executable lie in a file of their own, then "module FILE" lines in load order). No libc; the file /etc/slipway/end is the archive's last, so that it is there only if all was unpacked.
+ * executable lie in a file of their own, "module FILE" lines in load order, and "ahead FILE" lines likewise). No libc; the file /etc/slipway/end is the archive's last, so that it is there only if all was unpacked.
  */
+#include <asm/signal.h>
 #include <asm/stat.h>
 #include <linux/errno.h>
 #include <linux/loop.h>
@@ -125,6 +126,10 @@ static unsigned long read_number(const char *digits) {
   return number;
 }
 
+/* Modules in the runtime image that slipway is going to load, in load order; those that do not fit are its business alone. */
+static const char *ahead[128];
+static unsigned ahead_count;
+
 /* Sizes that files have to have; 0 for one that is not there. */
 struct sizes {
   unsigned long runtime, hot;
@@ -142,6 +147,9 @@ static struct sizes configure(void) {
     if ((value = after(line, "runtime ")) != 0) sizes.runtime = read_number(value);
     else if ((value = after(line, "hot ")) != 0) sizes.hot = read_number(value);
     else if ((value = after(line, "module ")) != 0) load_module(value);
+    else if ((value = after(line, "ahead ")) != 0) {
+      if (ahead_count < sizeof ahead / sizeof *ahead) ahead[ahead_count++] = value;
+    }
     else fail("does not know this line of /etc/slipway/preinit.conf: ", line, 0, "build the initrd again");
   }
   return sizes;
@@ -211,6 +219,30 @@ static void mount_runtime(struct sizes want) {
   close_file(image); /* while one is open, the memory of the image is never freed */
 }
 
+static int processors(void) {
+  unsigned long mask[128];
+  long bytes = CALL(__NR_sched_getaffinity, 0, sizeof mask, mask, 0, 0);
+  int count = 0;
+  for (long at = 0; at < bytes / (long)sizeof *mask; at++)
+    for (unsigned long bits = mask[at]; bits != 0; bits &= bits - 1) count++;
+  return count;
+}
+
+/*
+ * Where another processor is free, a child loads modules while the runtime starts. Slipway asks for each of them again: the
+ * kernel has it wait for what is being loaded and then answers EEXIST, and what failed here fails there and is told.
+ */
+static void load_ahead(void) {
+  if (ahead_count == 0 || processors() < 2 || CALL(__NR_clone, SIGCHLD, 0, 0, 0, 0) != 0) return;
+  for (unsigned at = 0; at < ahead_count; at++) {
+    long fd = open_file(ahead[at], O_RDONLY);
+    if (fd < 0) continue;
+    CALL(__NR_finit_module, fd, "", 0, 0, 0);
+    close_file(fd);
+  }
+  for (;;) CALL(__NR_exit_group, 0, 0, 0, 0, 0);
+}
+
 __attribute__((noreturn, used)) void preinit(void) {
   unsigned long started = now();
   static struct line times;
@@ -226,6 +258,7 @@ __attribute__((noreturn, used)) void preinit(void) {
   mount_or_fail("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
   mount_or_fail("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755");
   mount_runtime(configure());
+  load_ahead();
   add(&times, "SLIPWAY_PREINIT=");
   add_number(&times, started);
   add(&times, " ");

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { architectureOfRuntime } from "../../boot/architecture.ts";
-import { readElf } from "../../boot/elf.ts";
+import { readElf, readElfBuildId } from "../../boot/elf.ts";
 import { readModuleIndex } from "../../boot/modules.ts";
 import { buildInitrd, type InitrdInput } from "../../init/builder/initrd/build.ts";
 import { readCpio } from "../../init/builder/initrd/cpio.ts";
@@ -111,6 +111,51 @@ test("preinit is told the image's size, and finds what it loads", async () => {
   );
 });
 
+test("where a list fits the executable, its hot pages lie apart, and the interpreter before its dynamic linker", async () => {
+  const program = readFileSync("/bin/ls");
+  const { interpreter } = readElf(program);
+  const fits = { buildId: readElfBuildId(program) ?? "", runs: [{ start: 1, end: 8 }] };
+  await buildInitrd(input({ hot: { interpreter: `${scratch}/preinit`, lists: [fits] } }));
+  const archive = readFileSync(`${scratch}/initrd`);
+  const entries = readCpio(archive);
+  const hot = entries.find(({ path }) => path === "runtime.hot");
+  assert.ok(hot && hot.size > 1000);
+  assert.equal(
+    entries.slice(-3).map(({ path }) => path),
+    ["runtime.hot", "runtime.squashfs", "etc/slipway/end"],
+  );
+  assert.ok(archive.toString("latin1").includes(`\nhot ${hot.size}\nmodule /modules/loop.ko\n`));
+  const tree = await unpackedRuntime(archive);
+  const cold = readFileSync(`${tree}/usr/bin/slipway`);
+  assert.is(cold.length, program.length);
+  assert.not.ok(cold.equals(program));
+  assert.ok(readFileSync(`${tree}/usr${interpreter}`).equals(readFileSync(`${scratch}/preinit`)));
+  assert.ok(readFileSync(`${tree}/usr${interpreter}.real`).equals(readFileSync(`${interpreter}`)));
+});
+
+test("without a list that fits, the executable is whole, and that is said", async () => {
+  const lists = [{ buildId: "00", runs: [{ start: 1, end: 8 }] }];
+  const lines = await buildInitrd(input({ hot: { interpreter: `${scratch}/preinit`, lists } }));
+  assert.ok(
+    lines.some((line) => line.startsWith("no list says what a boot touches of the runtime in ")),
+    lines.join("\n"),
+  );
+  const archive = readFileSync(`${scratch}/initrd`);
+  assert.not.ok(readCpio(archive).some(({ path }) => path === "runtime.hot"));
+  const tree = await unpackedRuntime(archive);
+  assert.ok(readFileSync(`${tree}/usr/bin/slipway`).equals(readFileSync("/bin/ls")));
+  assert.not.ok(
+    (await buildInitrd(input())).some((line) => line.startsWith("no list")),
+    "nor where none was wanted",
+  );
+});
+
+test("an interpreter that is none, or for another machine, is refused", async () => {
+  const lists = [{ buildId: readElfBuildId(readFileSync("/bin/ls")) ?? "", runs: [{ start: 1, end: 8 }] }];
+  await refused({ hot: { interpreter: `${scratch}/control.json`, lists } }, "the interpreter", "is no ELF program");
+  await refused({ hot: { interpreter: `${scratch}/missing`, lists } }, "the interpreter", "missing");
+});
+
 test("the runtime has the executable, its libraries, and modules as the kernel wants them", async () => {
   await buildInitrd(input({ extra: ["/usr/sbin/tool=/bin/ls"], named: ["xfs"] }));
   const tree = await unpackedRuntime(readFileSync(`${scratch}/initrd`));
@@ -122,6 +167,8 @@ test("the runtime has the executable, its libraries, and modules as the kernel w
   assert.is(readFileSync(`${tree}/modules/xfs.ko`, "utf8"), "module xfs".repeat(50));
   const index = readModuleIndex(readFileSync(`${tree}/modules/index.json`, "utf8"));
   assert.equal([index.kernel, index.load], ["6.1-test", ["xfs.ko"]]);
+  const archive = readFileSync(`${scratch}/initrd`).toString("latin1");
+  assert.ok(archive.includes("module /modules/squashfs.ko\nahead /runtime/modules/xfs.ko\n"), "a child of preinit may load it");
   // what ldd(1) resolves on this host runs in the tree alone
   for (const name of ["bin", "lib", "lib64"]) symlinkSync(`usr/${name}`, `${tree}/${name}`);
   assert.match(await runProgram("chroot", [tree, "/usr/bin/slipway", "/usr/bin"]), /^slipway\n$/);

@@ -97,7 +97,8 @@ export async function buildInitrd(input: InitrdInput): Promise<string[]> {
     const content = hot === null ? whole : withHotPages(whole, hot.program);
     const blockSize = input.blockSize ?? (hot === null ? BLOCK_SIZE.touched : BLOCK_SIZE.cold);
     const runtime = await makeRuntimeImage(content, { level: input.level, blockSize }, scratch);
-    const parts = { version, architecture, preinit, control, modules: preinitModules, runtime, hot: hot?.file ?? null };
+    const ahead = selection.index.load.filter((name) => !selection.preinit.includes(name));
+    const parts = { version, architecture, preinit, control, modules: preinitModules, ahead, runtime, hot: hot?.file ?? null };
     const pieces = writeCpio(initrdEntries(parts));
     writePieces(file, pieces);
     size = pieces.reduce((sum, piece) => sum + piece.length, 0);

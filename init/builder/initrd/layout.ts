@@ -1,4 +1,5 @@
 import type { Architecture } from "../../../boot/architecture.ts";
+import { MODULES } from "../../../boot/modules.ts";
 import type { CpioEntry } from "./cpio.ts";
 import { mergedDirectories } from "./runtime-image.ts";
 
@@ -16,6 +17,8 @@ export interface InitrdParts {
   control: string;
   /** What preinit loads, in order. */
   modules: { name: string; content: Uint8Array }[];
+  /** Names of modules in the runtime image that every boot loads, in order. */
+  ahead: readonly string[];
   runtime: Uint8Array;
   /** What the executable in the runtime image lacks; null where it is whole. */
   hot: Uint8Array | null;
@@ -37,6 +40,7 @@ export function initrdEntries(parts: InitrdParts): CpioEntry[] {
     `runtime ${parts.runtime.length}\n`,
     ...(parts.hot === null ? [] : [`hot ${parts.hot.length}\n`]),
     ...parts.modules.map(({ name }) => `module /modules/${name}\n`),
+    ...parts.ahead.map((name) => `ahead ${MODULES.directory}/${name}\n`),
   ];
   return [
     ...directories.map((path): CpioEntry => ({ path, kind: "directory", mode: 0o755 })),
