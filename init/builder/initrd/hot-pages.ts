@@ -4,6 +4,7 @@
  */
 import { type ElfSection, readElfBuildId, readElfSections } from "../../../boot/elf.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
+import { BLOCK_SIZE } from "./runtime-image.ts";
 
 /** Bytes of a page, in the list and in the hot file. */
 export const PAGE = 4096;
@@ -13,6 +14,12 @@ export const OWN_SECTION = ".bun";
 
 /** Where the source text of a program begins in {@link OWN_SECTION}; all bytecode lies before it. */
 const SOURCE_BEGINS = "// @bun @bytecode";
+
+/**
+ * Pages at the start of the file that are taken whatever the list says: the kernel reads the first one where it is, and has the
+ * whole block of the squashfs unpacked for it, which is quickly done where the rest of the block is zeros.
+ */
+const FIRST_BLOCK = BLOCK_SIZE.cold / PAGE;
 
 /** Pages from `start` to before `end` of the file. */
 export interface PageRun {
@@ -79,14 +86,14 @@ export function pageRuns(pages: Iterable<number>, gap: number): PageRun[] {
 }
 
 /**
- * The pages of `executable` that a boot touches: those of `lists` for its runtime, and of our own section the bytecode, which
+ * The pages of `executable` that a boot touches: those of `lists` for its runtime, its first block, and of our own section the bytecode, which
  * is read as a whole, and the tables at its end. Null where no list is for its runtime.
  */
 export function hotPagesOf(executable: Uint8Array, lists: readonly HotPageList[]): PageRun[] | null {
   const buildId = readElfBuildId(executable);
   const list = buildId === null ? undefined : lists.find((candidate) => candidate.buildId === buildId);
   if (list === undefined) return null;
-  const pages = list.runs.flatMap(pagesOf);
+  const pages = [{ start: 0, end: FIRST_BLOCK }, ...list.runs].flatMap(pagesOf);
   const own = readElfSections(executable).find(({ name }) => name === OWN_SECTION);
   return pageRuns(own === undefined ? pages : [...pages, ...ownPages(executable, own)], 1);
 }
