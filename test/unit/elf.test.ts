@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { isElf, readElf, readElfStart } from "../../boot/elf.ts";
+import { isElf, readElf, readElfBuildId, readElfSegments, readElfStart } from "../../boot/elf.ts";
 import { runProgram } from "../../qemu/program.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 
@@ -40,6 +40,34 @@ test("reads what readelf reads", async () => {
   );
   assert.ok(elf.needed.length > 0);
   assert.is(elf.bits, 64);
+});
+
+test("reads the segments and the build id that readelf reads", async () => {
+  const said = await runProgram("readelf", ["-Wln", "/bin/ls"]);
+  const rows = [...said.matchAll(/^ +LOAD +0x(\w+) 0x(\w+) 0x\w+ 0x(\w+) 0x(\w+) ([R ])([W ])([E ])/gm)];
+  assert.ok(rows.length > 0);
+  const number = (digits = ""): number => Number.parseInt(digits, 16);
+  assert.equal(
+    readElfSegments(program),
+    rows.map(([, offset, address, fileSize, memorySize, read, write, execute]) => ({
+      offset: number(offset),
+      fileSize: number(fileSize),
+      address: BigInt(number(address)),
+      memorySize: number(memorySize),
+      readable: read === "R",
+      writable: write === "W",
+      executable: execute === "E",
+    })),
+  );
+  assert.is(readElfBuildId(program), /Build ID: ([0-9a-f]+)/.exec(said)?.[1]);
+  assert.is(readElfBuildId(bigEndian32()), null);
+  assert.equal(readElfSegments(bigEndian32())[0]?.address, 0x10000n);
+  for (const read of [readElfBuildId, readElfSegments]) {
+    assert.throws(
+      () => read(program.subarray(0, 100)),
+      (error: unknown) => error instanceof BadInput,
+    );
+  }
 });
 
 test("the first 4 KiB tell the interpreter", () => {
