@@ -1,10 +1,17 @@
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { packLz4 } from "../../init/builder/initrd/lz4.ts";
 import { dist } from "../../qemu/places.ts";
+import { runProgram } from "../../qemu/program.ts";
 import { unpackLz4 } from "./lz4-unpack.ts";
+
+const scratch = mkdtempSync(`${tmpdir()}/slipway-lz4-`);
+test.after(() => rmSync(scratch, { recursive: true, force: true }));
 
 const repeated = (text: string, times: number): Uint8Array => new TextEncoder().encode(text.repeat(times));
 
@@ -35,6 +42,20 @@ test("long literals, long matches, and matches at the window's edge", () => {
   }
   assert.ok(packLz4(new Uint8Array(1_000_000)).length < 5000);
   assert.ok(packLz4(random).length <= random.length + random.length / 255 + 16);
+});
+
+test("the interpreter unpacks it, and stays in its bounds with what is damaged", async () => {
+  const source = fileURLToPath(new URL("lz4-unpack.c", import.meta.url));
+  const checks = ["-fsanitize=address,undefined", "-fno-sanitize=alignment", "-fno-sanitize-recover=all"];
+  await runProgram("gcc", ["-O1", "-Wall", "-Wextra", "-Werror", ...checks, "-o", `${scratch}/unpack`, source]);
+  const program = new Uint8Array(readFileSync(`${dist}/preinit`));
+  const texts = ["a", "ab".repeat(3000), "slipway ".repeat(9), "x".repeat(5000) + "y".repeat(20), "0123456789abcdefghijklm"];
+  for (const bytes of [program, ...texts.map((text) => new TextEncoder().encode(text))]) {
+    writeFileSync(`${scratch}/packed`, packLz4(bytes));
+    const { status, stdout, stderr } = spawnSync(`${scratch}/unpack`, [`${scratch}/packed`, String(bytes.length)]);
+    assert.is(status, 0, `${bytes.length} bytes: ${stderr}`);
+    assert.ok(stdout.equals(bytes));
+  }
 });
 
 test("a program becomes smaller by a third", () => {
