@@ -7,7 +7,9 @@ import { readElf, readElfBuildId } from "../../boot/elf.ts";
 import { readModuleIndex } from "../../boot/modules.ts";
 import { buildInitrd, type InitrdInput } from "../../init/builder/initrd/build.ts";
 import { readCpio } from "../../init/builder/initrd/cpio.ts";
+import { initrdEntries } from "../../init/builder/initrd/layout.ts";
 import { describeInitrd } from "../../init/builder/initrd/list.ts";
+import { project } from "../../qemu/places.ts";
 import { runProgram } from "../../qemu/program.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 import { sampleControlText } from "../samples/control-file.ts";
@@ -172,6 +174,25 @@ test("the runtime has the executable, its libraries, and modules as the kernel w
   // what ldd(1) resolves on this host runs in the tree alone
   for (const name of ["bin", "lib", "lib64"]) symlinkSync(`usr/${name}`, `${tree}/${name}`);
   assert.match(await runProgram("chroot", [tree, "/usr/bin/slipway", "/usr/bin"]), /^slipway\n$/);
+});
+
+test("however many modules every boot loads, preinit has room for its configuration", () => {
+  const content = new Uint8Array(0);
+  const ahead = Array.from({ length: 1000 }, (_, index) => `a_module_with_a_name_of_some_length_${index}.ko`);
+  const parts = {
+    version: "1",
+    architecture: "x86-64" as const,
+    preinit: content,
+    control,
+    modules: [],
+    runtime: content,
+    hot: null,
+  };
+  const configuration = initrdEntries({ ...parts, ahead }).find(({ path }) => path === "etc/slipway/preinit.conf");
+  assert.ok(configuration?.kind === "file");
+  const room = Number(/char text\[(\d+)\]/.exec(readFileSync(`${project}/init/preinit/preinit.c`, "utf8"))?.[1]);
+  assert.ok(configuration.content.length < room, `${configuration.content.length} of ${room} bytes`);
+  assert.ok(Buffer.from(configuration.content).toString().split("\n").at(-2)?.endsWith(".ko"));
 });
 
 test("--debug adds a static busybox", async () => {

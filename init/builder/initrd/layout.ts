@@ -9,6 +9,9 @@ export const RUNTIME_IMAGE = "runtime.squashfs";
 /** Path of the executable's hot pages in the archive; see hot-file.ts. */
 export const HOT_FILE = "runtime.hot";
 
+/** How many modules preinit's child loads at most (init/preinit/preinit.c); slipway loads the others. */
+const MOST_AHEAD = 128;
+
 export interface InitrdParts {
   version: string;
   architecture: Architecture;
@@ -40,7 +43,7 @@ export function initrdEntries(parts: InitrdParts): CpioEntry[] {
     `runtime ${parts.runtime.length}\n`,
     ...(parts.hot === null ? [] : [`hot ${parts.hot.length}\n`]),
     ...parts.modules.map(({ name }) => `module /modules/${name}\n`),
-    ...parts.ahead.map((name) => `ahead ${MODULES.directory}/${name}\n`),
+    ...parts.ahead.slice(0, MOST_AHEAD).map((name) => `ahead ${MODULES.directory}/${name}\n`),
   ];
   return [
     ...directories.map((path): CpioEntry => ({ path, kind: "directory", mode: 0o755 })),
