@@ -112,6 +112,7 @@ test("slipway starts with an environment, arguments, mounts and descriptors of p
     PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
     TERM: "linux",
     BUN_CONFIG_DNS_TIME_TO_LIVE_SECONDS: "0",
+    BUN_JSC_thresholdForJITAfterWarmUp: "20000",
   });
   const [started = 0, executed = 0] = times.split(" ").map(Number);
   assert.ok(started > 1e8 && executed > started && executed < 60e9, times);
