@@ -1,6 +1,6 @@
 import { MNT, MS, O, RLIMIT, SIGNAL } from "../kernel/constants.ts";
-import { withOpen } from "../kernel/files.ts";
-import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
+import { withOpen, writeSetting } from "../kernel/files.ts";
+import { type Descriptor, type DeviceNumber, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { NEW_ROOT } from "./image.ts";
 import { freeInitramfs } from "./initramfs.ts";
 
@@ -9,6 +9,9 @@ export const KEPT = ["dev", "proc", "sys", "run"];
 
 /** Where preinit mounted the image that this executable runs from. */
 export const RUNTIME = "/runtime";
+
+/** What Linux reads ahead on a block device that asks for nothing else (VM_READAHEAD_PAGES in linux/mm.h), KiB. */
+const READ_AHEAD_KIB = 128;
 
 /** What the kernel gives to its first program (init/main.c), and a path for inits that are scripts. */
 export const ENVIRONMENT = { HOME: "/", TERM: "linux", PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
@@ -36,7 +39,7 @@ export function switchRoot(kernel: Kernel, init: string, args: string[]): never 
   const root = kernel.open(NEW_ROOT, O.RDONLY | O.DIRECTORY);
   kernel.mount("none", "/", "", MS.REC | MS.PRIVATE, "");
   for (const name of KEPT) kernel.mount(`/${name}`, `${NEW_ROOT}/${name}`, "", MS.MOVE, "");
-  unmountRuntime(kernel);
+  const runtime = unmountRuntime(kernel);
   freeInitramfs(kernel, root);
   kernel.changeDirectory(root);
   kernel.mount(".", "/", "", MS.MOVE, "");
@@ -44,6 +47,7 @@ export function switchRoot(kernel: Kernel, init: string, args: string[]): never 
   // Until here absolute paths meant the old root.
   withOpen(kernel, "/", O.RDONLY | O.DIRECTORY, (fd) => kernel.changeDirectory(fd));
   console0to2(kernel);
+  if (runtime !== null) readAheadAgain(kernel, runtime);
   for (const signal of [SIGNAL.PIPE, SIGNAL.XFSZ]) kernel.defaultSignal(signal);
   const { hard } = kernel.getLimit(RLIMIT.NOFILE);
   kernel.setLimit(RLIMIT.NOFILE, hard < OPEN_FILES ? hard : OPEN_FILES, hard);
@@ -52,10 +56,25 @@ export function switchRoot(kernel: Kernel, init: string, args: string[]): never 
   kernel.exec(init, [init, ...args], ENVIRONMENT);
 }
 
-/** The image stays in use until the exec, which is why it is only taken out of the tree here. */
-function unmountRuntime(kernel: Kernel): void {
+/**
+ * The image stays in use until the exec, which is why it is only taken out of the tree here. Returns the loop device that it
+ * lies on, null where that is not known.
+ */
+function unmountRuntime(kernel: Kernel): DeviceNumber | null {
   try {
+    const { device } = kernel.statusAt(RUNTIME);
     kernel.unmount(RUNTIME, MNT.DETACH);
+    return device;
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    return null;
+  }
+}
+
+/** Preinit has nothing read ahead on that loop device, and Linux before 6.11 leaves it so for whatever the system attaches to it. */
+function readAheadAgain(kernel: Kernel, { major, minor }: DeviceNumber): void {
+  try {
+    writeSetting(kernel, `/sys/dev/block/${major}:${minor}/queue/read_ahead_kb`, `${READ_AHEAD_KIB}`);
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
   }

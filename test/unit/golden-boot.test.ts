@@ -24,6 +24,7 @@ function golden(name: string, boot: Boot): void {
   assert.equal(held.toSorted(), expected, "descriptors open until the exec");
   assert.match(boot.kernel.trace, /close-on-exec\(3 and up\)\nexec/);
   assert.is(boot.kernel.peek("/etc/initrd-release"), null, "the initramfs was freed and left");
+  assert.match(boot.kernel.trace, /\nwrite\("\/sys\/dev\/block\/[0-9:]+\/queue\/read_ahead_kb", "128"\)\n/);
 }
 
 /** A machine whose slot a is committed and was shut down in order, with another image in b to be tried. */

@@ -174,6 +174,8 @@ export class World {
     kernel.plant("/dev", { ttyS0: device("character", 4, 64) });
     kernel.mount("tmpfs", "/run", "tmpfs", MS.NOSUID | MS.NODEV, "mode=755");
     kernel.mount("/dev/loop0", "/runtime", "ramfs", MS.RDONLY, "");
+    const { major, minor } = kernel.statusAt("/runtime").device;
+    kernel.plant("/sys", { [`dev/block/${major}:${minor}/queue/read_ahead_kb`]: "0\n" });
     for (const block of [this.disk, this.record, this.a, this.b, this.data]) {
       if (!without.includes(block.name)) kernel.addDevice(block);
     }
