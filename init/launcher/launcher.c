@@ -4,8 +4,7 @@
  * what is in it with the arguments and the environment it was given.
  *
  * The directory that holds the executable is named after it (RUNTIME, from the build): a /run that outlives its root, as at a
- * soft reboot, never serves another version. The mount stays until shutdown; systemd takes it down like any other, and the loop
- * device goes with it. No libc.
+ * soft reboot, never serves another version. The mount stays to the end of a shutdown, and the loop device goes with it. No libc.
  */
 #include <linux/errno.h>
 #include <linux/loop.h>

@@ -169,6 +169,11 @@ test("the second boot is the same machine, and the journal knows both", async ()
   );
   assert.is(slotOf(status, "a").tries, 10);
   assert.is((await shell.run("journalctl -b -1 --no-pager | grep -i 'failed to unmount\\|failed unmounting'")).output, "");
+  assert.is(
+    (await shell.run("journalctl -b -1 --no-pager | grep 'slipway.runtime'")).output,
+    "",
+    "it stays for the last command",
+  );
 });
 
 test("after a shutdown the data filesystem needs no replay, and the record says a clean end", async () => {
