@@ -3,6 +3,8 @@
  * boot of slot a, committed. For processes in a mount namespace of their own with a tmpfs on /run.
  */
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { architectureOfRuntime } from "../boot/architecture.ts";
+import { abilitiesOn } from "../boot/image/judge-seal.ts";
 import { RECORD_LAYOUT } from "../boot/record/store.ts";
 import { type BootReport, RUN } from "../boot/report.ts";
 import { linuxKernel } from "../init/kernel/linux.ts";
@@ -53,8 +55,9 @@ trust: { keys: [${key}] }
   store.close();
   if (!written.written) throw new Error(`the boot record ${record} cannot be written: ${written.reason}`);
   const report: BootReport = {
-    ...{ schema: 1, controlFormat: 1, attempt: 1, slot: "a", imageId: running, slotDevice: slots.a, trial: false },
-    ...{ features: [], image: null, proof: "none", signers: [], verity: null },
+    ...abilitiesOn(architectureOfRuntime(process.arch)),
+    ...{ schema: 1, attempt: 1, slot: "a", imageId: running, slotDevice: slots.a, trial: false },
+    ...{ image: null, proof: "none", signers: [], verity: null },
     ...{ why: "the only slot that can boot", skipped: [], rollback: null, generation: null, data: null },
     record: { condition: "valid", writable: true, device: record },
     ...{ stateNotes: [], degraded: [], recovery: null, warnings: [], timeline: [] },

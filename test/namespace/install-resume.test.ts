@@ -24,10 +24,10 @@ const machine = smallMachine(keys, running, image);
 const whole = image.bytes.length;
 
 /**
- * What may have been sent and not be in the slot when a process is killed: the requests that are under way, of which each is given
- * on in its turn, and as much that waits to be written together.
+ * What may have been sent and not be in the slot when a process is killed: tree and seal, the requests that are under way, of which
+ * each is given on in its turn, and as much that waits to be written together.
  */
-const IN_FLIGHT = (LIMITS.connections + 1) * LARGEST_PIECE;
+const IN_FLIGHT = whole - image.layout.hashOffset + (LIMITS.connections + 1) * LARGEST_PIECE;
 /** Bytes that are sent at once: the server waits for the client, so that buffers stay short. */
 const PIECE = 64 * 1024;
 
