@@ -119,14 +119,23 @@ export class ModuleLoader {
   #load(file: string): void {
     if (this.#tried.has(file)) return;
     this.#tried.add(file);
+    let code = this.#give(file);
+    // The kernel waited for preinit's child to load it, and that failed: only a load of our own tells why.
+    if (code === "EBUSY") code = this.#give(file);
+    if (code === null) this.loaded.push(file);
+    else if (code !== "EEXIST") this.failures.push(`${file}: ${code}`);
+    this.#onProgress();
+  }
+
+  /** Gives a module to the kernel. Returns null, or the error's code. */
+  #give(file: string): string | null {
     try {
       withOpen(this.#kernel, `${MODULES.directory}/${file}`, O.RDONLY, (fd) => this.#kernel.loadModule(fd, ""));
-      this.loaded.push(file);
+      return null;
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
-      if (error.code !== "EEXIST") this.failures.push(`${file}: ${error.code}`);
+      return error.code;
     }
-    this.#onProgress();
   }
 }
 

@@ -159,6 +159,22 @@ test("drivers that only a recovery wants are left alone until there is one", () 
   assert.equal(loader.loaded, [...ordinary, "af_packet.ko", "virtio_net.ko"]);
 });
 
+test("where preinit's child failed to load a module meanwhile, the kernel says EBUSY: a load of our own counts, and tells why", () => {
+  for (const [code, failures] of [
+    ["ENODEV", ["virtio_blk.ko: ENODEV"]],
+    ["EBUSY", ["virtio_blk.ko: EBUSY"]],
+    [null, []],
+  ] as const) {
+    const kernel = moduleMachine();
+    kernel.failOn({ call: "loadModule", match: /virtio_blk/, code: "EBUSY", times: 1 });
+    if (code !== null) kernel.failOn({ call: "loadModule", match: /virtio_blk/, code });
+    const loader = new ModuleLoader(kernel, index);
+    loader.loadForAlias("virtio:d00000002v00001AF4");
+    assert.equal(loader.failures, failures);
+    assert.equal(loader.loaded, ["virtio.ko", "virtio_ring.ko", ...(code === null ? ["virtio_blk.ko"] : [])]);
+  }
+});
+
 test("a module that is built in or loaded already is no failure; another failure is remembered", () => {
   const kernel = moduleMachine();
   kernel.failOn({ call: "loadModule", match: /virtio_ring/, code: "EEXIST" });
