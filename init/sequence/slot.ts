@@ -84,7 +84,7 @@ export class SlotAttempt {
     await this.#boot.part("image", () => this.#mount(device, image));
     const root = kernel.open(NEW_ROOT, O.RDONLY | O.DIRECTORY);
     try {
-      const init = this.#check(root);
+      const init = await this.#boot.part("next-init", () => this.#check(root));
       this.#stage = "state";
       this.#counters.reach("state");
       const state = await this.#boot.part("state", () => this.#layState(root, image.imageId));

@@ -45,7 +45,21 @@ test("on a fresh disk slot a boots, on trial, and its try is on the disk", async
   assert.equal(report.warnings, [UNPROVEN]);
   assert.equal(
     report.timeline.map(({ name }) => name),
-    ["preinit", "runtime", "evaluate", "start", "modules", "devices", "record", "count", "slot", "image", "state", "handover"],
+    [
+      "preinit",
+      "runtime",
+      "evaluate",
+      "start",
+      "modules",
+      "devices",
+      "record",
+      "count",
+      "slot",
+      "image",
+      "next-init",
+      "state",
+      "handover",
+    ],
   );
   const record = validRecord(machine.disk);
   assert.is(record.slots.a?.tries, 2);
