@@ -48,10 +48,10 @@ static void __attribute__((noreturn)) fail(const char *what, const char *subject
   stop(FAILED, what, subject, result, remedy);
 }
 
-/* For everybody to pass through, whatever the umask is. */
-static void make_directory(const char *path) {
-  long result = CALL(__NR_mkdirat, AT_CWD, path, 0755, 0, 0);
-  if (result == 0) CALL(__NR_fchmodat, AT_CWD, path, 0755, 0, 0);
+/* Of these permissions whatever the umask is. */
+static void make_directory(const char *path, long mode) {
+  long result = CALL(__NR_mkdirat, AT_CWD, path, mode, 0, 0);
+  if (result == 0) CALL(__NR_fchmodat, AT_CWD, path, mode, 0, 0);
   else if (result != -EEXIST) fail("make ", path, result, "is a tmpfs mounted at /run?");
 }
 
@@ -98,8 +98,9 @@ __attribute__((noreturn, used)) static void launch(long *start) {
   char **arguments = (char **)(start + 1), **environment = arguments + *start + 1;
   long result = CALL(__NR_execve, SLIPWAY, arguments, environment, 0, 0);
   if (result == -ENOENT) {
-    make_directory("/run/slipway");
-    make_directory(PLACE);
+    make_directory("/run/slipway", 0755);
+    /* Until the mount lies on it for root only: who can open it can hold its lock for ever. */
+    make_directory(PLACE, 0700);
     long place = open_file(PLACE, O_RDONLY | O_DIRECTORY);
     if (place < 0) fail("open ", PLACE, place, "remove what is there");
     /* Whoever comes meanwhile waits here, and finds it mounted. */

@@ -96,6 +96,22 @@ test("an ordinary user is told to let root do it once, and can go on then, whate
   assert.is(later.status, 0);
 });
 
+test("after a start that failed no ordinary user can hold up the next one by a lock", () => {
+  const { status, stdout, stderr } = inTree(
+    "slipway --version",
+    `mount -t tmpfs none ${tree}/dev
+     ! chroot ${tree} /usr/bin/slipway --version 2>${scratch}/said
+     umount ${tree}/dev
+     cd ${tree}/run/slipway
+     setpriv --reuid 65534 --regid 65534 --clear-groups flock --nonblock runtime sleep 5 >${scratch}/lock 2>&1 &
+     sleep 1`,
+  );
+  assert.match(readFileSync(`${scratch}/said`, "utf8"), "cannot open /dev/loop-control: ENOENT");
+  assert.match(readFileSync(`${scratch}/lock`, "utf8"), "Permission denied");
+  assert.is(status, 0, stderr);
+  assert.is(stdout, version);
+});
+
 test("root without the right to mount is refused", () => {
   const { status, stderr } = inTree(
     "slipway --version",
