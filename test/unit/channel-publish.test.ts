@@ -9,7 +9,7 @@ import * as assert from "uvu/assert";
 import { type Channel, decodeSignedChannel } from "../../boot/channel/channel.ts";
 import { nextChannel, type Publication } from "../../boot/channel/publication.ts";
 import { type PublicKey, publicKey, publicKeyPem } from "../../boot/image/keys.ts";
-import { decodeSeal } from "../../boot/image/seal.ts";
+import { decodeSeal, type Needs, needsOf } from "../../boot/image/seal.ts";
 import { judgeEnvelope } from "../../boot/image/trust.ts";
 import { publish } from "../../init/builder/channel/publish.ts";
 import { withImage } from "../../init/builder/image/open-image.ts";
@@ -47,7 +47,7 @@ const [own, other, third] = [keyFiles("own"), keyFiles("other"), keyFiles("third
 /** An image file whose content follows from its version. */
 async function imageFile(
   version: string,
-  change: { system?: string; rollbackIndex?: number; content?: number } = {},
+  change: { system?: string; rollbackIndex?: number; content?: number; needs?: Needs } = {},
   keys = [own],
 ) {
   const { content, ...manifest } = change;
@@ -130,6 +130,20 @@ test("a new channel: signed list, images as they are, their indexes, and nothing
     assert.is(statSync(join(directory, image)).mode & 0o777, 0o644);
   }
   assert.equal([published.published, published.withdrawn, published.warnings], [["1.0", "2.0"], [], []]);
+});
+
+test("one channel is for one architecture: a machine takes the newest release, whatever that is for", async () => {
+  const x86 = await imageFile("3.0", { needs: needsOf("x86-64") });
+  const arm64 = await imageFile("3.1", { needs: needsOf("arm64") });
+  const words = /^3\.1 is for arm64, 3\.0 for x86-64; give each architecture a channel of its own$/;
+  await refuses(words, [x86, arm64]);
+  await run([v1, x86]);
+  await refuses(words, [arm64]);
+  const moved = await run([arm64], { withdraw: ["3.0"] });
+  assert.equal(
+    moved.releases.map(({ version }) => version),
+    ["3.1", "1.0"],
+  );
 });
 
 test("renewed: the serial counts up, releases stay until they are withdrawn, their files go with them", async () => {

@@ -17,6 +17,7 @@ import {
   withChannelLock,
 } from "./directory.ts";
 import { holdsImage, type OfferedImage, putImage, readOffered } from "./images.ts";
+import { refuseTwoArchitectures } from "./one-architecture.ts";
 import { readOrders } from "./orders.ts";
 import { readSigning } from "./signing.ts";
 
@@ -28,7 +29,7 @@ Makes DIR a channel, or renews the one that it is: a directory for any web serve
 an index (.idx) of each, and channel.json, the signed list of what is offered. Every renewal counts the channel's serial up;
 machines refuse a lower one than they saw. Images are copied as SYSTEM-VERSION.img and read against their hash trees; what is
 offered already stays until it is withdrawn, and is copied again where it is given and its copy is damaged, or has other
-signatures. channel.json is written last, so that machines see the old list or the new one.
+signatures. All are for one architecture, as far as they say it. channel.json is written last, so that machines see the old list or the new one.
 
 Options:
   --channel NAME                 name of the channel, "stable"; needed for a new one
@@ -105,6 +106,7 @@ export async function publish(kernel: Kernel, named: string, files: readonly str
     for (const file of files) images.push(await readOffered(kernel, file, trust));
     const asked = { ...orders, images: images.map(({ release }) => release), system: systemOf(images) };
     const { channel, withdrawn } = nextChannel(current, asked);
+    await refuseTwoArchitectures(kernel, directory, channel, images);
     const published: string[] = [];
     for (const image of images) {
       const release = releaseIn(channel, image);
