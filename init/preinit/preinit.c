@@ -4,7 +4,8 @@
  * environment and arguments of its own. Everything that can be done later is done later.
  *
  * Reads /etc/slipway/preinit.conf, which the initrd's builder writes ("runtime BYTES", "hot BYTES" where pages of the
- * executable lie in a file of their own, "module FILE" lines in load order, and "ahead FILE" lines likewise). No libc; the file /etc/slipway/end is the archive's last, so that it is there only if all was unpacked.
+ * executable lie in a file of their own, "module FILE" lines in load order, and "ahead FILE" lines likewise). No libc; the
+ * file /etc/slipway/end is the archive's last, so that it is there only if all was unpacked.
  */
 #include <asm/signal.h>
 #include <asm/stat.h>
@@ -87,15 +88,21 @@ static unsigned long now(void) {
   return (unsigned long)time[0] * 1000000000ul + (unsigned long)time[1];
 }
 
-/* A panic restarts the machine after 10 s, unless its command line or kernel says otherwise. */
-static void set_panic_timeout(void) {
+/* Whether a word of the kernel's command line begins so. */
+static int command_line_has(const char *begin) {
   int word_starts = 1;
-  if (read_text("/proc/sys/kernel/panic") < 1 || text[0] != '0' || read_text("/proc/cmdline") < 0) return;
+  if (read_text("/proc/cmdline") < 0) return 0;
   for (char *at = text; *at != 0; at++) {
     if (word_starts && after(at, "-- ")) break;
-    if (word_starts && after(at, "panic=")) return;
+    if (word_starts && after(at, begin)) return 1;
     word_starts = *at == ' ' || *at == '\t';
   }
+  return 0;
+}
+
+/* A panic restarts the machine after 10 s, unless its command line or kernel says otherwise. */
+static void set_panic_timeout(void) {
+  if (read_text("/proc/sys/kernel/panic") < 1 || text[0] != '0' || command_line_has("panic=")) return;
   long fd = open_file("/proc/sys/kernel/panic", O_WRONLY);
   CALL(__NR_write, fd, "10", 2, 0, 0);
   close_file(fd);
@@ -257,8 +264,9 @@ __attribute__((noreturn, used)) void preinit(void) {
   open_console();
   mount_or_fail("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "");
   mount_or_fail("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755");
+  int stops_on_its_way = command_line_has("rd.break"); /* before a driver, so that one that panics can be looked at */
   mount_runtime(configure());
-  load_ahead();
+  if (!stops_on_its_way) load_ahead();
   add(&times, "SLIPWAY_PREINIT=");
   add_number(&times, started);
   add(&times, " ");
