@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "uvu";
@@ -243,6 +244,24 @@ test("what is no initrd, or a damaged one, is refused by name", async () => {
   writeFileSync(`${scratch}/short`, archive.subarray(0, archive.length - 40_000));
   await refused(`${scratch}/short`, /short: the archive is cut short/);
   await refused(`${scratch}/initrd`, /--json is there for --weights only/, { json: true });
+});
+
+test("a runtime whose files would take more than it has is refused: its weights would not add up to it", async () => {
+  const [tree, file] = [`${scratch}/noise`, `${scratch}/noise.squashfs`];
+  mkdirSync(tree);
+  for (const name of ["one", "other"]) writeFileSync(`${tree}/${name}`, randomBytes(150_000));
+  await runProgram("mksquashfs", [tree, file, "-comp", "zstd", "-noI", "-no-fragments", "-quiet", "-no-progress"]);
+  const image = readFileSync(file);
+  const archive = () => Buffer.concat(writeCpio([{ path: "runtime.squashfs", kind: "file", mode: 0o644, content: image }]));
+  assert.is(sum(weighInitrd(archive())), archive().length);
+  const plain = 1 << 24;
+  const word = Buffer.alloc(4);
+  word.writeUInt32LE((150_000 - 131_072) | plain);
+  image.writeUInt32LE(131_072 | plain, image.indexOf(word, 96 + 300_000));
+  assert.throws(
+    () => weighInitrd(archive()),
+    (error: unknown) => error instanceof BadInput && /damaged: its files take more than it has/.test(error.message),
+  );
 });
 
 test.run();

@@ -109,6 +109,28 @@ test("what is no squashfs, is cut short or damaged is refused, and never read be
   assert.ok(refused > 50, `${refused} of 400`);
 });
 
+test("a damaged block of a file's content is told when it is unpacked, not taken for zeros", async () => {
+  const image = await squashfs("-comp", "zstd", "-b", "131072");
+  const { files } = readSquashfs(image, (_, bytes) => Bun.zstdDecompressSync(bytes));
+  const block = files.find(({ path }) => path === "/text")?.blocks[0];
+  assert.ok(block !== undefined && !block.plain);
+  const other = Bun.zstdCompressSync(Buffer.alloc(1));
+  assert.ok(other.length <= block.size);
+  for (const [what, bytes] of [
+    ["noise", new Uint8Array(block.size).fill(0x5a)],
+    ["too short", other],
+  ] as const) {
+    const spoiled = Buffer.from(image);
+    spoiled.set(bytes, block.start);
+    const text = weighRuntime(spoiled).find(({ path }) => path === "/text");
+    assert.throws(
+      () => text?.content(),
+      (error: unknown) => error instanceof BadInput && /damaged: \/text cannot be unpacked/.test(error.message),
+      what,
+    );
+  }
+});
+
 test("a directory that holds itself is refused", async () => {
   const image = Buffer.from(await squashfs("-noI", "-noD", "-noF"));
   const inodes = Number(image.readBigUInt64LE(64));

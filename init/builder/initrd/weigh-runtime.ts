@@ -2,6 +2,7 @@
 import { inflateSync } from "node:zlib";
 import { readSquashfs, type Squashfs, type SquashfsFile, type StoredBlock, type Unpack } from "../../../boot/squashfs.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
+import { reasonOf } from "../input.ts";
 
 /** Bytes of the content from `start` to before `end`, and how many bytes of the image hold them. */
 export interface WeighedPiece {
@@ -16,7 +17,7 @@ export interface WeighedFile {
   size: number;
   /** By position. A block that several files share counts for each by its part of the content; one that two have alike, for one. */
   pieces: WeighedPiece[];
-  /** Unpacks its content. */
+  /** Unpacks its content. Throws BadInput where that is damaged. */
   content(): Uint8Array;
 }
 
@@ -80,20 +81,30 @@ export function distribute(total: number, weights: readonly number[]): number[] 
   });
 }
 
-function contentOf(image: Uint8Array, { compressor, blockSize, fragments }: Squashfs, file: SquashfsFile): Uint8Array {
+/** Throws BadInput where a block of it is damaged. */
+function contentOf(image: Uint8Array, squashfs: Squashfs, file: SquashfsFile): Uint8Array {
+  try {
+    return unpackFile(image, squashfs, file);
+  } catch (error) {
+    if (error instanceof BadInput) throw error;
+    throw new BadInput(`squashfs is damaged: ${file.path} cannot be unpacked (${reasonOf(error)}); build it again`);
+  }
+}
+
+function unpackFile(image: Uint8Array, { compressor, blockSize, fragments }: Squashfs, file: SquashfsFile): Uint8Array {
   const content = new Uint8Array(file.size);
-  const unpacked = ({ start, size, plain }: StoredBlock): Uint8Array => {
+  const put = (at: number, length: number, { start, size, plain }: StoredBlock, offset: number): void => {
     const stored = image.subarray(start, start + size);
-    return plain ? stored : unpack(compressor, stored);
+    const bytes = (plain ? stored : unpack(compressor, stored)).subarray(offset, offset + length);
+    if (bytes.length < length) throw new Error(`the block at byte ${start} is too short`);
+    content.set(bytes, at);
   };
   for (const [index, block] of file.blocks.entries()) {
-    const room = content.subarray(index * blockSize, (index + 1) * blockSize);
-    if (block.size > 0) room.set(unpacked(block).subarray(0, room.length));
+    const at = index * blockSize;
+    if (block.size > 0) put(at, Math.min(blockSize, file.size - at), block, 0);
   }
   const fragment = file.tail === null ? undefined : fragments[file.tail.fragment];
-  if (file.tail !== null && fragment !== undefined) {
-    const { offset, length } = file.tail;
-    content.set(unpacked(fragment).subarray(offset, offset + length), file.size - length);
-  }
+  if (file.tail !== null && fragment !== undefined)
+    put(file.size - file.tail.length, file.tail.length, fragment, file.tail.offset);
   return content;
 }

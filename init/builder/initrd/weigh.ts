@@ -2,6 +2,7 @@
 
 import { isElf } from "../../../boot/elf.ts";
 import { MODULES, readModuleIndex } from "../../../boot/modules.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 import type { CpioListing } from "./cpio.ts";
 import { readCpio } from "./cpio.ts";
 import { executableRanges } from "./executable-parts.ts";
@@ -79,6 +80,7 @@ function addRuntime(archive: Uint8Array, entry: CpioListing, add: (purpose: Purp
       left -= bytes;
     }
   }
+  if (left < 0) throw new BadInput("squashfs is damaged: its files take more than it has; build it again");
   add("tables", "", left);
 }
 
