@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { writeCpio } from "../../init/builder/initrd/cpio.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
+import { type ModuleFile, moduleEntries } from "./modules.ts";
 import { linesOf, partitionsOf, quoted, stateSteps } from "./state-lines.ts";
 
 /** Part of a script that waits until /sys shows both partitions, with builtins only: each program started costs time. */
@@ -57,8 +58,7 @@ exec switch_root -c /dev/console /root "$init"
 
 export interface BusyboxInitrd {
   script: string;
-  /** File name in /modules, and file on the host, uncompressed. */
-  modules: { name: string; file: string }[];
+  modules: readonly ModuleFile[];
 }
 
 const applets = ["sh", "mount", "umount", "mkdir", "cp", "insmod", "sleep", "switch_root"];
@@ -73,12 +73,7 @@ export function busyboxInitrd({ script, modules }: BusyboxInitrd): Uint8Array {
     { path: "init", kind: "file", mode: 0o755, content: new TextEncoder().encode(script) },
     { path: "bin/busybox", kind: "file", mode: 0o755, content: readFileSync("/bin/busybox") },
     ...applets.map((name) => ({ path: `bin/${name}`, kind: "symlink" as const, target: "busybox" })),
-    ...modules.map(({ name, file }) => ({
-      path: `modules/${name}`,
-      kind: "file" as const,
-      mode: 0o644,
-      content: readFileSync(file),
-    })),
+    ...moduleEntries(modules),
   ]);
   return Buffer.concat(pieces);
 }

@@ -5,7 +5,7 @@ import { writeCpio } from "../../init/builder/initrd/cpio.ts";
 import { runProgram } from "../../qemu/program.ts";
 import type { ControlFile, MountFlag } from "../../state-ops/control.ts";
 import type { StateStep } from "../../state-ops/state-plan.ts";
-import type { ModuleFile } from "./modules.ts";
+import { type ModuleFile, moduleEntries } from "./modules.ts";
 import { overlayOptions, partitionsOf, stateSteps } from "./state-lines.ts";
 
 export const floorSource = fileURLToPath(new URL("c-floor.c", import.meta.url));
@@ -81,12 +81,7 @@ export async function floorInitrd(aside: string, plan: string, modules: readonly
     ...directories.map((path) => ({ path, kind: "directory" as const, mode: 0o755 })),
     { path: "dev/console", kind: "character", mode: 0o600, major: 5, minor: 1 },
     { path: "init", kind: "file", mode: 0o755, content: readFileSync(`${aside}/c/init`) },
-    ...modules.map(({ name, file }) => ({
-      path: `modules/${name}`,
-      kind: "file" as const,
-      mode: 0o644,
-      content: readFileSync(file),
-    })),
+    ...moduleEntries(modules),
   ]);
   return Buffer.concat(pieces);
 }

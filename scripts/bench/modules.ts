@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import { architectureOfRuntime } from "../../boot/architecture.ts";
+import type { CpioEntry } from "../../init/builder/initrd/cpio.ts";
 import { readModuleDirectory } from "../../init/builder/initrd/depmod.ts";
 import { selectModules } from "../../init/builder/initrd/select-modules.ts";
 import type { Ground } from "./ground.ts";
@@ -21,4 +23,9 @@ export function moduleFiles({ kernel, modules }: Pick<Ground, "kernel" | "module
     if (!path.endsWith(".ko")) throw new Error(`${kernel.modules}/${path} is compressed; busybox's insmod takes it as it is`);
     return { name: `${name}.ko`, file: `${kernel.modules}/${path}` };
   });
+}
+
+/** What an archive has of them, in /modules. */
+export function moduleEntries(modules: readonly ModuleFile[]): CpioEntry[] {
+  return modules.map(({ name, file }) => ({ path: `modules/${name}`, kind: "file", mode: 0o644, content: readFileSync(file) }));
 }
