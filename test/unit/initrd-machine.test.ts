@@ -128,7 +128,7 @@ test("a library that is missing is named with where it was looked for, and what 
 
 test("directories of ld.so.conf and links that lead nowhere stay in the tree", () => {
   const root = `${scratch}/configured`;
-  put(`${root}/etc/ld.so.conf`, "include /etc/ld.so.conf.d/*.conf\n");
+  put(`${root}/etc/ld.so.conf`, "include /etc/ld.so.conf.d/*.conf\ninclude /etc/ld.so.conf\n");
   put(`${root}/etc/ld.so.conf.d/vendor.conf`, "/opt/vendor # theirs\n");
   put(`${root}/opt/vendor/libvendor.so`, { machine });
   mkdirSync(`${root}${libraryDirectory}`, { recursive: true });

@@ -99,10 +99,11 @@ function usualDirectories(elf: ElfFile, sysroot: Sysroot): string[] {
   return [...debian, ...width, "/lib", "/usr/lib"].filter((path) => sysroot.find(path) !== null);
 }
 
-/** Directories of an ld.so.conf and the files that it includes. */
-function configuredDirectories(file: string, sysroot: Sysroot): string[] {
+/** Directories of an ld.so.conf and the files that it includes, each file once: one may include itself. */
+function configuredDirectories(file: string, sysroot: Sysroot, read = new Set<string>()): string[] {
   const source = sysroot.find(file);
-  if (source === null) return [];
+  if (source === null || read.has(source)) return [];
+  read.add(source);
   return readFileSync(source, "utf8")
     .split("\n")
     .map((line) => line.replace(/#.*/, "").trim())
@@ -112,6 +113,6 @@ function configuredDirectories(file: string, sysroot: Sysroot): string[] {
       if (included === undefined) return [line];
       return globSync(sysroot.place(posix.resolve(posix.dirname(file), included)))
         .sort()
-        .flatMap((path) => configuredDirectories(sysroot.pathOf(path) ?? path, sysroot));
+        .flatMap((path) => configuredDirectories(sysroot.pathOf(path) ?? path, sysroot, read));
     });
 }
