@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { BootTimeline } from "../../boot/timeline/rows.ts";
 import { readReport } from "../../init/commands/read-facts.ts";
 import { demoDisk, demoImage, demoSystem } from "../../qemu/demo-machine.ts";
 import { initrdFor } from "../../qemu/product.ts";
@@ -64,6 +65,46 @@ test("PID 1 of the initrd tells what it did, and leaves nothing else", async () 
     await shell.must("setpriv --reuid 65534 --regid 65534 --clear-groups slipway --version"),
     await shell.must("slipway --version"),
   );
+});
+
+test("the timeline has the kernel, slipway's parts and systemd, in order and without a hole at the handover", async () => {
+  const { shell } = debian;
+  assert.match(await shell.must("journalctl -b -t slipway -o cat --no-pager"), /^slot a: /m, "what no console shows");
+  const { rows, notes }: BootTimeline = JSON.parse(await shell.must("slipway timeline --json"));
+  assert.equal(notes, []);
+  assert.equal(
+    rows.filter(({ depth }) => depth === 0).map(({ by, name }) => `${by} ${name}`),
+    [
+      "kernel kernel",
+      ...[
+        "preinit",
+        "runtime",
+        "evaluate",
+        "start",
+        "modules",
+        "devices",
+        "record",
+        "count",
+        "slot",
+        "image",
+        "next-init",
+        "state",
+      ].map((name) => `slipway ${name}`),
+      ...["slipway handover", "systemd set-up", "systemd generators", "systemd unit files", "systemd default target"],
+    ],
+  );
+  assert.ok(rows.every(({ open, overlaps }) => !open && overlaps.length === 0));
+  const startOf = (name: string) => rows.find((row) => row.name === name)?.startMs ?? Number.NaN;
+  const handover = rows.find(({ name }) => name === "handover");
+  assert.ok(handover && Math.abs(handover.startMs + handover.lengthMs - startOf("set-up")) < 0.01);
+  assert.ok(startOf("proof") > startOf("slot") && startOf("proof") < startOf("image"));
+  // One clock for all: preinit starts when the kernel says so, but for what their clocks differ in.
+  const [, said] = /^\[ *([\d.]+)\] Run \/init/m.exec(await shell.must("dmesg")) ?? [];
+  const afterMs = startOf("preinit") - Number(said) * 1000;
+  assert.ok(Math.abs(afterMs) < 500, `${afterMs} ms after "Run /init"`);
+  assert.match(await shell.must("slipway timeline"), /^kernel +kernel +0\.000 .*\nslipway +preinit /m);
+  const svg = await shell.must("slipway timeline --svg -o /run/boot.svg && cat /run/boot.svg && rm /run/boot.svg");
+  assert.match(svg, /^<svg [\s\S]*class="kernel"[\s\S]*class="slipway"[\s\S]*class="systemd"[\s\S]*<\/svg>$/);
 });
 
 test("the root is a dm-verity device that was proven, and the commit read the slot whole", async () => {
