@@ -1,5 +1,5 @@
+import { joined } from "../joined.ts";
 import { type AnswerHead, type Framing, framingOf, keepsAlive, LONGEST_HEAD, parseHead, quoted } from "./answer-head.ts";
-import { joined } from "./joined.ts";
 
 /** What the bytes of an answer mean, in order: a head, any number of pieces of the body, its end. A fault is the last. */
 export type AnswerEvent =

@@ -1,4 +1,4 @@
-import { joined } from "./joined.ts";
+import { joined } from "../joined.ts";
 
 /** Bytes that are held in one piece of memory. */
 const CHUNK = 256 * 1024;

@@ -1,4 +1,5 @@
 /** Whole small files in one call, over the kernel interface. */
+import { joined } from "../../boot/joined.ts";
 import { IOCTL, O } from "./constants.ts";
 import { type Descriptor, type FileStatus, type Kernel, KernelError, type OpenOptions, type Path } from "./kernel.ts";
 
@@ -42,20 +43,10 @@ export function readBytes(kernel: Kernel, path: Path, options: OpenOptions = {},
         // After less than was asked for there is most often nothing more.
         most = piece.length < asked ? FIRST_PIECE : PIECE;
       }
-      return pieces.length === 1 && pieces[0] ? pieces[0] : joined(pieces, length);
+      return pieces.length === 1 && pieces[0] ? pieces[0] : joined(pieces);
     },
     options,
   );
-}
-
-function joined(pieces: readonly Uint8Array[], length: number): Uint8Array {
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }
 
 /** A file as UTF-8 text. */
