@@ -47,14 +47,13 @@ export function scaleOf(rows: readonly Stretch[]): Scale {
     return (segment.drawnAt + share * segment.drawn) / whole;
   };
   const isCut = ({ lengthMs, drawn }: Segment) => drawn < lengthMs;
-  const step = stepFor(whole);
+  const step = roundStep(Math.max(0.001, whole / MOST_TICKS));
   const ticks = segments.filter((segment) => !isCut(segment)).flatMap((segment) => multiplesIn(segment, step));
   return { at, ticks: [...new Set(ticks)], cuts: segments.filter(isCut).map(({ startMs, lengthMs }) => ({ startMs, lengthMs })) };
 }
 
-/** 1, 2 or 5 times a power of ten, milliseconds. */
-function stepFor(whole: number): number {
-  const least = Math.max(0.001, whole / MOST_TICKS);
+/** The least that is 1, 2 or 5 times a power of ten and no less than `least`, which is above 0: a distance between marks. */
+export function roundStep(least: number): number {
   const power = 10 ** Math.floor(Math.log10(least));
   return power * ([1, 2, 5].find((factor) => factor * power >= least) ?? 10);
 }

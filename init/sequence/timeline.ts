@@ -1,7 +1,5 @@
-import type { BootReport } from "../../boot/report.ts";
+import { type Part, rounded } from "../../boot/timeline/parts.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-
-type Part = BootReport["timeline"][number];
 
 /** Of the time before the kernel's clocks could be asked: nanoseconds of Bun's clock, which counts from about the process's start. */
 export interface Started {
@@ -13,17 +11,18 @@ export interface Started {
   nowNs: () => number;
 }
 
-/** Microseconds: finer is noise. */
-function rounded(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
+/** To the microsecond: finer is noise. */
+function partFrom(name: string, startMs: number, endMs: number): Part {
+  const start = rounded(startMs);
+  return { name, startMs: start, lengthMs: rounded(Math.max(0, rounded(endMs) - start)) };
 }
 
 /** How long the parts of this boot took, on CLOCK_BOOTTIME: milliseconds since kernel start. */
 export class Timeline {
   readonly #kernel: Kernel;
   readonly #parts: Part[] = [];
-  /** Parts that go on, with their starts. */
-  readonly #open = new Map<symbol, { name: string; startMs: number }>();
+  /** Parts that go on. */
+  readonly #open = new Set<{ name: string; startMs: number }>();
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -50,30 +49,25 @@ export class Timeline {
   }
 
   #note(name: string, startMs: number, endMs: number): void {
-    const start = rounded(startMs);
-    this.#parts.push({ name, startMs: start, lengthMs: rounded(Math.max(0, rounded(endMs) - start)) });
+    this.#parts.push(partFrom(name, startMs, endMs));
   }
 
   /** Notes how long `work` takes, and whether it fails or not. Parts may lie in each other. */
   async part<Result>(name: string, work: () => Result | Promise<Result>): Promise<Result> {
-    const key = Symbol(name);
-    const startMs = this.#kernel.now().bootMs;
-    this.#open.set(key, { name, startMs });
+    const begun = { name, startMs: this.#kernel.now().bootMs };
+    this.#open.add(begun);
     try {
       return await work();
     } finally {
-      this.#open.delete(key);
-      this.#note(name, startMs, this.#kernel.now().bootMs);
+      this.#open.delete(begun);
+      this.#note(name, begun.startMs, this.#kernel.now().bootMs);
     }
   }
 
   /** All parts so far in the order of their starts; those that go on are `open`, with their length so far. */
   told(): Part[] {
     const now = this.#kernel.now().bootMs;
-    const open = [...this.#open.values()].map(({ name, startMs }): Part => {
-      const start = rounded(startMs);
-      return { name, startMs: start, lengthMs: rounded(Math.max(0, rounded(now) - start)), open: true };
-    });
+    const open = [...this.#open].map(({ name, startMs }): Part => ({ ...partFrom(name, startMs, now), open: true }));
     return [...this.#parts, ...open].toSorted((left, right) => left.startMs - right.startMs || right.lengthMs - left.lengthMs);
   }
 }

@@ -1,4 +1,5 @@
 /** A bar chart of boots, as an SVG that reads on light and on dark. */
+import { roundStep } from "../../boot/timeline/scale.ts";
 
 /** A bar: what the kernel takes, and behind it what the initrd takes. */
 export interface Bar {
@@ -19,9 +20,7 @@ const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
 
 /** A distance between grid lines that gives three to six of them: 1, 2 or 5 times a power of ten. */
 export function gridStep(largest: number): number {
-  const rough = largest / 5;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  return power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
+  return roundStep(largest / 5);
 }
 
 const style = `

@@ -1,4 +1,5 @@
 /** What a boot's next init told, and what many boots come to. */
+import { rounded } from "../../boot/timeline/parts.ts";
 
 /** One boot of a peer; milliseconds with three decimals. */
 export interface BootTimes {
@@ -68,10 +69,6 @@ function logMs(records: string[], wanted: (message: string) => boolean, what: st
   if (times.length !== 1 || time === undefined || !Number.isFinite(time))
     throw new Error(`the kernel's log has ${times.length} lines ${what}, one was expected`);
   return time;
-}
-
-function rounded(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
 }
 
 export interface Spread {
