@@ -80,8 +80,8 @@ Usage: slipway initrd list [--weights [--json]] FILE
 Shows which machine an initrd that slipway initrd build made is for, what is in it, and what each part weighs: the archive's
 entries, and the files of the runtime image (with unsquashfs).
 
-  --weights  instead, what each byte of the archive is for, as the loader reads it, and how it can be left out. Compressed
-             blocks of 128 KiB count for what is in them by its part of their content
+  --weights  instead, what each byte of the archive is for, as the loader reads it, and how it can be left out. A
+             compressed block counts for what is in it by its part of the content
   --json     the weights as one line of JSON, with the files of each part`,
   options: { weights: { type: "boolean" }, json: { type: "boolean" } },
   positionals: ["FILE"],
