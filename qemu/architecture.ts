@@ -1,7 +1,8 @@
 /** Which processor the virtual machines have, and what differs with it. */
-import { type Architecture, architectureOfRuntime, parseArchitecture } from "../boot/architecture.ts";
+import { type Architecture, parseArchitecture } from "../boot/architecture.ts";
+import { ownArchitecture } from "../init/version.ts";
 
-export const hostArchitecture: Architecture = architectureOfRuntime(process.arch);
+export const hostArchitecture: Architecture = ownArchitecture;
 
 /** What machines, kernels, images and initrds are made for: SLIPWAY_ARCH, else the host's. */
 export const guestArchitecture: Architecture =

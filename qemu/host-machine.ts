@@ -3,12 +3,12 @@
  * boot of slot a, committed. For processes in a mount namespace of their own with a tmpfs on /run.
  */
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { architectureOfRuntime } from "../boot/architecture.ts";
 import { abilitiesOn } from "../boot/image/judge-seal.ts";
 import { RECORD_LAYOUT } from "../boot/record/store.ts";
 import { type BootReport, RUN } from "../boot/report.ts";
 import { linuxKernel } from "../init/kernel/linux.ts";
 import { openBootRecord } from "../init/store/boot-record.ts";
+import { hostArchitecture } from "./architecture.ts";
 import { compileControl } from "./product.ts";
 
 export interface HostMachineOptions {
@@ -55,7 +55,7 @@ trust: { keys: [${key}] }
   store.close();
   if (!written.written) throw new Error(`the boot record ${record} cannot be written: ${written.reason}`);
   const report: BootReport = {
-    ...abilitiesOn(architectureOfRuntime(process.arch)),
+    ...abilitiesOn(hostArchitecture),
     ...{ schema: 1, attempt: 1, slot: "a", imageId: running, slotDevice: slots.a, trial: false },
     ...{ image: null, proof: "none", signers: [], verity: null },
     ...{ why: "the only slot that can boot", skipped: [], rollback: null, generation: null, data: null },

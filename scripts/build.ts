@@ -7,13 +7,14 @@ import { parseArgs } from "node:util";
 import { type Architecture, architectures, parseArchitecture } from "../boot/architecture.ts";
 import { hotPagesName } from "../init/builder/initrd/own-files.ts";
 import packageJson from "../package.json" with { type: "json" };
+import { hostArchitecture } from "../qemu/architecture.ts";
 import { distOf, project } from "../qemu/places.ts";
 import { runProgram } from "../qemu/program.ts";
 import { compile, evaluatedModules } from "./build/compile.ts";
 import { buildRootfs } from "./build/rootfs.ts";
 import { runtimeFor } from "./build/runtime.ts";
 import { buildStatic } from "./build/static-program.ts";
-import { checkMachine, own, type Target } from "./build/target.ts";
+import { checkMachine, type Target } from "./build/target.ts";
 import { trimIcuData } from "./build/trim-icu.ts";
 
 /** A program that runs another architecture's, and where Debian's cross compiler has its libraries. */
@@ -39,7 +40,6 @@ const bootLimit = 256_000;
 /** What a boot evaluates must stay small: zod and yaml together double its start. */
 async function checkBootModules(): Promise<string> {
   const entry = `${project}/init/sequence/pid1.ts`;
-  if (!existsSync(entry)) return "init/sequence/pid1.ts is not there yet";
   const modules = await evaluatedModules(entry);
   const foreign = modules.filter(({ path }) => path.includes("node_modules/")).map(({ path }) => path);
   if (foreign.length > 0) throw new Error(`PID 1 would evaluate ${foreign.join(", ")}; reach it by import() of a verb`);
@@ -57,7 +57,7 @@ async function checkBootModules(): Promise<string> {
 /** What `slipway --version` says; null where nothing here runs that architecture. */
 async function versionSaid({ architecture, dist }: Target): Promise<string | null> {
   const { program, libraries } = emulator[architecture];
-  if (architecture === own) return (await runProgram(`${dist}/slipway`, ["--version"])).trim();
+  if (architecture === hostArchitecture) return (await runProgram(`${dist}/slipway`, ["--version"])).trim();
   if (Bun.which(program) === null || !existsSync(`${libraries}/lib/libc.so.6`)) return null;
   return (await runProgram(program, ["-L", libraries, `${dist}/slipway`, "--version"])).trim();
 }
@@ -79,7 +79,7 @@ async function buildExecutable(target: Target, seconds: number): Promise<string>
       assets: [`${dist}/preinit`, `${dist}/interpreter`, ...hotPageLists()],
       version: packageJson.version,
       buildUnixMs: seconds * 1000,
-      ...(architecture === own ? {} : { other: { architecture, runtime: await runtimeFor(architecture) } }),
+      ...(architecture === hostArchitecture ? {} : { other: { architecture, runtime: await runtimeFor(architecture) } }),
     });
     trimmed = trimIcuData(`${aside}/slipway`);
     renameSync(`${aside}/slipway`, `${dist}/slipway`);
@@ -101,7 +101,7 @@ async function step(name: string, work: Promise<string>): Promise<void> {
 /** The architecture to build for. Throws BadInput, or parseArgs' own error. */
 function readOptions(): Architecture {
   const { values } = parseArgs({ options: { arch: { type: "string" } } });
-  return values.arch === undefined ? own : parseArchitecture(values.arch);
+  return values.arch === undefined ? hostArchitecture : parseArchitecture(values.arch);
 }
 
 try {

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
-import { architectureOfRuntime } from "../../boot/architecture.ts";
 import type { CpioEntry } from "../../init/builder/initrd/cpio.ts";
 import { readModuleDirectory } from "../../init/builder/initrd/depmod.ts";
 import { selectModules } from "../../init/builder/initrd/select-modules.ts";
+import { hostArchitecture } from "../../qemu/architecture.ts";
 import type { Ground } from "./ground.ts";
 
 /** A module to load by its file. */
@@ -16,7 +16,7 @@ export interface ModuleFile {
 /** The modules to load with all they need, in order. */
 export function moduleFiles({ kernel, modules }: Pick<Ground, "kernel" | "modules">): ModuleFile[] {
   const known = readModuleDirectory(kernel.modules);
-  const { files, index } = selectModules(known, kernel.version, architectureOfRuntime(process.arch), [...modules]);
+  const { files, index } = selectModules(known, kernel.version, hostArchitecture, [...modules]);
   const order = new Set(index.load.flatMap((name) => [...(index.depends[name] ?? []), name]));
   return [...order].map((name) => {
     const path = files.find((file) => file.name === name)?.path ?? name;

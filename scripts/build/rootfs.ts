@@ -65,8 +65,7 @@ export async function buildRootfs(target: Target, seconds: number): Promise<stri
       ["state-ops/fragments", "usr/share/slipway/state.d"],
       ["state-ops/fragments/optional", "usr/share/slipway/fragments"],
     ] as const) {
-      const found = existsSync(`${project}/${from}`) ? readdirSync(`${project}/${from}`) : [];
-      const names = found.filter((name) => name !== "optional");
+      const names = readdirSync(`${project}/${from}`).filter((name) => name !== "optional");
       mkdirSync(`${tree}/${to}`, { recursive: true });
       for (const name of names) {
         cpSync(`${project}/${from}/${name}`, `${tree}/${to}/${name}`, { recursive: true, verbatimSymlinks: true });

@@ -1,8 +1,9 @@
 import { statSync } from "node:fs";
 import { ARCHITECTURE } from "../../boot/architecture.ts";
+import { hostArchitecture } from "../../qemu/architecture.ts";
 import { project } from "../../qemu/places.ts";
 import { runProgram } from "../../qemu/program.ts";
-import { checkMachine, own, type Target } from "./target.ts";
+import { checkMachine, type Target } from "./target.ts";
 
 const limit = 16 * 1024;
 
@@ -22,7 +23,7 @@ export async function buildStatic(
     `-Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,noexecstack ${machine[architecture]}`,
     ...(name === "interpreter" ? [`-Wl,-Ttext-segment=${interpreterAddress}`] : []),
   ].flatMap((line) => line.split(" "));
-  const compiler = architecture === own ? "gcc" : `${ARCHITECTURE[architecture].gnu}-linux-gnu-gcc`;
+  const compiler = architecture === hostArchitecture ? "gcc" : `${ARCHITECTURE[architecture].gnu}-linux-gnu-gcc`;
   const macros = Object.entries(strings).map(([macro, value]) => `-D${macro}="${value}"`);
   await runProgram(compiler, [...flags, ...macros, "-o", `${dist}/${name}`, `${project}/init/${name}/${name}.c`]);
   const size = statSync(`${dist}/${name}`).size;

@@ -1,8 +1,6 @@
 import { readFileSync } from "node:fs";
-import { ARCHITECTURE, type Architecture, architectureOfRuntime } from "../../boot/architecture.ts";
+import { ARCHITECTURE, type Architecture } from "../../boot/architecture.ts";
 import { MACHINE, readElfStart } from "../../boot/elf.ts";
-
-export const own = architectureOfRuntime(process.arch);
 
 /** Where the products go. */
 export interface Target {

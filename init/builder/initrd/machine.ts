@@ -1,15 +1,10 @@
 /** Which machine an initrd is for: that of the slipway in it, and everything else has to be for the same. */
 import { existsSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
-import {
-  type Architecture,
-  architectureOfMachine,
-  architectureOfRuntime,
-  architectures,
-  runsOn,
-} from "../../../boot/architecture.ts";
+import { type Architecture, architectureOfMachine, architectures, runsOn } from "../../../boot/architecture.ts";
 import { elfMachine, machineText } from "../../../boot/elf.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
+import { ownArchitecture } from "../../version.ts";
 import { regularFile } from "../input.ts";
 import { ownFile } from "./own-files.ts";
 
@@ -32,13 +27,13 @@ export interface ChosenFiles {
  * build made for the other architecture. Throws BadInput where that is not there.
  */
 export function chooseFiles({ architecture, executable, preinit }: AskedFiles): ChosenFiles {
-  const own = architectureOfRuntime(process.arch);
-  const wanted = architecture ?? (executable === null ? own : programArchitecture(`--executable ${executable}`, executable));
+  const wanted =
+    architecture ?? (executable === null ? ownArchitecture : programArchitecture(`--executable ${executable}`, executable));
   const chosen = executable ?? ownFile("slipway", wanted);
   const beside = (name: "preinit" | "interpreter"): string => posix.join(posix.dirname(chosen), name); // as the build puts them
-  const interpreter = wanted === own ? ownFile("interpreter", own) : beside("interpreter");
-  if (preinit !== null || wanted === own) {
-    return { executable: chosen, preinit: preinit ?? ownFile("preinit", own), interpreter };
+  const interpreter = wanted === ownArchitecture ? ownFile("interpreter", wanted) : beside("interpreter");
+  if (preinit !== null || wanted === ownArchitecture) {
+    return { executable: chosen, preinit: preinit ?? ownFile("preinit", wanted), interpreter };
   }
   if (existsSync(beside("preinit"))) return { executable: chosen, preinit: beside("preinit"), interpreter };
   throw new BadInput(

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { posix } from "node:path";
-import { type Architecture, architectureOfRuntime, architectures } from "../../../boot/architecture.ts";
+import { type Architecture, architectures } from "../../../boot/architecture.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
+import { ownArchitecture } from "../../version.ts";
 import { type HotPageList, parseHotPages } from "./hot-pages.ts";
 
 /**
@@ -12,7 +13,7 @@ import { type HotPageList, parseHotPages } from "./hot-pages.ts";
 export function ownFile(name: "slipway" | "preinit" | "interpreter", architecture: Architecture): string {
   const entry = posix.dirname(Bun.main); // import.meta.dir would put the builder's directory into the executable
   const dist = Bun.isStandaloneExecutable ? posix.dirname(process.execPath) : posix.resolve(entry, "../dist");
-  const foreign = architecture !== architectureOfRuntime(process.arch);
+  const foreign = architecture !== ownArchitecture;
   const embedded = Bun.isStandaloneExecutable && !foreign;
   const path = embedded
     ? { slipway: process.execPath, preinit: `${entry}/preinit`, interpreter: `${entry}/interpreter` }[name]

@@ -1,8 +1,9 @@
 import { lstatSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { posix } from "node:path";
-import { ARCHITECTURE, architectureOfRuntime } from "../../../boot/architecture.ts";
+import { ARCHITECTURE } from "../../../boot/architecture.ts";
 import { machineText } from "../../../boot/elf.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
+import { ownArchitecture } from "../../version.ts";
 
 /** As many links as the kernel follows in one path (path_resolution(7)). */
 const MOST_LINKS = 40;
@@ -67,7 +68,7 @@ export class Sysroot {
 
   /** What to do about a library for `machine` (ELF) that is missing in the tree. */
   remedy(machine: number): string {
-    const own = ARCHITECTURE[architectureOfRuntime(process.arch)].elfMachine;
+    const own = ARCHITECTURE[ownArchitecture].elfMachine;
     if (this.root !== "/") return "install its package there";
     if (machine === own) return "install its package";
     return `name an unpacked ${machineText(machine)} root with --sysroot DIRECTORY, for example the image's own tree`;
