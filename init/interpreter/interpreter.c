@@ -8,6 +8,7 @@
 #include <linux/auxvec.h>
 #include <linux/elf.h>
 
+#include "../preinit/last-words.h"
 #include "../preinit/lines.h"
 #include "../preinit/system-calls.h"
 #include "hot-file.h"
@@ -19,25 +20,13 @@ ENTRY(interpreter)
 
 static const char *program; /* as it was executed */
 
-/* Ends the process: for PID 1 that is a panic, and a restart after its timeout. */
 static void __attribute__((noreturn)) fail(const char *what, const char *subject, long result, const char *remedy) {
   static struct line line;
   add(&line, "<2>slipway: cannot start ");
   add(&line, program);
   add(&line, ": ");
-  add(&line, what);
-  add(&line, subject);
-  if (result < 0) {
-    add(&line, ": ");
-    add_error(&line, result);
-  }
-  add(&line, "; ");
-  add(&line, remedy);
-  long log = open_file("/dev/kmsg", O_WRONLY);
-  if (log >= 0) CALL(__NR_write, log, line.text, line.length, 0, 0);
-  add(&line, "\n");
-  CALL(__NR_write, 2, line.text + 3, line.length - 3, 0, 0); /* without "<2>" */
-  for (;;) CALL(__NR_exit_group, 127, 0, 0, 0, 0);
+  add_failure(&line, what, subject, result, remedy);
+  end_with(&line, 127);
 }
 
 static const char again[] = "build the initrd again", no_memory[] = "is there too little memory?";

@@ -30,12 +30,7 @@ static const char unpack[] = "unpack dist/rootfs.tar into the image again";
 static void __attribute__((noreturn)) stop(int code, const char *what, const char *subject, long result, const char *remedy) {
   static struct line line;
   add(&line, "slipway: cannot ");
-  add(&line, what);
-  add(&line, subject);
-  add(&line, ": ");
-  add_error(&line, result);
-  add(&line, "; ");
-  add(&line, remedy);
+  add_failure(&line, what, subject, result, remedy);
   add(&line, "\n");
   CALL(__NR_write, 2, line.text, line.length, 0, 0);
   for (;;) CALL(__NR_exit_group, code, 0, 0, 0, 0);

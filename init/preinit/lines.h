@@ -41,3 +41,15 @@ static void add_error(struct line *line, long result) {
   add_number(line, (unsigned long)-result);
   add(line, ")");
 }
+
+/* "cannot open FILE: ENOENT (2); REMEDY"; without the error where `result` is none. */
+static void add_failure(struct line *line, const char *what, const char *subject, long result, const char *remedy) {
+  add(line, what);
+  add(line, subject);
+  if (result < 0) {
+    add(line, ": ");
+    add_error(line, result);
+  }
+  add(line, "; ");
+  add(line, remedy);
+}

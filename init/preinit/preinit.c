@@ -13,6 +13,7 @@
 #include <linux/loop.h>
 #include <linux/mount.h>
 
+#include "last-words.h"
 #include "lines.h"
 #include "system-calls.h"
 
@@ -23,27 +24,11 @@ ENTRY(preinit)
 #define HOT_FILE "/runtime.hot"
 #define SLIPWAY "/runtime/usr/bin/slipway"
 
-/* Says it on the kernel's log and on the console, and ends: the kernel panics, and restarts after its panic timeout. */
-static void __attribute__((noreturn)) stop(struct line *line) {
-  long log = open_file("/dev/kmsg", O_WRONLY);
-  if (log >= 0) CALL(__NR_write, log, line->text, line->length, 0, 0);
-  add(line, "\n");
-  CALL(__NR_write, 2, line->text + 3, line->length - 3, 0, 0); /* without "<2>" */
-  for (;;) CALL(__NR_exit_group, 1, 0, 0, 0, 0);
-}
-
 static void __attribute__((noreturn)) fail(const char *what, const char *subject, long result, const char *remedy) {
   static struct line line;
   add(&line, "<2>slipway: preinit: ");
-  add(&line, what);
-  add(&line, subject);
-  if (result < 0) {
-    add(&line, ": ");
-    add_error(&line, result);
-  }
-  add(&line, "; ");
-  add(&line, remedy);
-  stop(&line);
+  add_failure(&line, what, subject, result, remedy);
+  end_with(&line, 1);
 }
 
 static void __attribute__((noreturn)) fail_truncated(const char *what, unsigned long have, unsigned long want) {
@@ -55,7 +40,7 @@ static void __attribute__((noreturn)) fail_truncated(const char *what, unsigned 
   add(&line, " of ");
   add_number(&line, want);
   add(&line, " bytes; the machine has too little memory for this initrd, or its file was not loaded as a whole");
-  stop(&line);
+  end_with(&line, 1);
 }
 
 static void mount_or_fail(const char *source, const char *target, const char *type, unsigned long flags, const char *data) {
