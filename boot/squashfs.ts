@@ -39,13 +39,18 @@ export interface Squashfs {
 /** Unpacks one block. Throws where the bytes are not what `compressor` makes. */
 export type Unpack = (compressor: SquashfsCompressor, bytes: Uint8Array) => Uint8Array;
 
-const MAGIC = 0x73717368;
-const SUPERBLOCK = 96;
-const METADATA = 8192;
-const PLAIN_METADATA = 0x8000;
-const PLAIN_BLOCK = 1 << 24;
-const NONE = 0xffffffff;
-const KIND = { directory: 1, file: 2, wideDirectory: 8, wideFile: 9 } as const;
+/** "hsqs" */
+export const SQUASHFS_MAGIC = 0x73717368;
+/** Bytes of the superblock, and of a block of a table before compression. */
+export const SUPERBLOCK = 96;
+export const METADATA = 8192;
+/** Said in the size of a table's block and of a file's: it is not compressed. */
+export const PLAIN_METADATA = 0x8000;
+export const PLAIN_BLOCK = 1 << 24;
+/** Index of no fragment. */
+export const NO_FRAGMENT = 0xffffffff;
+/** Of inodes. */
+export const INODE_KIND = { directory: 1, file: 2, wideDirectory: 8, wideFile: 9 } as const;
 
 /** Reads superblock, inodes, directories and fragments. Throws BadInput for another format, and for a damaged one. */
 export function readSquashfs(image: Uint8Array, unpack: Unpack): Squashfs {
@@ -69,7 +74,7 @@ class Reader {
 
   read(): Squashfs {
     const image = this.#image;
-    if (image.length < SUPERBLOCK || image.readUInt32LE(0) !== MAGIC || image.readUInt16LE(28) !== 4) {
+    if (image.length < SUPERBLOCK || image.readUInt32LE(0) !== SQUASHFS_MAGIC || image.readUInt16LE(28) !== 4) {
       throw new BadInput("no squashfs 4: its first bytes are not hsqs with version 4");
     }
     const compressor = SQUASHFS_COMPRESSORS[image.readUInt16LE(20) - 1];
@@ -155,17 +160,17 @@ class Reader {
     const [block, offset] = [Number(reference >> 16n), Number(reference & 0xffffn)];
     const inode = (length: number): Buffer => this.#bytes(this.#inodes, block, offset, length);
     const kind = inode(2).readUInt16LE(0);
-    if (kind === KIND.directory || kind === KIND.wideDirectory) {
+    if (kind === INODE_KIND.directory || kind === INODE_KIND.wideDirectory) {
       if (this.#seen.has(reference)) throw damaged(`${path} is a directory that lies in two places`);
       this.#seen.add(reference);
-      const wide = kind === KIND.wideDirectory;
+      const wide = kind === INODE_KIND.wideDirectory;
       const bytes = inode(wide ? 40 : 32);
       const size = wide ? bytes.readUInt32LE(20) : bytes.readUInt16LE(24);
       const start = bytes.readUInt32LE(wide ? 24 : 16);
       const listing = this.#bytes(this.#directories, start, bytes.readUInt16LE(wide ? 34 : 26), Math.max(0, size - 3));
       for (const entry of entriesOf(listing)) this.#walk(`${path}/${entry.name}`, entry.inode, files);
-    } else if (kind === KIND.file || kind === KIND.wideFile) {
-      files.push(this.#file(path, kind === KIND.wideFile, inode));
+    } else if (kind === INODE_KIND.file || kind === INODE_KIND.wideFile) {
+      files.push(this.#file(path, kind === INODE_KIND.wideFile, inode));
     }
   }
 
@@ -176,7 +181,7 @@ class Reader {
       ? [header.readUInt32LE(44), Number(header.readBigUInt64LE(24))]
       : [header.readUInt32LE(20), header.readUInt32LE(28)];
     const whole = Math.floor(size / this.#blockSize);
-    const count = fragment === NONE ? Math.ceil(size / this.#blockSize) : whole;
+    const count = fragment === NO_FRAGMENT ? Math.ceil(size / this.#blockSize) : whole;
     if (count * 4 > this.#image.length) throw damaged(`${path} would have ${size} bytes`);
     const words = inode(header.length + count * 4).subarray(header.length);
     let at = start;
@@ -186,7 +191,7 @@ class Reader {
       return block;
     });
     const offset = header.readUInt32LE(wide ? 48 : 24);
-    const tail = fragment === NONE ? null : { fragment, offset, length: size - whole * this.#blockSize };
+    const tail = fragment === NO_FRAGMENT ? null : { fragment, offset, length: size - whole * this.#blockSize };
     return { path, size, blocks, tail };
   }
 }

@@ -2,16 +2,22 @@
  * A squashfs 4.0 with one file in one directory, which mksquashfs cannot make so that two versions of the file have their equal
  * parts at equal places. Format: see boot/squashfs.ts.
  */
-const MAGIC = 0x73717368;
-const SUPERBLOCK = 96;
-const METADATA = 8192;
-const PLAIN_METADATA = 0x8000;
-const PLAIN_BLOCK = 1 << 24;
+import {
+  INODE_KIND,
+  METADATA,
+  NO_FRAGMENT,
+  PLAIN_BLOCK,
+  PLAIN_METADATA,
+  SQUASHFS_COMPRESSORS,
+  SQUASHFS_MAGIC,
+  SUPERBLOCK,
+} from "../../boot/squashfs.ts";
+
 const NOWHERE = 0xffffffffffffffffn;
-const ZSTD = 6;
+const NO_ATTRIBUTES = 0xffffffff;
+const ZSTD = SQUASHFS_COMPRESSORS.indexOf("zstd") + 1;
 /** Tables are stored as they are, there are neither fragments nor extended attributes. */
 const FLAGS = 0x0001 | 0x0010 | 0x0200 | 0x0800;
-const KIND = { directory: 1, wideFile: 9 } as const;
 /** Blocks that are compressed at the same time. */
 const AT_ONCE = 8;
 
@@ -41,7 +47,9 @@ export async function oneFileSquashfs(file: OneFile): Promise<Uint8Array> {
       blocks.map(({ word }) => word),
     ),
   );
-  const directories = metadata(Buffer.concat([listing(file.directory, 32, 2, 1), listing(file.name, 64, 3, 2)]));
+  const directories = metadata(
+    Buffer.concat([listing(file.directory, 32, 2, INODE_KIND.directory), listing(file.name, 64, 3, INODE_KIND.file)]),
+  );
   const owners = metadata(Buffer.alloc(4));
   const at = { inodes: SUPERBLOCK + data.length, directories: 0, owners: 0, index: 0 };
   at.directories = at.inodes + inodes.length;
@@ -49,7 +57,7 @@ export async function oneFileSquashfs(file: OneFile): Promise<Uint8Array> {
   at.index = at.owners + owners.length;
   const used = at.index + 8;
   const superblock = fields([
-    ...[u32(MAGIC), u32(3), u32(0), u32(file.blockSize), u32(0)],
+    ...[u32(SQUASHFS_MAGIC), u32(3), u32(0), u32(file.blockSize), u32(0)],
     ...[u16(ZSTD), u16(Math.log2(file.blockSize)), u16(FLAGS), u16(1), u16(4), u16(0)],
     ...[u64(0n), u64(used), u64(at.index), u64(NOWHERE), u64(at.inodes), u64(at.directories), u64(NOWHERE), u64(NOWHERE)],
   ]);
@@ -86,14 +94,14 @@ function inodeTable({ directory, name, content, mode, blockSize }: OneFile, word
     u32(number),
   ];
   const inodeOfDirectory = (number: number, parent: number, links: number, length: number, offset: number) =>
-    fields([...inode(KIND.directory, 0o755, number), u32(0), u32(links), u16(length + 3), u16(offset), u32(parent)]);
+    fields([...inode(INODE_KIND.directory, 0o755, number), u32(0), u32(links), u16(length + 3), u16(offset), u32(parent)]);
   const lengths = [listing(directory, 0, 0, 0).length, listing(name, 0, 0, 0).length] as const;
   const holes = words.filter((word) => word === 0).length * blockSize;
   return Buffer.concat([
     inodeOfDirectory(1, 4, 3, lengths[0], 0),
     inodeOfDirectory(2, 1, 2, lengths[1], lengths[0]),
-    fields([...inode(KIND.wideFile, mode, 3), u64(SUPERBLOCK), u64(content.length), u64(Math.min(holes, content.length))]),
-    fields([u32(1), u32(0xffffffff), u32(0), u32(0xffffffff), ...words.map(u32)]),
+    fields([...inode(INODE_KIND.wideFile, mode, 3), u64(SUPERBLOCK), u64(content.length), u64(Math.min(holes, content.length))]),
+    fields([u32(1), u32(NO_FRAGMENT), u32(0), u32(NO_ATTRIBUTES), ...words.map(u32)]),
   ]);
 }
 
