@@ -6,11 +6,11 @@ import { buildInitrd } from "../init/builder/initrd/build.ts";
 import { writeCpio } from "../init/builder/initrd/cpio.ts";
 import { type HotPageList, PAGE } from "../init/builder/initrd/hot-pages.ts";
 import { guestArchitecture } from "./architecture.ts";
+import { compileProgram } from "./c-program.ts";
 import { guestKernel } from "./kernel.ts";
 import type { Machine } from "./machine.ts";
 import { guestDist } from "./places.ts";
 import { madeOf } from "./product.ts";
-import { runProgram } from "./program.ts";
 import { guestCompiler, sysroot } from "./sysroot.ts";
 
 /** For the kernel's command line: starts what watches. */
@@ -52,8 +52,7 @@ export async function watchedInitrd(control: string, lists: readonly HotPageList
 async function watcher(source: string): Promise<Uint8Array[]> {
   const scratch = mkdtempSync(`${tmpdir()}/slipway-touched-`);
   try {
-    const flags = ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-s"];
-    await runProgram(guestCompiler(), [...flags, "-o", `${scratch}/program`, source]);
+    await compileProgram(source, `${scratch}/program`, { compiler: guestCompiler() });
     const content = new Uint8Array(readFileSync(`${scratch}/program`));
     return writeCpio([{ path: "touched-pages", kind: "file", mode: 0o755, content }]);
   } finally {

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { writeCpio } from "../../init/builder/initrd/cpio.ts";
-import { runProgram } from "../../qemu/program.ts";
+import { compileProgram } from "../../qemu/c-program.ts";
 import type { ControlFile, MountFlag } from "../../state-ops/control.ts";
 import type { StateStep } from "../../state-ops/state-plan.ts";
 import { type ModuleFile, moduleEntries } from "./modules.ts";
@@ -74,8 +74,7 @@ ${steps
 export async function floorInitrd(aside: string, plan: string, modules: readonly ModuleFile[]): Promise<Uint8Array> {
   mkdirSync(`${aside}/c`);
   writeFileSync(`${aside}/c/plan.h`, plan);
-  const warnings = ["-Wall", "-Wextra", "-Werror"];
-  await runProgram("gcc", ["-static", "-Os", ...warnings, "-s", "-I", `${aside}/c`, "-o", `${aside}/c/init`, floorSource]);
+  await compileProgram(floorSource, `${aside}/c/init`, { words: ["-Os", "-I", `${aside}/c`] });
   const directories = ["data", "dev", "modules", "proc", "root", "run", "sys"];
   const pieces = writeCpio([
     ...directories.map((path) => ({ path, kind: "directory" as const, mode: 0o755 })),

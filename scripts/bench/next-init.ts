@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { runProgram } from "../../qemu/program.ts";
+import { compileProgram } from "../../qemu/c-program.ts";
 
 /** The bench's next init, in the image. */
 export const nextInit = "/usr/sbin/bench-init";
@@ -11,5 +11,5 @@ const source = fileURLToPath(new URL("next-init.c", import.meta.url));
 export const nextInitText = (): string => readFileSync(source, "utf8");
 
 export async function compileNextInit(output: string): Promise<void> {
-  await runProgram("gcc", ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-s", "-o", output, source]);
+  await compileProgram(source, output);
 }

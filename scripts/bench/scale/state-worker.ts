@@ -10,6 +10,7 @@ import { collectState } from "../../../init/commands/state/gc.ts";
 import { listState } from "../../../init/commands/state/list-facts.ts";
 import { previewMerge } from "../../../init/commands/state/merge.ts";
 import { applyState } from "../../../init/state/apply.ts";
+import { compileProgram } from "../../../qemu/c-program.ts";
 import { compileControl } from "../../../qemu/product.ts";
 import { runProgram } from "../../../qemu/program.ts";
 import type { DataFilesystem, Operator } from "../../../state-ops/control.ts";
@@ -72,8 +73,7 @@ async function mountFloor(world: StateWorld, operators: readonly Operator[]): Pr
 }
 
 if (!isFilesystem(filesystem)) throw new Error(`no filesystem for data: ${filesystem}`);
-const floorSource = `${import.meta.dirname}/mount-floor.c`;
-await runProgram("gcc", ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-s", "-o", `${scratch}/mount-floor`, floorSource]);
+await compileProgram(`${import.meta.dirname}/mount-floor.c`, `${scratch}/mount-floor`);
 const [tree, newer] = [`${scratch}/tree`, `${scratch}/newer`];
 const fragment = kind === "files" ? plantFiles(tree, size) : stateTree(tree, size);
 writeFileSync(`${scratch}/system.yaml`, systemText);
