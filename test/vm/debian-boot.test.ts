@@ -11,6 +11,7 @@ import { channel, release, signedChannel } from "../samples/channel.ts";
 import { keyOfPem } from "../samples/sealed-image.ts";
 import { committed, type Debian, powerOff, reboot, slotOf, startDebian, statusOf } from "./support/debian.ts";
 import { checkData, dataFeatures, recordOn } from "./support/disk-file.ts";
+import { ordinaryParts } from "./support/ordinary-parts.ts";
 
 const system = demoSystem.replace("trust: unsigned\n", await trustLine(["release"]));
 const { image, control } = await demoImage({ version: "v1", system, seal: { keys: ["release"], rollbackIndex: 2 } });
@@ -76,21 +77,8 @@ test("the timeline has the kernel, slipway's parts and systemd, in order and wit
     rows.filter(({ depth }) => depth === 0).map(({ by, name }) => `${by} ${name}`),
     [
       "kernel kernel",
-      ...[
-        "preinit",
-        "runtime",
-        "evaluate",
-        "start",
-        "modules",
-        "devices",
-        "record",
-        "count",
-        "slot",
-        "image",
-        "next-init",
-        "state",
-      ].map((name) => `slipway ${name}`),
-      ...["slipway handover", "systemd set-up", "systemd generators", "systemd unit files", "systemd default target"],
+      ...ordinaryParts.map((name) => `slipway ${name}`),
+      ...["systemd set-up", "systemd generators", "systemd unit files", "systemd default target"],
     ],
   );
   assert.ok(rows.every(({ open, overlaps }) => !open && overlaps.length === 0));

@@ -7,6 +7,7 @@ import { UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { guestArchitecture } from "../../qemu/architecture.ts";
 import { recordOn } from "./support/disk-file.ts";
 import { readMounts, shadowed } from "./support/mounts.ts";
+import { ordinaryParts } from "./support/ordinary-parts.ts";
 import { validRecord } from "./support/record-on-disk.ts";
 import { smallSystem } from "./support/small-image.ts";
 import { boot, part, smallInitrd, smallMachine, startSmall, type Told } from "./support/small-machine.ts";
@@ -45,21 +46,7 @@ test("on a fresh disk slot a boots, on trial, and its try is on the disk", async
   assert.equal(report.warnings, [UNPROVEN]);
   assert.equal(
     report.timeline.map(({ name }) => name),
-    [
-      "preinit",
-      "runtime",
-      "evaluate",
-      "start",
-      "modules",
-      "devices",
-      "record",
-      "count",
-      "slot",
-      "image",
-      "next-init",
-      "state",
-      "handover",
-    ],
+    ordinaryParts,
   );
   const record = validRecord(machine.disk);
   assert.is(record.slots.a?.tries, 2);
