@@ -13,6 +13,7 @@ import packageJson from "../../package.json" with { type: "json" };
 import { dist } from "../../qemu/places.ts";
 import { runProgram } from "../../qemu/program.ts";
 import { sampleControlText } from "../samples/control-file.ts";
+import { sampleInitrdInput } from "../samples/initrd-input.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "slipway-hot-pages-"));
 const tree = `${scratch}/tree`;
@@ -29,21 +30,17 @@ test.before(async () => {
   // Every twentieth page: code, constants and data, in more runs than a real list has.
   const buildId = readElfBuildId(readFileSync(`${dist}/slipway`)) ?? "";
   const runs = Array.from({ length: 1300 }, (_, index) => ({ start: index * 20, end: index * 20 + 1 }));
-  await buildInitrd({
-    control: `${scratch}/control.json`,
-    modules,
-    named: [],
-    extra: ["/usr/bin/env=/usr/bin/env"],
-    debug: false,
-    architecture: null,
-    executable: `${dist}/slipway`,
-    preinit: `${dist}/preinit`,
-    hot: { interpreter: `${dist}/interpreter`, lists: [{ buildId, runs }] },
-    sysroot: "/",
-    blockSize: null,
-    level: 1,
-    output: `${scratch}/initrd`,
-  });
+  await buildInitrd(
+    sampleInitrdInput({
+      control: `${scratch}/control.json`,
+      modules,
+      extra: ["/usr/bin/env=/usr/bin/env"],
+      executable: `${dist}/slipway`,
+      preinit: `${dist}/preinit`,
+      hot: { interpreter: `${dist}/interpreter`, lists: [{ buildId, runs }] },
+      output: `${scratch}/initrd`,
+    }),
+  );
   const archive = readFileSync(`${scratch}/initrd`);
   for (const { path, mode, start, size } of readCpio(archive)) {
     const [to, content] = [`${tree}/${path}`, archive.subarray(start, start + size)];

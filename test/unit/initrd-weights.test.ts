@@ -14,6 +14,7 @@ import { runProgram } from "../../qemu/program.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 import { matchesGolden } from "../golden.ts";
 import { NO_RECOVERY, sampleControlText } from "../samples/control-file.ts";
+import { sampleInitrdInput } from "../samples/initrd-input.ts";
 
 const scratch = mkdtempSync(`${tmpdir()}/slipway-weights-`);
 const modules = `${scratch}/lib/modules/6.1-test`;
@@ -50,22 +51,16 @@ test.after(() => rmSync(scratch, { recursive: true, force: true }));
 async function initrd(
   changes: { executable?: string; extra?: string[]; debug?: boolean; named?: string[] } = {},
 ): Promise<Buffer> {
-  await buildInitrd({
-    control: `${scratch}/control.json`,
-    modules,
-    named: [],
-    extra: [],
-    debug: false,
-    architecture: null,
-    sysroot: "/",
-    hot: null,
-    blockSize: null,
-    executable: "/bin/ls",
-    preinit: "/bin/true",
-    level: 1,
-    output: `${scratch}/initrd`,
-    ...changes,
-  });
+  await buildInitrd(
+    sampleInitrdInput({
+      control: `${scratch}/control.json`,
+      modules,
+      executable: "/bin/ls",
+      preinit: "/bin/true",
+      output: `${scratch}/initrd`,
+      ...changes,
+    }),
+  );
   return readFileSync(`${scratch}/initrd`);
 }
 

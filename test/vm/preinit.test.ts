@@ -14,6 +14,7 @@ import { sysroot } from "../../qemu/sysroot.ts";
 import { compile } from "../../scripts/build/compile.ts";
 import { runtimeFor } from "../../scripts/build/runtime.ts";
 import { sampleControlText } from "../samples/control-file.ts";
+import { sampleInitrdInput } from "../samples/initrd-input.ts";
 
 /** Stands in for slipway: says what preinit gave it, and switches the machine off. */
 const probe = `
@@ -60,21 +61,18 @@ test.before(async () => {
     `${scratch}/control.json`,
     sampleControlText({ system: "test", slots: [{ name: "a", device: "PARTLABEL=root-a" }], data: null }),
   );
-  await buildInitrd({
-    control: `${scratch}/control.json`,
-    modules,
-    named: [],
-    extra: [],
-    debug: false,
-    architecture: null,
-    sysroot: (await sysroot()) || "/",
-    hot: { interpreter: `${guestDist()}/interpreter`, lists: hotPagesIn(`${project}/init/builder/initrd`) },
-    blockSize: null,
-    executable: `${scratch}/slipway`,
-    preinit: `${guestDist()}/preinit`,
-    level: 3,
-    output: initrd,
-  });
+  await buildInitrd(
+    sampleInitrdInput({
+      control: `${scratch}/control.json`,
+      modules,
+      sysroot: (await sysroot()) || "/",
+      hot: { interpreter: `${guestDist()}/interpreter`, lists: hotPagesIn(`${project}/init/builder/initrd`) },
+      executable: `${scratch}/slipway`,
+      preinit: `${guestDist()}/preinit`,
+      level: 3,
+      output: initrd,
+    }),
+  );
 });
 
 test.after(() => rmSync(scratch, { recursive: true, force: true }));
