@@ -1,6 +1,7 @@
 import type { Architecture } from "../boot/architecture.ts";
 import { BOARD, guestArchitecture } from "./architecture.ts";
 import { diskWords, type MachineDisk } from "./disks.ts";
+import { type Firmware, firmwareWords } from "./firmware.ts";
 import type { Lock } from "./lock.ts";
 import { type NetworkCard, networkWords } from "./networks.ts";
 
@@ -10,7 +11,9 @@ export interface MachineOptions {
   name?: string;
   /** Default {@link guestArchitecture}. */
   architecture?: Architecture;
-  kernel: string;
+  /** Left out where `firmware` starts what the disks hold. */
+  kernel?: string;
+  firmware?: Firmware;
   initrd?: string;
   /** The kernel's command line, as it is. {@link consoleWord} in it makes the kernel speak on the console. */
   append?: string;
@@ -51,7 +54,7 @@ export function machineWords(options: MachineOptions, sockets: string): string[]
   words.push("-m", String(options.memoryMiB ?? 512), "-smp", String(options.cpus ?? 1));
   words.push("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console");
   words.push("-chardev", `socket,id=results,path=${sockets}/results`, ...resultsWords(architecture));
-  words.push("-qmp", `unix:${sockets}/qmp`, "-kernel", options.kernel);
+  words.push("-qmp", `unix:${sockets}/qmp`, ...startWords(options));
   if (options.initrd !== undefined) words.push("-initrd", options.initrd);
   if (options.append !== undefined) words.push("-append", options.append);
   words.push(...networkWords(options.net ?? []));
@@ -59,6 +62,12 @@ export function machineWords(options: MachineOptions, sockets: string): string[]
   if (options.watchdog === "i6300esb") words.push("-device", "i6300esb", "-action", "watchdog=reset");
   if (options.noReboot) words.push("-no-reboot");
   return [...words, ...diskWords(options.disks ?? []), ...(options.extra ?? [])];
+}
+
+function startWords({ kernel, firmware }: MachineOptions): string[] {
+  if ((kernel === undefined) === (firmware === undefined))
+    throw new Error("a machine is started by a kernel or by firmware: give one");
+  return [...(kernel === undefined ? [] : ["-kernel", kernel]), ...(firmware === undefined ? [] : firmwareWords(firmware))];
 }
 
 /** Words that make the channel "results" ttyS1. A board without PC serial ports gets two on PCI, the first of which nobody hears. */

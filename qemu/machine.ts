@@ -2,6 +2,7 @@ import { appendFileSync, mkdirSync } from "node:fs";
 import { basename } from "node:path";
 import { accelerator, countingInstructions } from "./accelerator.ts";
 import { BOARD, guestArchitecture } from "./architecture.ts";
+import { guestKernel } from "./kernel.ts";
 import type { Lock } from "./lock.ts";
 import { type MachineOptions, machineWords } from "./machine-options.ts";
 import { logs } from "./places.ts";
@@ -233,7 +234,8 @@ export class Machine {
  */
 export async function startMachine(options: MachineOptions): Promise<Machine> {
   const architecture = options.architecture ?? guestArchitecture;
-  const words = options.countInstructions ? countingInstructions(architecture) : await accelerator(options.kernel, architecture);
+  const probed = options.kernel ?? (await guestKernel(undefined, architecture)).kernel;
+  const words = options.countInstructions ? countingInstructions(architecture) : await accelerator(probed, architecture);
   const place = options.place ?? (await takePlaces(1))[0];
   if (!place) throw new Error("no place for a machine");
   return new Machine(options, words, place);

@@ -40,6 +40,17 @@ const packageOf = {
   dnsmasq: "dnsmasq-base",
   openssl: "openssl",
   veritysetup: "cryptsetup-bin",
+  "grub-mkimage": "grub-common",
+  "/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin",
+  "/usr/lib/grub/x86_64-efi/moddep.lst": "grub-efi-amd64-bin",
+  "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
+  "/usr/lib/systemd/boot/efi/systemd-bootx64.efi": "systemd-boot-efi",
+  "/usr/lib/u-boot/qemu_arm64/u-boot.bin": "u-boot-qemu",
+  mkenvimage: "u-boot-tools",
+  fw_setenv: "libubootenv-tool",
+  sbsign: "sbsigntool",
+  "sign-efi-sig-list": "efitools",
+  cgpt: "cgpt",
   casync: "casync",
   rauc: "rauc",
   "dbus-daemon": "dbus-daemon",
@@ -61,6 +72,12 @@ const server = ["nginx", "openssl"];
 const proxy = ["tinyproxy"];
 const network = ["ip", "dnsmasq"];
 const verity = ["veritysetup"];
+/** Bootloaders, and the tools that write their stores. */
+const loaders = [
+  ...["grub-mkimage", "/usr/lib/grub/i386-pc/boot.img", "/usr/lib/grub/x86_64-efi/moddep.lst"],
+  ...["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/lib/systemd/boot/efi/systemd-bootx64.efi", "sbsign", "sign-efi-sig-list"],
+  ...["/usr/lib/u-boot/qemu_arm64/u-boot.bin", "mkenvimage", "fw_setenv", "cgpt"],
+];
 const updaters = ["casync", "rauc", "dbus-daemon", "dbus-send", "curl"];
 
 /** Architectures of --arch that are not this machine's, and what compiles for them here. */
@@ -79,7 +96,11 @@ const scripts = {
   build: { programs: compiler, dist: false, machines: false },
   demo: { programs: [...compiler, ...machine, ...server], dist: true, machines: true },
   vm: { programs: [...compiler, ...machine], dist: true, machines: true },
-  test: { programs: [...compiler, ...machine, ...server, ...proxy, ...network, ...verity], dist: true, machines: true },
+  test: {
+    programs: [...compiler, ...machine, ...server, ...proxy, ...network, ...verity, ...loaders],
+    dist: true,
+    machines: true,
+  },
   bench: { programs: [...compiler, ...machine, ...server, ...updaters], dist: true, machines: true },
   "trace-start": { programs: [...compiler, ...machine], dist: true, machines: true },
 };

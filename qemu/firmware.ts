@@ -1,0 +1,46 @@
+/** What starts a machine that is given no kernel: firmware, which reads its disks. */
+import { copyFileSync } from "node:fs";
+
+/**
+ * `bios`: SeaBIOS, which starts what the first disk's boot sector holds. `ovmf`: UEFI; `variables` is a file of the machine's own
+ * (see {@link freshVariables}) that keeps its variables from one boot to the next. `u-boot`: Debian's for QEMU's virt; its
+ * environment lies in `flash`, a file of 64 MiB.
+ */
+export type Firmware =
+  | { kind: "bios" }
+  | { kind: "ovmf"; variables: string; secureBoot?: boolean }
+  | { kind: "u-boot"; flash: string };
+
+/** Debian's packages ovmf and u-boot-qemu. */
+const FILES = {
+  code: "/usr/share/OVMF/OVMF_CODE_4M.fd",
+  secureCode: "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+  variables: "/usr/share/OVMF/OVMF_VARS_4M.fd",
+  uBoot: "/usr/lib/u-boot/qemu_arm64/u-boot.bin",
+} as const;
+
+/** Writes an OVMF's variables as they leave the factory, no key enrolled, to `path`. */
+export function freshVariables(path: string): string {
+  copyFileSync(FILES.variables, path);
+  return path;
+}
+
+function flashWords(unit: number, file: string, readOnly: boolean): string[] {
+  const flags = readOnly ? ",readonly=on" : "";
+  return ["-drive", `if=pflash,format=raw,unit=${unit},file=${file.replaceAll(",", ",,")}${flags}`];
+}
+
+/** QEMU's words for `firmware`, and whether its board needs system management mode. */
+export function firmwareWords(firmware: Firmware): string[] {
+  switch (firmware.kind) {
+    case "bios":
+      return [];
+    case "ovmf": {
+      const secure = ["-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"];
+      const code = firmware.secureBoot ? FILES.secureCode : FILES.code;
+      return [...(firmware.secureBoot ? secure : []), ...flashWords(0, code, true), ...flashWords(1, firmware.variables, false)];
+    }
+    case "u-boot":
+      return ["-bios", FILES.uBoot, ...flashWords(1, firmware.flash, false)];
+  }
+}
