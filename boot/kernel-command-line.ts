@@ -2,6 +2,7 @@
  * The kernel's command line, as far as PID 1 obeys it. Words that belong to the kernel (`quiet`, which the kernel's log obeys
  * for us; `panic=`, which preinit respects too) or to the system are left alone.
  */
+import { isHex } from "../state-ops/plain-text.ts";
 import { RUNGS, type Rung } from "../state-ops/recovery.ts";
 import { isNetworkWord, type NetworkWords, noNetworkWords, readNetworkWords } from "./network/ip-words.ts";
 
@@ -15,8 +16,10 @@ export interface CommandLine {
   /** `rd.break` alone stops before the handover. */
   breakAt: BreakStage | null;
   shell: boolean;
-  /** Which slot is asked for. `slipway.slot=` wins over `rauc.slot=`. */
+  /** Which slot is asked for, by its name or its bootname. `slipway.slot=` wins over `rauc.slot=`. */
   slot: { name: string; from: "slipway.slot" | "rauc.slot" } | null;
+  /** What the bootloader found in its store: boot/stores/nonce.ts. */
+  nonce: string | null;
   /** `slipway.data=adopt`: another data filesystem than the boot record knows is used, and known from then on. */
   adoptData: boolean;
   /** `slipway.recover`: what of the ladder keeps the state (rungsAsked of ladder.ts); `slipway.recover=RUNG`: that one. Null: nobody asks. */
@@ -82,7 +85,16 @@ const runLevels = new Set(["single", "emergency", "rescue", "s", "S", "1", "2", 
 const rootWords = new Set(["root", "rootflags", "rootfstype", "rootwait", "rootdelay", "roothash"]);
 
 /** Words that PID 1 obeys and that are said once. */
-const single = new Set(["init", "rd.break", "rd.shell", "slipway.slot", "slipway.data", "slipway.recover", "rauc.slot"]);
+const single = new Set([
+  "init",
+  "rd.break",
+  "rd.shell",
+  "slipway.slot",
+  "slipway.data",
+  "slipway.recover",
+  "slipway.nonce",
+  "rauc.slot",
+]);
 
 /** Reads `text`, what /proc/cmdline holds. Never fails: what cannot be obeyed is in `warnings`. */
 export function parseCommandLine(text: string): CommandLine {
@@ -95,6 +107,7 @@ export function parseCommandLine(text: string): CommandLine {
     breakAt: null,
     shell: false,
     slot: null,
+    nonce: null,
     adoptData: false,
     recover: null,
     network: noNetworkWords(),
@@ -151,6 +164,9 @@ function readSingleWord(line: CommandLine, word: Word): void {
   } else if (name === "slipway.data") {
     if (value === "adopt") line.adoptData = true;
     else ignore("write slipway.data=adopt");
+  } else if (name === "slipway.nonce") {
+    if (isHex(value, 16)) line.nonce = value;
+    else ignore("it is not 16 hex digits");
   } else if (name === "slipway.slot") {
     if (line.slot && line.slot.name !== value) line.warnings.push(`${print(word)} overrules rauc.slot=${line.slot.name}`);
     line.slot = { name: value, from: "slipway.slot" };

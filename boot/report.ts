@@ -2,6 +2,7 @@ import type { Proof } from "./image/judge-seal.ts";
 import type { Manifest } from "./image/seal.ts";
 import type { ImageId, SlotName } from "./record/record.ts";
 import type { ToldRecovery } from "./recovery/step.ts";
+import type { ToldLoader } from "./stores/told-loader.ts";
 
 /** `/run/slipway/boot.json`: what PID 1 decided and did in this boot, for the running system to read. */
 export interface BootReport {
@@ -53,6 +54,8 @@ export interface BootReport {
     startedUnixMs: number | null;
   } | null;
   record: { condition: "valid" | "empty" | "unreadable"; writable: boolean; device: string | null };
+  /** Left out where the boot record is the only store and slipway chooses. */
+  loader?: ToldLoader;
   /** Number of the generation that holds the persistent state, "000017"; null without one. */
   generation: string | null;
   /** The data filesystem that was used; null where none was. `uuid` is "unknown" where its superblock has none. */

@@ -1,5 +1,6 @@
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import type { BootReport } from "../../boot/report.ts";
+import type { ToldLoader } from "../../boot/stores/told-loader.ts";
 import type { ControlFile, ControlTrust, SlotDefinition } from "../../state-ops/control.ts";
 import { type ControlRecovery, RUNGS } from "../../state-ops/recovery.ts";
 
@@ -123,6 +124,7 @@ export function readReport(text: string): BootReport {
         writable: record.flag("writable"),
         device: record.nullable("device", () => record.text("device")),
       },
+      ...(report.nullable("loader", () => ({ loader: loaderIn(report.object("loader")) })) ?? {}),
       generation: report.nullable("generation", () => report.text("generation")),
       data: report.nullable("data", () => {
         const data = report.object("data");
@@ -141,6 +143,24 @@ export function readReport(text: string): BootReport {
       })),
     };
   });
+}
+
+function loaderIn(loader: Reader): ToldLoader {
+  return {
+    chooser: loader.word("chooser", ["slipway", "loader"]),
+    named: loader.nullable("named", () => loader.text("named")),
+    nonce: loader.word("nonce", ["same", "other", "none", "unknown"]),
+    store: loader.nullable("store", () => {
+      const store = loader.object("store");
+      return {
+        kind: store.text("kind"),
+        place: store.text("place"),
+        condition: store.word("condition", ["valid", "empty", "unreadable"]),
+        reason: store.nullable("reason", () => store.text("reason")),
+      };
+    }),
+    merged: loader.texts("merged"),
+  };
 }
 
 function recoveryIn(recovery: Reader): ToldRecovery {

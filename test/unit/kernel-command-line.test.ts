@@ -9,6 +9,7 @@ const nothing: CommandLine = {
   breakAt: null,
   shell: false,
   slot: null,
+  nonce: null,
   adoptData: false,
   recover: null,
   network: noNetworkWords(),
@@ -170,6 +171,23 @@ test("a locked command line chooses no program, no shell and no state", () => {
     warnings: ["init=/bin/sh", "rd.break=handover", "rd.shell", "slipway.data=adopt", "-c", "reboot"]
       .map((word) => `"${word}" is refused: the control file says command-line: locked`)
       .toSpliced(4, 0, '"single" is refused: the control file says command-line: locked'),
+  });
+});
+
+test("what the bootloader found in its store", () => {
+  parse("slipway.nonce=0123456789abcdef rauc.slot=A", {
+    nonce: "0123456789abcdef",
+    slot: { name: "A", from: "rauc.slot" },
+  });
+  for (const word of ["slipway.nonce=0123456789ABCDEF", "slipway.nonce=0123", "slipway.nonce=0123456789abcdef0"]) {
+    parse(word, { warnings: [`"${word}" is ignored: it is not 16 hex digits`] });
+  }
+  parse("slipway.nonce slipway.nonce=", {
+    warnings: ['"slipway.nonce=" overrules "slipway.nonce" before it', '"slipway.nonce=" is ignored: it has no value'],
+  });
+  parse("slipway.nonce=0123456789abcdef slipway.nonce=fedcba9876543210", {
+    nonce: "fedcba9876543210",
+    warnings: ['"slipway.nonce=fedcba9876543210" overrules "slipway.nonce=0123456789abcdef" before it'],
   });
 });
 
