@@ -101,6 +101,9 @@ export interface PartitionChange {
   length: bigint;
 }
 
+/** EINVAL of `kexec`: no kernel was loaded. */
+export type RebootKind = "restart" | "power-off" | "halt" | "kexec";
+
 export interface Kernel {
   // Files. Relative paths start from `at` where it is given.
   /** [openat2] Flags are the O_* bits of constants.ts; O_CLOEXEC is always added. */
@@ -247,8 +250,16 @@ export interface Kernel {
   now(): Clocks;
   /** [clock_settime CLOCK_REALTIME] */
   setClock(unixMs: number): void;
-  /** [reboot] After sync(2). Returns only where the kernel refuses. */
-  reboot(how: "restart" | "power-off" | "halt"): void;
+  /**
+   * [kexec_file_load] Has the kernel read another one, and its initrd, from files that are open for reading, for
+   * `reboot("kexec")` to start; one that was loaded before is forgotten. It reads the files itself, now. Errors: ENOSYS where it is
+   * built without, EPERM where that was forbidden (kexec_load_disabled, lockdown) or we are not root, ENOEXEC for what is no kernel of
+   * this machine, EKEYREJECTED, ENOKEY, ENODATA, EBADMSG and ELIBBAD where it wants a signature that it can check, ENOMEM and
+   * EADDRNOTAVAIL without memory, EBUSY while somebody else loads one.
+   */
+  loadKexec(kernel: Descriptor, initrd: Descriptor | null, commandLine: string): void;
+  /** [reboot] After sync(2). `kexec` starts the kernel of {@link Kernel.loadKexec}. Returns only where the kernel refuses. */
+  reboot(how: RebootKind): void;
   /**
    * [reboot CAD_OFF, CAD_ON] What Ctrl-Alt-Del does: send SIGINT to PID 1, or restart the machine at once, as it does when
    * the kernel starts.

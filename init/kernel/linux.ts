@@ -1,7 +1,15 @@
 /** The real kernel: {@link Kernel} over system calls. Layouts are those of Linux on 64-bit little-endian machines. */
 import { BLKPG } from "./constants.ts";
 import { errnoName } from "./errno.ts";
-import { type Descriptor, type EndedChild, type Kernel, KernelError, type PartitionChange, type Path } from "./kernel.ts";
+import {
+  type Descriptor,
+  type EndedChild,
+  type Kernel,
+  KernelError,
+  type PartitionChange,
+  type Path,
+  type RebootKind,
+} from "./kernel.ts";
 import { subjectOf } from "./linux-files.ts";
 import { LinuxSockets } from "./linux-sockets.ts";
 import {
@@ -18,7 +26,14 @@ import {
 } from "./syscall.ts";
 
 const CLOCK = { REALTIME: 0, BOOTTIME: 7 } as const;
-const REBOOT = { restart: 0x01234567, "power-off": 0x4321fedc, halt: 0xcdef0123 } as const;
+/** linux/reboot.h and linux/kexec.h. */
+export const REBOOT: Record<RebootKind, number> = {
+  restart: 0x01234567,
+  "power-off": 0x4321fedc,
+  halt: 0xcdef0123,
+  kexec: 0x45584543,
+};
+export const KEXEC_FILE_NO_INITRAMFS = 4;
 const CTRL_ALT_DEL = { signal: 0, restart: 0x89abcdef } as const;
 
 function clock(id: number): number {
@@ -166,7 +181,12 @@ class LinuxKernel extends LinuxSockets implements Kernel {
     const seconds = Math.floor(unixMs / 1000);
     call("clock_settime", "clock", CLOCK.REALTIME, words(BigInt(seconds), BigInt(Math.floor((unixMs - seconds * 1000) * 1e6))));
   }
-  reboot(how: "restart" | "power-off" | "halt"): void {
+  loadKexec(kernel: Descriptor, initrd: Descriptor | null, commandLine: string): void {
+    const text = cString(commandLine);
+    const [fd, flags] = initrd === null ? [-1, KEXEC_FILE_NO_INITRAMFS] : [initrd, 0];
+    call("kexec_file_load", subjectOf(kernel), kernel, fd, text.length, text, flags);
+  }
+  reboot(how: RebootKind): void {
     rawCall("sync");
     this.#rebootCall(REBOOT[how], how);
   }

@@ -68,6 +68,7 @@ export const SYSTEM_CALLS = {
   syncfs: [306, 267],
   finit_module: [313, 273],
   renameat2: [316, 276],
+  kexec_file_load: [320, 294],
   copy_file_range: [326, 285],
   statx: [332, 291],
   close_range: [436, 436],

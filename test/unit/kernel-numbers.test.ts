@@ -19,6 +19,7 @@ import {
   SO,
   SOL,
 } from "../../init/kernel/constants.ts";
+import { KEXEC_FILE_NO_INITRAMFS, REBOOT } from "../../init/kernel/linux.ts";
 import { SYSTEM_CALLS } from "../../init/kernel/syscall.ts";
 import { ownArchitecture } from "../../init/version.ts";
 import { runProgram } from "../../qemu/program.ts";
@@ -31,6 +32,7 @@ const headers = [
   ...["asm/unistd.h", "asm/fcntl.h", "asm/signal.h", "asm/resource.h", "asm/socket.h", "asm/ioctls.h", "asm/termbits.h"],
   ...["asm/statfs.h", "linux/stat.h", "linux/mount.h", "linux/openat2.h", "linux/fs.h", "linux/btrfs.h", "linux/loop.h"],
   ...["linux/dm-ioctl.h", "linux/watchdog.h", "linux/blkpg.h", "linux/netlink.h", "linux/magic.h", "linux/errno.h"],
+  ...["linux/reboot.h", "linux/kexec.h"],
 ];
 
 const prefixed = (prefix: string, values: Record<string, number>): Expected =>
@@ -57,6 +59,8 @@ function expectedOf(architecture: Architecture): Expected {
     ...prefixed("SIG", SIGNAL),
     ...prefixed("RLIMIT_", RLIMIT),
     ...{ BLKPG: BLKPG.ioctl, BLKPG_ADD_PARTITION: BLKPG.op.add, BLKPG_RESIZE_PARTITION: BLKPG.op.resize },
+    ...{ LINUX_REBOOT_CMD_RESTART: REBOOT.restart, LINUX_REBOOT_CMD_POWER_OFF: REBOOT["power-off"] },
+    ...{ LINUX_REBOOT_CMD_HALT: REBOOT.halt, LINUX_REBOOT_CMD_KEXEC: REBOOT.kexec, KEXEC_FILE_NO_INITRAMFS },
     ...{ RAMFS_MAGIC: FILESYSTEM_MAGIC.ramfs, TMPFS_MAGIC: FILESYSTEM_MAGIC.tmpfs },
     ...{ OVERLAYFS_SUPER_MAGIC: FILESYSTEM_MAGIC.overlay, BTRFS_SUPER_MAGIC: FILESYSTEM_MAGIC.btrfs },
     // Structures, as init/kernel/layouts.ts and linux*.ts lay them out.

@@ -284,6 +284,38 @@ test("a detached mount is gone for paths and lives for descriptors", () => {
   assert.is(Buffer.from(kernel.read(fd, 2, 0n)).toString(), "1\n");
 });
 
+test("a kernel is loaded from files, and a restart by kexec wants one", () => {
+  const kernel = new RecordingKernel({ initramfs: { vmlinuz: "MZ", initrd: "070701", empty: {} } });
+  assert.is(
+    failure(() => kernel.reboot("kexec")),
+    "EINVAL",
+  );
+  const [file, initrd] = [kernel.open("/vmlinuz", O.RDONLY), kernel.open("/initrd", O.RDONLY)];
+  assert.is(
+    failure(() => kernel.loadKexec(kernel.open("/empty", O.RDONLY | O.DIRECTORY), null, "")),
+    "EINVAL",
+  );
+  assert.is(
+    failure(() => kernel.loadKexec(99, null, "")),
+    "EBADF",
+  );
+  kernel.failOn({ call: "loadKexec", code: "EKEYREJECTED", times: 1 });
+  assert.throws(() => kernel.loadKexec(file, initrd, "quiet"), /kexec_file_load \/vmlinuz: EKEYREJECTED/);
+  kernel.loadKexec(file, initrd, "quiet");
+  assert.equal(kernel.loadedKexec, { kernel: "/vmlinuz", initrd: "/initrd", commandLine: "quiet" });
+  assert.throws(() => kernel.reboot("kexec"), /reboot kexec/);
+  assert.match(kernel.trace, /load-kexec\("\/vmlinuz", "?\/initrd"?, "quiet"\)\nreboot\("kexec"\)/);
+});
+
+test("the real kernel refuses to load what is no open file, and without one there is nothing to start", () => {
+  const kernel = linuxKernel();
+  // Without the right to reboot EPERM comes first, in a kernel that is built without it ENOSYS.
+  assert.match(
+    failure(() => kernel.loadKexec(-1, null, "quiet")),
+    /^(EBADF|EPERM|ENOSYS)$/,
+  );
+});
+
 test("partitions come and go with their table, and by blkpg while they are in use", () => {
   const kernel = new RecordingKernel();
   const disk = kernel.addDevice({ path: "/dev/sdb", number: { major: 8, minor: 16 }, size: 64 * 1024 * 1024 });

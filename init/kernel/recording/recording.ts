@@ -1,11 +1,12 @@
 import { O } from "../constants.ts";
-import type { Clocks, Descriptor, Kernel } from "../kernel.ts";
+import type { Clocks, Descriptor, Kernel, RebootKind } from "../kernel.ts";
 import type { Describe } from "./files.ts";
 import { type MachineDescription, MemoryMachine } from "./memory-machine.ts";
 import { Errno, walkEntries } from "./memory-nodes.ts";
 import { plant, type Tree } from "./memory-tree.ts";
 import { RecordingProcesses } from "./processes.ts";
 import { Ended, type FailureRule, Script } from "./script.ts";
+import { quote } from "./trace.ts";
 
 export interface RecordingOptions extends MachineDescription {
   /** Clock since kernel start at the beginning; 1000 if absent. */
@@ -139,8 +140,22 @@ export class RecordingKernel extends RecordingProcesses implements Kernel {
     this.script.call({ name: "setClock", subject: "clock", line, effect: true, body: () => this.script.setClock(unixMs) });
   }
 
-  reboot(how: "restart" | "power-off" | "halt"): void {
+  /** What {@link loadKexec} took: paths; null before. */
+  loadedKexec: { kernel: string; initrd: string | null; commandLine: string } | null = null;
+
+  loadKexec(kernel: Descriptor, initrd: Descriptor | null, commandLine: string): void {
+    const loaded = { kernel: this.place(kernel), initrd: initrd === null ? null : this.place(initrd), commandLine };
+    this.run("loadKexec", "load-kexec", loaded.kernel, [loaded.initrd ?? "no initrd", quote(commandLine)], true, () => {
+      for (const fd of [kernel, ...(initrd === null ? [] : [initrd])]) {
+        if (this.machine.files.descriptor(fd).node?.kind !== "file") throw new Errno("EINVAL");
+      }
+      this.loadedKexec = loaded;
+    });
+  }
+
+  reboot(how: RebootKind): void {
     this.run("reboot", "reboot", how, [], true, () => {
+      if (how === "kexec" && this.loadedKexec === null) throw new Errno("EINVAL");
       for (const device of this.machine.files.devices.values()) device.sync();
       throw new Ended({ kind: "reboot", how });
     });

@@ -1,4 +1,4 @@
-import { type Clocks, type EndedChild, type Kernel, KernelError } from "../kernel.ts";
+import { type Clocks, type EndedChild, type Kernel, KernelError, type RebootKind } from "../kernel.ts";
 import { Errno } from "./memory-nodes.ts";
 
 /** A method of the kernel interface. */
@@ -60,6 +60,7 @@ const SYSTEM_CALLS: Partial<Record<CallName, string>> = {
   restorePriority: "ioprio_set",
   now: "clock_gettime",
   setClock: "clock_settime",
+  loadKexec: "kexec_file_load",
   setCtrlAltDel: "reboot",
 };
 
@@ -88,7 +89,7 @@ export class Ended extends Error {
   constructor(
     readonly how:
       | { kind: "exec"; program: string; args: string[]; environment: Record<string, string> }
-      | { kind: "reboot"; how: "restart" | "power-off" | "halt" },
+      | { kind: "reboot"; how: RebootKind },
   ) {
     super(how.kind === "exec" ? `executed ${how.program}` : `reboot ${how.how}`);
     this.name = "Ended";
