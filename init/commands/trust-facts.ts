@@ -1,7 +1,9 @@
 /** What is proven of this boot, what must not be older, and what the loader's own signature covers. */
+
 import type { BootRecord, Quarantine } from "../../boot/record/record.ts";
 import type { BootReport } from "../../boot/report.ts";
 import { bootFloor, installFloor } from "../../boot/selection/floors.ts";
+import { decodeVariable, EFI_VARIABLE } from "../../boot/stores/efi-variables.ts";
 import { readBytes } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import type { Machine, Places } from "./machine.ts";
@@ -30,16 +32,10 @@ export interface TrustFacts {
   summary: string;
 }
 
-/** As the firmware and systemd-stub name their variables: UEFI 2.10 section 3.3, and systemd's Boot Loader Interface. */
-const VARIABLES = {
-  secureBoot: "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c",
-  stub: "StubInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f",
-} as const;
-
-/** A variable's file begins with four bytes of attributes. */
 function variable(kernel: Kernel, places: Places, name: string): Uint8Array | null {
   try {
-    return readBytes(kernel, `${places.efivars}/${name}`).subarray(4);
+    const read = decodeVariable(readBytes(kernel, `${places.efivars}/${name}`));
+    return typeof read === "string" ? null : read.value;
   } catch (error) {
     if (error instanceof KernelError) return null;
     throw error;
@@ -48,8 +44,8 @@ function variable(kernel: Kernel, places: Places, name: string): Uint8Array | nu
 
 /** Reads what the firmware tells. A machine without UEFI has no such directory. */
 export function loaderFacts(kernel: Kernel, places: Places): LoaderFacts {
-  const value = variable(kernel, places, VARIABLES.secureBoot);
-  const unifiedImage = variable(kernel, places, VARIABLES.stub) !== null;
+  const value = variable(kernel, places, EFI_VARIABLE.secureBoot);
+  const unifiedImage = variable(kernel, places, EFI_VARIABLE.stubInfo) !== null;
   const secureBoot = value === null ? null : value[0] === 1;
   const firmware = value === null && !unifiedImage ? "other" : "uefi";
   return { firmware, secureBoot, unifiedImage, summary: loaderSummary(secureBoot, unifiedImage) };
