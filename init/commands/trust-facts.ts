@@ -35,7 +35,7 @@ export interface TrustFacts {
 function variable(kernel: Kernel, places: Places, name: string): Uint8Array | null {
   try {
     const read = decodeVariable(readBytes(kernel, `${places.efivars}/${name}`));
-    return typeof read === "string" ? null : read.value;
+    return typeof read === "string" ? new Uint8Array(0) : read.value;
   } catch (error) {
     if (error instanceof KernelError) return null;
     throw error;
