@@ -36,6 +36,10 @@ export type StoreReading =
 export interface VariableDialect {
   /** What the variables say. Missing ones mean what the dialect's own loader script takes them for. */
   view(variables: ReadonlyMap<string, string>, slots: readonly StoreSlot[]): StoreView;
-  /** The variables that make `view` true: all that the dialect has for these slots and no others. Null removes one. */
-  changes(view: StoreView, slots: readonly StoreSlot[]): ReadonlyMap<string, string | null>;
+  /**
+   * The variables that make `view` true: all that the dialect has for these slots and no others. Null removes one. What is
+   * read back may say less than `view` did: a dialect has no place for everything.
+   * @param before what the store has now: names in a list of slots that are none of ours are kept, behind ours
+   */
+  changes(view: StoreView, slots: readonly StoreSlot[], before?: ReadonlyMap<string, string>): ReadonlyMap<string, string | null>;
 }
