@@ -46,7 +46,7 @@ interface ReadSlot {
   faults: Fault[];
 }
 
-function partitionSlot(name: string, { device, size }: Declared): ReadSlot {
+function partitionSlot(name: string, { device, size, bootname }: Declared): ReadSlot {
   if (device === undefined) {
     const text = `slot ${name} is nowhere; write { device: PARTLABEL=… } or { file: images/${name}.img, size: … }`;
     return { slot: null, faults: [{ key: null, text }] };
@@ -55,10 +55,10 @@ function partitionSlot(name: string, { device, size }: Declared): ReadSlot {
   if (size !== undefined) {
     faults.push({ key: "size", text: '"size" is that of a file; a slot on a partition is as large as that, leave it out' });
   }
-  return { slot: { name, device }, faults };
+  return { slot: { name, device, ...(bootname === undefined ? {} : { bootname }) }, faults };
 }
 
-function fileSlot(name: string, { device, size }: Declared, file: string, { data }: SystemDefinition): ReadSlot {
+function fileSlot(name: string, { device, size, bootname }: Declared, file: string, { data }: SystemDefinition): ReadSlot {
   const faults: Fault[] = [];
   if (device !== undefined) {
     faults.push({ key: "device", text: `slot ${name} has both "device" and "file"; it is one of them, leave the other out` });
@@ -75,7 +75,7 @@ function fileSlot(name: string, { device, size }: Declared, file: string, { data
   const bytes = parseSize(size);
   const wrongSize = slotSizeFault(bytes);
   if (wrongSize !== null) faults.push({ key: "size", text: wrongSize });
-  return { slot: { name, file, size: bytes }, faults };
+  return { slot: { name, file, size: bytes, ...(bootname === undefined ? {} : { bootname }) }, faults };
 }
 
 function filesTwice(slots: readonly SlotDefinition[], document: SourceDocument): Problem[] {

@@ -1,3 +1,5 @@
+import { storeDevices } from "./boot-record-rules.ts";
+import { bootRecordProblems, compileBootRecord, type ReadText } from "./compile-boot-record.ts";
 import { compileInstall } from "./compile-install.ts";
 import { compileRecovery, type ReadAuthorities } from "./compile-recovery.ts";
 import { compileSlots } from "./compile-slots.ts";
@@ -16,6 +18,7 @@ const day = 86_400;
 export interface ReadBeside {
   key: ReadKey;
   authorities: ReadAuthorities;
+  text: ReadText;
 }
 
 type SystemPart = Omit<ControlFile, "accounts" | "operators" | "digest">;
@@ -44,6 +47,8 @@ export function compileSystem(
     readAuthorities: read.authorities,
   });
   problems.push(...said.problems, ...saidOfRecovery.problems);
+  const { bootRecord, problems: wrongRecord } = compileBootRecord(definition["boot-record"], document, read.text);
+  problems.push(...wrongRecord);
   const { watchdog, data, tries } = definition;
   const system: SystemPart = {
     schema: 1,
@@ -60,7 +65,7 @@ export function compileSystem(
             grow: data.grow ?? false,
             create: data.create ?? definition.install !== undefined,
           },
-    bootRecord: definition["boot-record"],
+    bootRecord: bootRecord ?? { store: "record", device: definition["boot-record"].device ?? null },
     chooser: definition.chooser ?? "slipway",
     tries: { trial: tries?.trial ?? 3, committed: tries?.committed ?? 10 },
     trialDeadline: seconds(["trial-deadline"], definition["trial-deadline"] ?? 600),
@@ -76,6 +81,7 @@ export function compileSystem(
   };
   const { install, ...saidOfInstall } = compileInstall(definition, system, document);
   problems.push(...saidOfInstall.problems, ...deviceProblems(system, document));
+  if (bootRecord !== null) problems.push(...bootRecordProblems(system, document));
   const warnings = [...said.warnings, ...saidOfRecovery.warnings, ...saidOfInstall.warnings];
   return { system: { ...system, install }, problems, warnings };
 }
@@ -85,12 +91,15 @@ function deviceProblems(system: SystemPart, document: SourceDocument): Problem[]
     ...system.slots.flatMap((slot) =>
       "device" in slot ? [{ path: ["slots", slot.name, "device"], device: slot.device, shared: true }] : [],
     ),
-    { path: ["boot-record", "device"], device: system.bootRecord.device, shared: true },
+    ...(system.bootRecord.device === null
+      ? []
+      : [{ path: ["boot-record", "device"], device: system.bootRecord.device, shared: true }]),
     ...(system.data === null ? [] : [{ path: ["data", "device"], device: system.data.device, shared: true }]),
     ...(system.recovery.factory === null
       ? []
       : [{ path: ["recovery", "factory"], device: system.recovery.factory, shared: true }]),
     ...(system.disk === null ? [] : [{ path: ["disk"], device: system.disk, shared: false }]),
+    ...storeDevices(system.bootRecord).map(({ at, device }) => ({ path: [...at], device, shared: false })),
   ];
   const twice = uses.flatMap(({ path, device, shared }, index) => {
     const wrong = deviceFault(device);

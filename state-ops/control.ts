@@ -75,19 +75,56 @@ export const MOST_SLOTS = 16;
 /** A place that holds one system image: a partition, or a file on the data filesystem. `"file" in slot` tells them apart. */
 export type SlotDefinition = PartitionSlot | FileSlot;
 
-export interface PartitionSlot {
+interface NamedSlot {
   name: string;
+  /** RAUC's word for the name that the bootloader knows the slot by: "A" in BOOT_A_LEFT. The slot's own name if absent. */
+  bootname?: string;
+}
+
+export interface PartitionSlot extends NamedSlot {
   /** Device reference: PARTLABEL=, PARTUUID=, LABEL=, UUID= or /dev/…. */
   device: string;
 }
 
-export interface FileSlot {
-  name: string;
+export interface FileSlot extends NamedSlot {
   /** Relative to the data filesystem's root: "images/c.img" (slot-file.ts). */
   file: string;
   /** Bytes that the file is allocated with when it is made. */
   size: number;
 }
+
+/** Where U-Boot keeps a copy of its environment: on a device as it is, or in a file of a filesystem. Bytes. */
+export type EnvironmentCopy =
+  | {
+      device: string;
+      /** Below 0: from the device's end. */
+      offset: number;
+      size: number;
+      /** What is erased at once on MTD, 0: what the flash says; `sectors` of them may hold the copy, where some are bad, 0: as it needs. */
+      sectorSize: number;
+      sectors: number;
+    }
+  | {
+      device: string;
+      /** Relative to the filesystem's root: "uboot.env" */
+      file: string;
+      size: number;
+    };
+
+/**
+ * What the bootloader reads and writes of the slots, beside slipway's own boot record (boot/stores/view.ts). A `device` is that
+ * of the filesystem which holds the file or directory; both are relative to its root.
+ */
+export type LoaderStore =
+  | { store: "grubenv"; grubenv: { device: string; file: string; dialect: "rauc" | "slipway" } }
+  /** One copy: U-Boot's single environment. Two: the redundant one. */
+  | { store: "uboot-env"; environment: { copies: EnvironmentCopy[]; dialect: "rauc" | "rauc-decimal" } }
+  | { store: "gpt"; dialect: "chromeos" | "gptprio" }
+  | { store: "bls"; bls: { device: string; directory: string } }
+  | { store: "tryboot"; tryboot: { device: string } };
+
+/** `device` is the partition of slipway's own record; null: it is a file on the data filesystem. */
+export type ControlBootRecord = { device: string | null } & ({ store: "record" } | LoaderStore);
 
 export type DataFilesystem = "ext4" | "xfs" | "btrfs";
 
@@ -130,8 +167,9 @@ export interface ControlFile {
     grow: boolean;
     create: boolean;
   } | null;
-  bootRecord: { store: "record"; device: string };
-  chooser: "slipway";
+  bootRecord: ControlBootRecord;
+  /** Who picks the slot and counts. `loader`: PID 1 follows the slot that the bootloader names on the command line. */
+  chooser: "slipway" | "loader";
   tries: { trial: number; committed: number };
   /** Seconds from the handover after which a trial that was not committed is rebooted. */
   trialDeadline: number;

@@ -52,7 +52,9 @@ export interface Needed {
 /** What has to be on a blank disk. */
 export function neededPartitions({ slots, data, bootRecord }: Pick<ControlFile, "slots" | "data" | "bootRecord">): Needed[] {
   return [
-    { what: "the boot record", key: "boot-record", slot: null, device: bootRecord.device },
+    ...(bootRecord.device === null
+      ? []
+      : [{ what: "the boot record", key: "boot-record" as const, slot: null, device: bootRecord.device }]),
     ...slots.flatMap((slot): Needed[] =>
       "device" in slot ? [{ what: `slot ${slot.name}`, key: "slots", slot: slot.name, device: slot.device }] : [],
     ),

@@ -26,6 +26,16 @@ export function slotFileName(file: string): string {
   return file.slice(LAYOUT.images.length + 1);
 }
 
+/** Reference to the device that the boot record lies on: its own, or that of the data filesystem, which is there for its file. */
+export function deviceUnderRecord({ bootRecord, data }: Pick<ControlFile, "bootRecord" | "data">): string {
+  return bootRecord.device ?? data?.device ?? "";
+}
+
+/** What the bootloader calls the slot. */
+export function bootnameOf(slot: SlotDefinition): string {
+  return slot.bootname ?? slot.name;
+}
+
 /** Reference to the device that the slot lies on: its own, or that of the data filesystem, which is there for every file. */
 export function deviceUnder(slot: SlotDefinition, data: ControlFile["data"]): string {
   return "device" in slot ? slot.device : (data?.device ?? "");

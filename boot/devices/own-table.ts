@@ -1,4 +1,5 @@
 import type { ControlFile } from "../../state-ops/control.ts";
+import { deviceUnderRecord } from "../../state-ops/slot-file.ts";
 import type { GptPartition } from "./gpt.ts";
 import { type DeviceReference, parseReference } from "./reference.ts";
 
@@ -21,7 +22,7 @@ export function isOwnTable(
   control: Pick<ControlFile, "slots" | "bootRecord" | "data">,
 ): boolean {
   const ofSlots = control.slots.flatMap((slot) => ("device" in slot ? [parseReference(slot.device)] : []));
-  const needed = answered([parseReference(control.bootRecord.device), ...ofSlots]);
+  const needed = answered([parseReference(deviceUnderRecord(control)), ...ofSlots]);
   const data = control.data && !control.data.create ? answered([parseReference(control.data.device)]) : [];
   return needed.length > 0 && [...needed, ...data].every((reference) => partitions.some((entry) => isEntry(entry, reference)));
 }

@@ -1,5 +1,6 @@
 import type { ControlFile } from "../../state-ops/control.ts";
 import type { ControlInstall } from "../../state-ops/recovery.ts";
+import { deviceUnderRecord } from "../../state-ops/slot-file.ts";
 import { guidFrom } from "./blank-disk.ts";
 import { layoutBlank, type NewPartition } from "./gpt-plans.ts";
 import type { GptTable } from "./gpt-table.ts";
@@ -15,7 +16,9 @@ const NO_AUTO = 1n << 63n;
 function wanted(control: Control): { what: string; reference: DeviceReference }[] {
   const slots = control.slots.flatMap((slot) => ("device" in slot ? [{ what: `slot ${slot.name}`, device: slot.device }] : []));
   const data = control.data === null ? [] : [{ what: "the data filesystem", device: control.data.device }];
-  return [{ what: "the boot record", device: control.bootRecord.device }, ...slots, ...data].map(({ what, device }) => ({
+  const { device } = control.bootRecord;
+  const record = device === null ? [] : [{ what: "the boot record", device }];
+  return [...record, ...slots, ...data].map(({ what, device }) => ({
     what,
     reference: parseReference(device),
   }));
@@ -31,9 +34,9 @@ export function layoutFault(control: Control, install: ControlInstall): string |
   return null;
 }
 
-/** The label of the boot record's partition. */
+/** The label of the partition that the boot record is, or lies on. */
 export function recordLabel(control: Control): string {
-  return parseReference(control.bootRecord.device).value;
+  return parseReference(deviceUnderRecord(control)).value;
 }
 
 /** The table of a blank disk, the same for the same seed. The data partition's filesystem is said to be missing. */

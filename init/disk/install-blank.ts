@@ -23,7 +23,7 @@ import { parseReference } from "../../boot/devices/reference.ts";
 import { matches } from "../../boot/devices/resolve.ts";
 import { signaturesOn } from "../../boot/devices/signatures.ts";
 import type { ControlInstall } from "../../state-ops/recovery.ts";
-import { deviceUnder } from "../../state-ops/slot-file.ts";
+import { deviceUnder, deviceUnderRecord } from "../../state-ops/slot-file.ts";
 import { list, needsOf, scanBlockDevices } from "../devices/scan.ts";
 import { O } from "../kernel/constants.ts";
 import { readTextIfThere, withOpen } from "../kernel/files.ts";
@@ -62,7 +62,7 @@ async function choose(boot: Launch, install: ControlInstall): Promise<BlankDisk 
   const { control, kernel } = boot;
   const fault = layoutFault(control, install) ?? missingDataMaker(boot);
   if (fault !== null) return fault;
-  const references = [control.bootRecord.device, ...control.slots.map((slot) => deviceUnder(slot, control.data))].map(
+  const references = [deviceUnderRecord(control), ...control.slots.map((slot) => deviceUnder(slot, control.data))].map(
     parseReference,
   );
   const { devices } = scanBlockDevices(kernel, needsOf(references));

@@ -7,6 +7,7 @@ import type { ControlFile, FileSlot } from "../../state-ops/control.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { readControl } from "../../state-ops/read-control.ts";
 import { memoryIn } from "../../state-ops/safe-mode.ts";
+import { deviceUnderRecord } from "../../state-ops/slot-file.ts";
 import { readReport } from "../commands/read-facts.ts";
 import { needsOf, scanBlockDevices } from "../devices/scan.ts";
 import { verityVersion } from "../image/verity-device.ts";
@@ -61,7 +62,7 @@ function readControlText(kernel: Kernel, path: string | null): string {
 
 function gatherMachine(kernel: Kernel, control: ControlFile, commandLine: string): Omit<BootFacts, "control" | "commandLine"> {
   const running = readRunning(kernel);
-  const recordReference = parseReference(control.bootRecord.device);
+  const recordReference = parseReference(deviceUnderRecord(control));
   const { devices } = scanBlockDevices(kernel, needsOf(references(control)));
   const candidates = matching(devices, recordReference);
   const records = Object.fromEntries(candidates.map((device) => [device.name, gatherRecord(kernel, device)]));
@@ -108,7 +109,7 @@ function gatherMachine(kernel: Kernel, control: ControlFile, commandLine: string
 
 function references(control: ControlFile): DeviceReference[] {
   const texts = [
-    control.bootRecord.device,
+    deviceUnderRecord(control),
     ...control.slots.flatMap((slot) => ("device" in slot ? [slot.device] : [])),
     ...(control.disk === null ? [] : [control.disk]),
     ...(control.data === null ? [] : [control.data.device]),

@@ -7,6 +7,7 @@ import { whyLeft } from "../../boot/selection/left.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import { checkRoot, imageMount } from "../../boot/slot-image.ts";
+import { readControl } from "../../state-ops/read-control.ts";
 import { MNT, MS } from "../kernel/constants.ts";
 import { checkImageControl, NEW_ROOT } from "../sequence/image.ts";
 import { chooseInit, foreignAmong } from "../sequence/next-init.ts";
@@ -143,7 +144,7 @@ function layState(planning: Planning, plan: SlotPlan, root: RootFacts | null, op
   return planSlotState({
     ...dataOrder(planning, plan.effects.state),
     opened,
-    imageControl: checkImageControl(root.control, control),
+    imageControl: root.control === null ? null : checkImageControl(readControl(root.control), control),
     slot: plan.slot,
     imageId: plan.imageId ?? "",
     attempt,

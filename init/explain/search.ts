@@ -2,7 +2,7 @@ import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { type DeviceReference, parseReference } from "../../boot/devices/reference.ts";
 import { isSettled, type RecordCondition, type Resolution, resolveAll } from "../../boot/devices/resolve.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
-import { deviceUnder } from "../../state-ops/slot-file.ts";
+import { deviceUnder, deviceUnderRecord } from "../../state-ops/slot-file.ts";
 import { GRACE_MS } from "../devices/wait.ts";
 import { SHORTEST_WAIT } from "../sequence/devices.ts";
 
@@ -90,7 +90,7 @@ export class Search {
 
   /** What is not there at once would be waited for, and never come. */
   #wait(others: Map<string, DeviceReference>) {
-    const anchor = parseReference(this.#control.bootRecord.device);
+    const anchor = parseReference(deviceUnderRecord(this.#control));
     const atOnce = this.#resolve(others, anchor, null);
     if (isSettled(atOnce)) {
       const certain = this.#disk !== null || [...this.#conditions.values()].includes("valid");

@@ -2,7 +2,7 @@ import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { type DeviceReference, parseReference } from "../../boot/devices/reference.ts";
 import { matches, type RecordCondition, type Resolution, resolveAll, resolveAnywhere } from "../../boot/devices/resolve.ts";
 import { MODULES, readModuleIndex } from "../../boot/modules.ts";
-import { deviceUnder } from "../../state-ops/slot-file.ts";
+import { deviceUnder, deviceUnderRecord } from "../../state-ops/slot-file.ts";
 import { ModuleLoader } from "../devices/modules.ts";
 import { needsOf, scanBlockDevices } from "../devices/scan.ts";
 import { type WaitOptions, waitForDevices } from "../devices/wait.ts";
@@ -127,7 +127,7 @@ export class Devices {
     others: Map<string, DeviceReference>,
     special: { anchor?: DeviceReference; timeoutSeconds?: number; onMissing?: WaitOptions["onMissing"] } = {},
   ) {
-    const anchor = special.anchor ?? parseReference(this.#boot.control.bootRecord.device);
+    const anchor = special.anchor ?? parseReference(deviceUnderRecord(this.#boot.control));
     const timeoutSeconds = special.timeoutSeconds ?? this.#secondsLeft();
     const { kernel } = this.#boot;
     const result = await waitForDevices(

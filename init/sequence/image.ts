@@ -1,10 +1,10 @@
 import { type FilesystemType, readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import { imageMount } from "../../boot/slot-image.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
-import { readControl } from "../../state-ops/read-control.ts";
 import { IOCTL, MS, O, RESOLVE } from "../kernel/constants.ts";
 import { readText, withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
+import { readControl } from "./control.ts";
 import type { Launch } from "./launch.ts";
 
 /** Where the new root is put together. */
@@ -46,8 +46,9 @@ export function mountImage(boot: Launch, device: string, proven: string): Filesy
  *
  * @throws BadInput where it is damaged, Error where it is for another system, KernelError where it cannot be read
  */
-export function readImageControl(kernel: Kernel, root: Descriptor, own: ControlFile): ControlFile | null {
-  return checkImageControl(readImageControlText(kernel, root), own);
+export async function readImageControl(kernel: Kernel, root: Descriptor, own: ControlFile): Promise<ControlFile | null> {
+  const text = readImageControlText(kernel, root);
+  return text === null ? null : checkImageControl(await readControl(text), own);
 }
 
 /** The text of the control file of the image below `root`; null where it has none. Throws KernelError where it cannot be read. */
@@ -60,10 +61,8 @@ export function readImageControlText(kernel: Kernel, root: Descriptor): string |
   }
 }
 
-/** As {@link readImageControl}, from its text. */
-export function checkImageControl(text: string | null, own: ControlFile): ControlFile | null {
-  if (text === null) return null;
-  const control = readControl(text);
+/** The control file of an image. Throws Error where it is for another system. */
+export function checkImageControl(control: ControlFile, own: ControlFile): ControlFile {
   if (control.system !== own.system) {
     throw new Error(
       `the image is for the system ${control.system}, and this initrd is for ${own.system}; install the right image`,

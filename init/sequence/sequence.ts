@@ -2,11 +2,11 @@
 import { UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { applyLadder, applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
-import { readControl } from "../../state-ops/read-control.ts";
 import { readText } from "../kernel/files.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { ChosenSlot } from "./chosen-slot.ts";
 import { liftClock } from "./clock.ts";
+import { readControl } from "./control.ts";
 import { Counters } from "./counters.ts";
 import { Devices } from "./devices.ts";
 import { switchRoot } from "./handover.ts";
@@ -29,7 +29,7 @@ const CONTROL = "/etc/slipway/control.json";
  * @param started null where it is not known
  */
 export async function launch(kernel: Kernel, log: Log, preinit: string, started: Started | null = null): Promise<never> {
-  const control = readControl(readText(kernel, CONTROL));
+  const control = await readControl(readText(kernel, CONTROL));
   const asked = applyLock(parseCommandLine(readText(kernel, "/proc/cmdline")), control.commandLine === "locked");
   const words = applyLadder(asked, control.recovery.ladder);
   const boot = new Launch(kernel, log, control, words);

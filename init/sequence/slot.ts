@@ -208,7 +208,7 @@ export class SlotAttempt {
     const request: StateRequest = {
       ...this.#dataRequest(),
       newRoot,
-      imageControl: readImageControl(kernel, newRoot, control),
+      imageControl: await readImageControl(kernel, newRoot, control),
       slot: this.#slot,
       wish,
       imageId,

@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { NodePath, Problem, SourceDocument } from "./document.ts";
-import { keyNotYet, valueNotYet } from "./not-yet.ts";
+import { keyNotYet } from "./not-yet.ts";
 
 /** Checks a document against a schema: its typed value, or every problem with its place. */
 export function checkSchema<Schema extends z.ZodType>(
@@ -70,7 +70,7 @@ function describe(document: SourceDocument, schema: z.ZodType, issue: z.core.$Zo
   if (value === undefined) {
     return [problem(path.slice(0, -1), "value", `"${name}" is missing; it ${issue.message}`)];
   }
-  return [problem(path, "value", valueNotYet(name, value) ?? `"${name}" ${issue.message}, is ${shown(value)}`)];
+  return [problem(path, "value", `"${name}" ${issue.message}, is ${shown(value)}`)];
 }
 
 function valueAt(top: unknown, path: NodePath): unknown {

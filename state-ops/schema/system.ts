@@ -2,6 +2,7 @@ import { z } from "zod";
 import { MOST_KEYS } from "../control.ts";
 import { MOST_PARTITIONS } from "../partition-rules.ts";
 import { PARTITION_TYPES } from "../partition-types.ts";
+import { bootRecordSchema } from "./boot-record.ts";
 import { recoverySchema } from "./recovery.ts";
 import { count, device, duration, map, numberOr, oneOf, size, text, trueOrFalse, wholeNumber } from "./words.ts";
 
@@ -26,6 +27,9 @@ export const systemSchema = map({
           .optional()
           .describe("The file that the slot is, at the root of the data filesystem: images/c.img"),
         size: size.optional().describe("What the file is allocated with: 600M"),
+        bootname: text("a name")
+          .optional()
+          .describe("What the bootloader calls the slot, RAUC's word: A, for BOOT_A_LEFT. The slot's name if absent."),
       }).meta({ oneOf: [{ required: ["device"] }, { required: ["file", "size"] }] }),
       {
         error:
@@ -48,12 +52,11 @@ export const systemSchema = map({
   })
     .optional()
     .describe("The data filesystem. Without one only ephemeral state can be declared."),
-  "boot-record": map({
-    store: oneOf(["record"]).describe("Slipway's own small partition."),
-    device: device.describe("The partition that holds it: PARTLABEL=boot-record"),
-  }).describe("Where slots' priorities and tries are kept."),
+  "boot-record": bootRecordSchema.describe("Where slots' priorities and tries are kept."),
   disk: device.optional().describe("The disk on which labels are resolved; the one that holds a valid boot record if absent."),
-  chooser: oneOf(["slipway"]).optional().describe("Who picks the slot and counts tries."),
+  chooser: oneOf(["slipway", "loader"])
+    .optional()
+    .describe("Who picks the slot and counts tries: slipway, or a bootloader that names the slot on the command line."),
   tries: map({
     trial: count.optional().describe("Boots of an image that was not committed yet: 3."),
     committed: count.optional().describe("Boots of a committed image without a good one: 10."),

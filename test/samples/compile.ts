@@ -44,11 +44,13 @@ export interface Sources {
   keys?: Record<string, string>;
   /** Authorities in PEM by the names of their files. */
   authorities?: Record<string, string>;
+  /** Other files by their names: fw_env.config. */
+  texts?: Record<string, string>;
 }
 
 /** Throws CompileError, as the builder's verbs do: with the mistakes of every file that is no YAML. */
 export function compileTexts(sources: Sources): Compiled {
-  const { fragments = {}, system = sampleSystem, image, previous = null, keys = {}, authorities = {} } = sources;
+  const { fragments = {}, system = sampleSystem, image, previous = null, keys = {}, authorities = {}, texts = {} } = sources;
   const parsed = Object.entries({ "system.yaml": system, ...fragments }).map(([file, text]) => parseYaml(file, file, text));
   const [systemDocument, ...documents] = parsed.flatMap(({ document }) => (document === null ? [] : [document]));
   if (systemDocument === undefined || documents.length < parsed.length - 1) {
@@ -66,6 +68,10 @@ export function compileTexts(sources: Sources): Compiled {
       authorities: (file) => {
         const pem = authorities[file];
         return pem === undefined ? { fault: `${file} cannot be read` } : { pem };
+      },
+      text: (file) => {
+        const text = texts[file];
+        return text === undefined ? { fault: `${file} cannot be read` } : { text };
       },
     },
     previous,

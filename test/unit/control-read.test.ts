@@ -78,7 +78,6 @@ const faults: [string, object, RegExp][] = [
     { data: { device: "LABEL=x", filesystem: "ext3", whenReplaced: "refuse", grow: false, create: false } },
     /data\.filesystem must be "ext4" or "xfs" or "btrfs", is "ext3"/,
   ],
-  ["another store", { bootRecord: { store: "grubenv", device: "LABEL=x" } }, /bootRecord\.store must be "record"/],
   ["a number", { trialDeadline: 1.5 }, /trialDeadline must be a whole number from 1 to 86400, is 1.5/],
   ["a text", { system: 7 }, /system must be a text that is not empty, is 7/],
   ["operators of another type", { operators: {} }, /operators must be a list, is an object/],

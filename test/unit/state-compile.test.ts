@@ -265,13 +265,12 @@ const systemFaults: [string, string, RegExp][] = [
     /^system\.yaml:1:9: "system" must be a product name: up to 64/,
   ],
   ["delegate: not built", `${systemText}delegate: true\n`, /^system\.yaml:8:1: "delegate" is not built into this version/],
-  ["chooser: loader not built", `${systemText}chooser: loader\n`, /^system\.yaml:8:10: "chooser: loader" is not built/],
-  ["another store", systemText.replace("store: record", "store: grubenv"), /"store: grubenv" is not built/],
+  ["another chooser", `${systemText}chooser: grub\n`, /^system\.yaml:8:10: "chooser" must be slipway or loader, is "grub"/],
   ["unknown key", `${systemText}slot: a\n`, /^system\.yaml:8:1: "slot" is no key that is known here; known are: system, slots/],
   [
     "a key below",
     systemText.replace("root-b }", "root-b, label: 1 }"),
-    /^system\.yaml:3:34: "label" is no key .* known are: device, file, size/,
+    /^system\.yaml:3:34: "label" is no key .* known are: device, file, size, bootname/,
   ],
   [
     "a device that is none",

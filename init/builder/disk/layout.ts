@@ -6,7 +6,8 @@ import { MiB, printSize, roundDown, roundUp } from "./size.ts";
 /** What the disk is made from: labels of partitions, sizes in bytes. */
 export interface DiskRequest {
   system: string;
-  bootRecord: string;
+  /** Null: the boot record is a file on the data filesystem. */
+  bootRecord: string | null;
   slots: { name: string; label: string; imageSize: bigint | null }[];
   /** Slots that are files on the data filesystem. */
   files: { name: string; size: bigint; imageSize: bigint | null }[];
@@ -63,13 +64,13 @@ export function derivedGuid(system: string, what: string): string {
  */
 export function planDisk(request: DiskRequest): DiskPlan {
   const { size, slots } = request;
-  checkLabels([request.bootRecord, ...slots.map((slot) => slot.label), ...(request.data === null ? [] : [request.data])]);
+  checkLabels([request.bootRecord, ...slots.map((slot) => slot.label), request.data].flatMap((label) => label ?? []));
   if (slots.length + request.files.length === 0) throw new BadInput("the system definition has no slots; name at least one");
   if (size % 512n !== 0n) throw new BadInput(`--size ${size} is no multiple of a sector of 512 bytes`);
   if (request.data === null && request.dataSize !== null) {
     throw new BadInput("--data-size is given, but the system definition has no data; add data: or leave the option out");
   }
-  const recordSize = roundUp(BigInt(RECORD_LAYOUT.minimumPartitionSize));
+  const recordSize = request.bootRecord === null ? 0n : roundUp(BigInt(RECORD_LAYOUT.minimumPartitionSize));
   const available = roundDown(size - TABLE_END) - MiB - recordSize;
   const slotSize = chooseSlotSize(request, available);
   const slotsSize = slotSize * BigInt(slots.length);
@@ -96,7 +97,7 @@ export function planDisk(request: DiskRequest): DiskPlan {
     partitions.push({ number: partitions.length + 1, role, slot, label, guid, start: at, size: length });
     at += length;
   };
-  add("boot-record", null, request.bootRecord, recordSize);
+  if (request.bootRecord !== null) add("boot-record", null, request.bootRecord, recordSize);
   for (const slot of slots) add("slot", slot.name, slot.label, slotSize);
   if (request.data !== null) add("data", null, request.data, dataSize);
   return { size, guid: request.guid("disk"), partitions };

@@ -15,7 +15,8 @@ export interface DiskDefinition {
   slots: { name: string; label: string }[];
   /** Slots that are files on the data filesystem. */
   files: FileSlot[];
-  bootRecord: string;
+  /** Null: a file on the data filesystem. */
+  bootRecord: string | null;
   data: { label: string; filesystem: DataFilesystem } | null;
 }
 
@@ -40,7 +41,7 @@ export function readDiskDefinition(file: string): DiskDefinition {
       "device" in slot ? [{ name: slot.name, label: label(["slots", slot.name, "device"], slot.device) }] : [],
     ),
     files: system.slots.flatMap((slot) => ("file" in slot ? [slot] : [])),
-    bootRecord: label(["boot-record", "device"], system.bootRecord.device),
+    bootRecord: system.bootRecord.device && label(["boot-record", "device"], system.bootRecord.device),
     data: system.data && { label: label(["data", "device"], system.data.device), filesystem: system.data.filesystem },
   };
   if (found.length > 0) throw new CompileError(found);

@@ -9,7 +9,19 @@ import { readTextInput } from "../input.ts";
 
 /** Reads the files that the system definition `systemFile` names, relative to its directory. */
 export function filesBeside(systemFile: string): ReadBeside {
-  return { key: keysBeside(systemFile), authorities: authoritiesBeside(systemFile) };
+  return { key: keysBeside(systemFile), authorities: authoritiesBeside(systemFile), text: textsBeside(systemFile) };
+}
+
+function textsBeside(systemFile: string): ReadBeside["text"] {
+  return (file) => {
+    const path = besideOf(systemFile, file);
+    try {
+      return { text: readTextInput(path, path) };
+    } catch (error) {
+      if (!(error instanceof BadInput)) throw error;
+      return { fault: error.message };
+    }
+  };
 }
 
 function besideOf(systemFile: string, file: string): string {
