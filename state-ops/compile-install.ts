@@ -1,6 +1,6 @@
 import type { ControlFile } from "./control.ts";
 import { missingPartition, neededPartitions, partitionFaults } from "./partition-rules.ts";
-import { GUID, PARTITION_TYPES, SLIPWAY_PARTITION_TYPE } from "./partition-types.ts";
+import { PARTITION_TYPES, partitionType, SLIPWAY_PARTITION_TYPE } from "./partition-types.ts";
 import { problemAt } from "./problems.ts";
 import type { LayoutPartition } from "./recovery.ts";
 import type { Problem, SourceDocument } from "./schema/document.ts";
@@ -66,8 +66,5 @@ export function compileInstall(
 }
 
 function typeOf({ type }: Declared): string | null {
-  if (type === undefined) return SLIPWAY_PARTITION_TYPE;
-  const lower = type.toLowerCase();
-  if (Object.hasOwn(PARTITION_TYPES, lower)) return PARTITION_TYPES[lower] ?? null;
-  return GUID.test(lower) ? lower : null;
+  return type === undefined ? SLIPWAY_PARTITION_TYPE : partitionType(type);
 }

@@ -26,3 +26,10 @@ export const SLIPWAY_PARTITION_TYPE = "0fc63daf-8483-4772-8e79-3d69d8477de4";
 
 /** A GUID as control files have it. */
 export const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** The GUID of a type that is said by name or as a GUID; null where it is neither. */
+export function partitionType(said: string): string | null {
+  const lower = said.toLowerCase();
+  if (Object.hasOwn(PARTITION_TYPES, lower)) return PARTITION_TYPES[lower] ?? null;
+  return GUID.test(lower) ? lower : null;
+}

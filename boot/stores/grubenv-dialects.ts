@@ -1,4 +1,5 @@
 /** What the variables of GRUB's environment block say of the slots: ORDER, and NAME_OK and NAME_TRY for each bootname. */
+import { isNonce } from "./nonce.ts";
 import type { LoaderSlot, StoreSlot, VariableDialect } from "./view.ts";
 
 /** What a loader's script makes of the variables. */
@@ -9,13 +10,8 @@ interface GrubScript {
   missingOk: number;
 }
 
-/** Where the nonce stands, in each dialect. */
-export const NONCE_VARIABLE = "slipway_nonce";
-
-/** The nonce in `value`: null where it is none. */
-export function nonceIn(value: string | undefined): string | null {
-  return value !== undefined && /^[0-9a-f]{16}$/.test(value) ? value : null;
-}
+/** Where the nonce stands, in both dialects. */
+const NONCE_VARIABLE = "slipway_nonce";
 
 /** A number as RAUC (strtoull) and GRUB's `test` read it: decimal, 0x… hexadecimal, 0… octal, as far as there are digits, else 0. */
 export function variableNumber(text: string): number {
@@ -52,7 +48,8 @@ function dialect(script: GrubScript): VariableDialect {
           good: isOk(slot) ? (tried === 0 ? true : null) : ok === undefined ? null : false,
         };
       }
-      return { slots: view, nonce: nonceIn(variables.get(NONCE_VARIABLE)) };
+      const nonce = variables.get(NONCE_VARIABLE);
+      return { slots: view, nonce: nonce !== undefined && isNonce(nonce) ? nonce : null };
     },
 
     changes(view, slots) {

@@ -161,6 +161,37 @@ test("sizes: slots are the largest image and a quarter; or the rest where data h
   assert.equal(sizes(), [4, 29, 29]);
 });
 
+test("a loader's own partitions come first, as large as their images, of their types, for all to see", () => {
+  const esp = join(directory, "esp.img");
+  writeFileSync(esp, "the loader's".padEnd(2 * MiB + 1, "x"));
+  const others = ["--partition", `esp:esp=${esp}`, "--partition", `bios:BIOS-boot=${definition}`];
+  const bytes = succeed("--slot", `a=${image}`, "--size", "64M", "--slot-size", "16M", ...others);
+  const { partitions } = table(bytes);
+  assert.equal(
+    partitions.map(({ label, type, firstLba, attributes }) => [label, type.slice(0, 8), Number(firstLba) / 2048, attributes]),
+    [
+      ["esp", "c12a7328", 1, 0n],
+      ["bios", "21686148", 4, 0n],
+      ["boot-record", "0fc63daf", 5, 1n << 63n],
+      ["root-a", "0fc63daf", 9, 1n << 63n],
+      ["root-b", "0fc63daf", 25, 1n << 63n],
+      ["sys-data", "0fc63daf", 41, 1n << 63n],
+    ],
+  );
+  assert.ok(readFileSync(esp).equals(bytes.subarray(MiB, 3 * MiB + 1)));
+  assert.match(host("sgdisk", "--verify", disk), "No problems found");
+
+  rmSync(disk);
+  const sized = ["--slot", `a=${image}`, "--size", "64M", "--partition"];
+  for (const wrong of ["esp", "esp=x", `esp:esp`, `:esp=${esp}`, "esp:esp="]) refused([...sized, wrong], "LABEL:TYPE=IMAGE");
+  refused([...sized, `esp:fat=${esp}`], '"fat" is no partition type', "esp, xbootldr");
+  refused([...sized, `${"x".repeat(37)}:esp=${esp}`], "1 to 36 printable");
+  refused([...sized, `esp:esp=${esp}.missing`], "cannot be read");
+  refused([...sized, `root-a:esp=${esp}`], "PARTLABEL=root-a", "choose another label");
+  refused([...sized, `esp:esp=${esp}`, "--partition", `esp:linux=${esp}`], "--partition esp is given twice");
+  refused(["--slot", `a=${image}`, "--size", "24M", "--slot-size", "8M", "--partition", `esp:esp=${esp}`], "24 MiB", "--size");
+});
+
 test("an image larger than its slot, and a disk that is too small, are refused with the numbers", () => {
   const bytes = statSync(image).size;
   refused(["--slot", `b=${image}`, "--size", "64M", "--slot-size", "1M"], "slot b", `${bytes}`, "1048576", "--slot-size");

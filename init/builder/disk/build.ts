@@ -4,6 +4,7 @@ import { type Architecture, parseArchitecture } from "../../../boot/architecture
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../../boot/devices/superblock.ts";
 import { neededArchitecture } from "../../../boot/image/seal.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
+import { PARTITION_TYPES, partitionType } from "../../../state-ops/partition-types.ts";
 import { flag, type OptionValues, text, texts, type Verb } from "../../commands/verb.ts";
 import { readSeal } from "../../image/read-seal.ts";
 import { O } from "../../kernel/constants.ts";
@@ -22,13 +23,16 @@ export const verb: Verb = {
   help: `Usage: slipway disk build --system system.yaml --slot NAME=IMAGE [--slot NAME=IMAGE]… --size SIZE -o DISK
 
 Makes a disk image to flash or to boot in a virtual machine: a GPT with the boot record, the slots and the data filesystem
-of the system definition; slots that are files are put into the data filesystem. The boot record is left empty, so that a
+of the system definition; slots that are files are put into the data filesystem. A loader's own partitions, such as the
+EFI system partition, come from images that you made. The boot record is left empty, so that a
 first boot tries the slots in their order. Needs the data filesystem's mkfs, but neither root nor loop devices. The disk
 image is sparse. Same input, same bytes, where data is ext4 or absent.
 
 Options:
   --system FILE        the system definition, system.yaml; its devices are partition labels, PARTLABEL=…
   --slot NAME=IMAGE    image to put into a slot; a slot without one stays zero
+  --partition LABEL:TYPE=IMAGE  a partition before those of the system definition, as large as the image: esp:esp=esp.img;
+                       TYPE is a type's name as in layout:, esp, xbootldr, bios-boot, linux, or a GUID
   --arch ARCHITECTURE  x86-64 or arm64: refuses images whose seal names another machine; without it, they have to agree
   --size SIZE          of the disk; bytes, or a number with K, M, G or T: 4G
   --slot-size SIZE     of each slot; the largest image and a quarter if absent, or the rest where --data-size is given
@@ -38,6 +42,7 @@ Options:
   options: {
     system: { type: "string" },
     slot: { type: "string", multiple: true },
+    partition: { type: "string", multiple: true },
     arch: { type: "string" },
     size: { type: "string" },
     "slot-size": { type: "string" },
@@ -59,6 +64,7 @@ async function build(values: OptionValues): Promise<void> {
     texts(values, "slot"),
     [...definition.slots, ...definition.files].map((slot) => slot.name),
   );
+  const others = readPartitionOptions(texts(values, "partition"));
   const arch = text(values, "arch");
   refuseOtherMachines(arch === undefined ? null : parseArchitecture(arch), images);
   const optionalSize = (name: string): bigint | null => {
@@ -77,6 +83,7 @@ async function build(values: OptionValues): Promise<void> {
   if (definition.data !== null) checkFillable(definition.data.filesystem, files);
   const plan = planDisk({
     system: definition.system,
+    others: others.map(({ label, type, image }) => ({ label, type, imageSize: BigInt(statSync(image).size) })),
     bootRecord: definition.bootRecord,
     slots: definition.slots.map((slot) => ({ ...slot, imageSize: imageSize(slot.name) })),
     files: definition.files.map(({ name, size: bytes }) => ({ name, size: BigInt(bytes), imageSize: imageSize(name) })),
@@ -87,9 +94,10 @@ async function build(values: OptionValues): Promise<void> {
     guid,
   });
   for (const [name, image] of images) warnOfImage(name, image);
+  const byLabel = new Map(others.map(({ label, image }) => [label, image]));
   const data = definition.data && { filesystem: definition.data.filesystem, uuid: guid("data filesystem") };
-  await writeDisk(linuxKernel(), plan, { images, data, files }, output);
-  printPlan(plan, images, output);
+  await writeDisk(linuxKernel(), plan, { images, others: byLabel, data, files }, output);
+  printPlan(plan, images, byLabel, output);
   for (const { name, file } of definition.files) console.log(`     ${file}  slot ${name}, ${images.get(name) ?? "nothing yet"}`);
 }
 
@@ -113,6 +121,23 @@ function readSlotOptions(options: string[], known: string[]): Map<string, string
     images.set(name, image);
   }
   return images;
+}
+
+/** "esp:esp=IMAGE" as label, type's GUID and file. */
+function readPartitionOptions(options: string[]): { label: string; type: string; image: string }[] {
+  return options.map((option) => {
+    const [, label = "", said = "", image = ""] = /^([^:=]*):([^=]*)=(.*)$/s.exec(option) ?? [];
+    if (label === "" || image === "") throw new BadInput(`--partition "${option}" is not LABEL:TYPE=IMAGE`);
+    if (!/^[\x20-\x7e]{1,36}$/.test(label))
+      throw new BadInput(`--partition ${option}: a label has 1 to 36 printable ASCII characters`);
+    const type = partitionType(said);
+    if (type === null) {
+      const known = Object.keys(PARTITION_TYPES).join(", ");
+      throw new BadInput(`--partition ${option}: "${said}" is no partition type; known are ${known}, and any GUID`);
+    }
+    if (regularFile(`--partition ${option}`, image).size === 0) throw new BadInput(`--partition ${option}: the image is empty`);
+    return { label, type, image };
+  });
 }
 
 /** A disk is for one machine: throws BadInput where the seals of its images name another, or two. */
@@ -159,11 +184,16 @@ function warnOfImage(slot: string, image: string): void {
   }
 }
 
-function printPlan(plan: DiskPlan, images: ReadonlyMap<string, string>, output: string): void {
+function printPlan(
+  plan: DiskPlan,
+  images: ReadonlyMap<string, string>,
+  others: ReadonlyMap<string, string>,
+  output: string,
+): void {
   console.log(`wrote ${output}: ${printSize(plan.size)}`);
   const width = Math.max(...plan.partitions.map((partition) => partition.label.length));
   for (const { number, label, role, slot, size } of plan.partitions) {
-    const holds = slot === null ? role : `slot ${slot}, ${images.get(slot) ?? "nothing yet"}`;
+    const holds = slot === null ? (others.get(label) ?? role) : `slot ${slot}, ${images.get(slot) ?? "nothing yet"}`;
     console.log(`  ${number}  ${label.padEnd(width)}  ${printSize(size).padStart(10)}  ${holds}`);
   }
 }

@@ -1,11 +1,14 @@
 import { createHash } from "node:crypto";
 import { RECORD_LAYOUT } from "../../../boot/record/store.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
+import { SLIPWAY_PARTITION_TYPE } from "../../../state-ops/partition-types.ts";
 import { MiB, printSize, roundDown, roundUp } from "./size.ts";
 
 /** What the disk is made from: labels of partitions, sizes in bytes. */
 export interface DiskRequest {
   system: string;
+  /** What is not the system definition's: a loader's. They lie before all others, in their order. */
+  others: { label: string; type: string; imageSize: bigint }[];
   /** Null: the boot record is a file on the data filesystem. */
   bootRecord: string | null;
   slots: { name: string; label: string; imageSize: bigint | null }[];
@@ -22,10 +25,12 @@ export interface DiskRequest {
 export interface PlannedPartition {
   /** From 1. */
   number: number;
-  role: "boot-record" | "slot" | "data";
+  role: "other" | "boot-record" | "slot" | "data";
   /** The slot's name; null for the others. */
   slot: string | null;
   label: string;
+  /** GUID of its type, in lower case. */
+  type: string;
   guid: string;
   /** Bytes, multiples of 1 MiB. */
   start: bigint;
@@ -54,8 +59,8 @@ export function derivedGuid(system: string, what: string): string {
 }
 
 /**
- * Where each partition lies: boot record, slots in order and equal in size, data last. Everything starts and ends at a
- * whole MiB.
+ * Where each partition lies: others, as large as their images; boot record; slots in order and equal in size; data last.
+ * Everything starts and ends at a whole MiB.
  *
  * Slots get `slotSize`; else, where `dataSize` is given or there is no data, equal shares of the rest; else the largest
  * image and a quarter, for its successors to grow. Data gets `dataSize`, else what remains.
@@ -63,7 +68,8 @@ export function derivedGuid(system: string, what: string): string {
  * @throws BadInput with the numbers where it does not fit
  */
 export function planDisk(request: DiskRequest): DiskPlan {
-  const { size, slots } = request;
+  const { size, slots, others } = request;
+  checkOthers(request);
   checkLabels([request.bootRecord, ...slots.map((slot) => slot.label), request.data].flatMap((label) => label ?? []));
   if (slots.length + request.files.length === 0) throw new BadInput("the system definition has no slots; name at least one");
   if (size % 512n !== 0n) throw new BadInput(`--size ${size} is no multiple of a sector of 512 bytes`);
@@ -71,7 +77,8 @@ export function planDisk(request: DiskRequest): DiskPlan {
     throw new BadInput("--data-size is given, but the system definition has no data; add data: or leave the option out");
   }
   const recordSize = request.bootRecord === null ? 0n : roundUp(BigInt(RECORD_LAYOUT.minimumPartitionSize));
-  const available = roundDown(size - TABLE_END) - MiB - recordSize;
+  const othersSize = others.reduce((sum, { imageSize }) => sum + roundUp(imageSize), 0n);
+  const available = roundDown(size - TABLE_END) - MiB - othersSize - recordSize;
   const slotSize = chooseSlotSize(request, available);
   const slotsSize = slotSize * BigInt(slots.length);
   const rest = available - slotsSize;
@@ -92,11 +99,18 @@ export function planDisk(request: DiskRequest): DiskPlan {
   checkFiles(request, dataSize);
   let at = MiB;
   const partitions: PlannedPartition[] = [];
-  const add = (role: PlannedPartition["role"], slot: string | null, label: string, length: bigint) => {
+  const add = (
+    role: PlannedPartition["role"],
+    slot: string | null,
+    label: string,
+    length: bigint,
+    type = SLIPWAY_PARTITION_TYPE,
+  ) => {
     const guid = request.guid(`partition ${label}`);
-    partitions.push({ number: partitions.length + 1, role, slot, label, guid, start: at, size: length });
+    partitions.push({ number: partitions.length + 1, role, slot, label, type, guid, start: at, size: length });
     at += length;
   };
+  for (const { label, imageSize, type } of others) add("other", null, label, roundUp(imageSize), type);
   if (request.bootRecord !== null) add("boot-record", null, request.bootRecord, recordSize);
   for (const slot of slots) add("slot", slot.name, slot.label, slotSize);
   if (request.data !== null) add("data", null, request.data, dataSize);
@@ -129,6 +143,15 @@ function chooseSlotSize({ slots, slotSize, dataSize, data }: DiskRequest, availa
   const largest = slots.reduce((most, slot) => (slot.imageSize !== null && slot.imageSize > most ? slot.imageSize : most), 0n);
   if (largest === 0n) throw new BadInput("neither an image nor --slot-size says how large the slots shall be; give --slot-size");
   return roundUp((roundUp(largest) * 5n) / 4n);
+}
+
+function checkOthers({ others, bootRecord, slots, data }: DiskRequest): void {
+  const own = [bootRecord, ...slots.map((slot) => slot.label), data];
+  others.forEach(({ label }, index) => {
+    if (own.includes(label))
+      throw new BadInput(`--partition ${label}: PARTLABEL=${label} is what the system definition names; choose another label`);
+    if (others.findIndex((other) => other.label === label) !== index) throw new BadInput(`--partition ${label} is given twice`);
+  });
 }
 
 function checkLabels(labels: string[]): void {

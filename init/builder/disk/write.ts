@@ -2,7 +2,6 @@ import { join } from "node:path";
 import { type Gpt, readGpt } from "../../../boot/devices/gpt.ts";
 import { emptyTable, rewriteTable, type TableRewrite, withPartition } from "../../../boot/devices/gpt-table.ts";
 import type { DataFilesystem } from "../../../state-ops/control.ts";
-import { SLIPWAY_PARTITION_TYPE } from "../../../state-ops/partition-types.ts";
 import { O } from "../../kernel/constants.ts";
 import { withOpen } from "../../kernel/files.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
@@ -18,6 +17,8 @@ const SECTOR = 512;
 export interface DiskContents {
   /** Image files by the slot's name. */
   images: ReadonlyMap<string, string>;
+  /** Image files of other partitions, by label. */
+  others: ReadonlyMap<string, string>;
   /** Null: no data partition. */
   data: { filesystem: DataFilesystem; uuid: string } | null;
   /** Images for slots that are files on the data filesystem. */
@@ -34,9 +35,9 @@ export async function writeDisk(kernel: Kernel, plan: DiskPlan, contents: DiskCo
     withOpen(kernel, disk, O.WRONLY, (fd) => {
       for (const { offset, bytes } of encodeTable(plan).flat()) kernel.write(fd, bytes, offset);
     });
-    for (const { role, slot, start, size } of plan.partitions) {
-      if (role === "slot" && slot !== null) {
-        const image = contents.images.get(slot);
+    for (const { role, slot, label, start, size } of plan.partitions) {
+      const image = slot === null ? contents.others.get(label) : contents.images.get(slot);
+      if (role === "slot" || role === "other") {
         if (image !== undefined) withOpen(kernel, disk, O.WRONLY, (fd) => copySparse(kernel, image, fd, start));
       } else if (role === "data" && contents.data) {
         const { filesystem, uuid } = contents.data;
@@ -60,9 +61,9 @@ function createSparse(kernel: Kernel, path: string, size: bigint): void {
 function encodeTable(plan: DiskPlan): TableRewrite {
   const sector = BigInt(SECTOR);
   const table = plan.partitions.reduce(
-    (before, { number, label, guid, start, size }) =>
+    (before, { number, role, label, type, guid, start, size }) =>
       withPartition(before, {
-        ...{ number, label, unique: guid, type: SLIPWAY_PARTITION_TYPE, attributes: 1n << BigInt(NO_AUTO_BIT) },
+        ...{ number, label, unique: guid, type, attributes: role === "other" ? 0n : 1n << BigInt(NO_AUTO_BIT) },
         ...{ firstLba: start / sector, lastLba: (start + size) / sector - 1n },
       }),
     emptyTable(plan.size / sector - 1n, SECTOR, plan.guid),
