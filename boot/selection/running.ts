@@ -83,6 +83,21 @@ export function markBad(record: BootRecord, slot: SlotName, reason: string, poli
   return withSlot(record, slot, { tries: 0, credits: 0, reason: cutReason(reason) });
 }
 
+/**
+ * The record in which `slot`, which was committed, has all its tries again; its rank stays. Throws Refusal for one that was not,
+ * since only a boot shows that an image is good, and for a damaged one.
+ */
+export function rearm(record: BootRecord, slot: SlotName, policy: Policy): BootRecord {
+  const { state, damaged } = slotOf(record, slot);
+  if (state !== "committed") {
+    throw new Refusal(
+      `slot ${slot} was never committed with the image that it holds; "slipway activate ${slot}" has the next boot try it`,
+    );
+  }
+  if (damaged !== null) throw new Refusal(`slot ${slot} is damaged (${damaged}); run "slipway repair ${slot}"`);
+  return withSlot(record, slot, { tries: policy.tries.committed, credits: 0, reason: null });
+}
+
 /** A slot before `running` whose image waits for its trial: the next boot would choose it. */
 export function pendingTrial(record: BootRecord, running: SlotName): SlotName | null {
   const order = byPriority(record);

@@ -123,9 +123,17 @@ export function commit(kernel: Kernel, places: Places, waitMs = LOCK_WAIT): Answ
   return changeRecord(kernel, places, WHO, change, waitMs);
 }
 
-function readTold(kernel: Kernel, wanted: ToRead): Promise<string> {
+function readTold(kernel: Kernel, places: Places, wanted: ToRead): Promise<string> {
   const what = `reading slot ${wanted.slot}`;
-  return withProgress(what, bytesToRead(kernel, wanted), (onBytes) => readWhole(kernel, PLACES, wanted, onBytes));
+  return withProgress(what, bytesToRead(kernel, wanted), (onBytes) => readWhole(kernel, places, wanted, onBytes));
+}
+
+/** As {@link commit}, once the slot of a trial was read whole. */
+export async function commitWhole(kernel: Kernel, places: Places): Promise<Answer> {
+  const wanted = beforeCommit(kernel, places);
+  const read = wanted === null ? [] : [await readTold(kernel, places, wanted)];
+  const answer = commit(kernel, places);
+  return { ...answer, did: [...read, ...answer.did] };
 }
 
 export const verb: Verb = {
@@ -146,10 +154,7 @@ Options:
   positionals: [],
   async run(values) {
     const kernel = linuxKernel();
-    const wanted = flag(values, "quick") ? null : beforeCommit(kernel, PLACES);
-    const read = wanted === null ? [] : [await readTold(kernel, wanted)];
-    const answer = commit(kernel, PLACES);
-    print({ ...answer, did: [...read, ...answer.did] }, flag(values, "json"));
+    print(flag(values, "quick") ? commit(kernel, PLACES) : await commitWhole(kernel, PLACES), flag(values, "json"));
     return 0;
   },
 };

@@ -260,9 +260,11 @@ function readTrust(trust: Reader): ControlTrust {
 
 function slotIn(slot: Reader): SlotDefinition {
   const name = slot.text("name");
+  const bootname = slot.nullable("bootname", () => slot.text("bootname"));
+  const names = bootname === null ? { name } : { name, bootname };
   return (
-    slot.nullable("file", () => ({ name, file: slot.text("file"), size: slot.number("size") })) ?? {
-      name,
+    slot.nullable("file", () => ({ ...names, file: slot.text("file"), size: slot.number("size") })) ?? {
+      ...names,
       device: slot.text("device"),
     }
   );

@@ -152,6 +152,12 @@ export const table: Entry[] = [
     load: () => import("./report-recovery.ts"),
   },
   {
+    name: "rauc-backend",
+    summary: "for RAUC: its custom bootloader backend, and what its service and its handlers ask",
+    group: "boot",
+    load: () => import("./rauc-backend.ts"),
+  },
+  {
     name: "initrd build",
     summary: "write an initrd for a machine's control file and kernel",
     group: "builder",

@@ -25,6 +25,19 @@ export function withdrawImage(target: OpenSlot): void {
   target.sync();
 }
 
+/**
+ * Takes only the footer from a slot that somebody else is going to write an image to, and leaves what it holds as it boots:
+ * without a footer, by the seal behind the filesystem. `none`: there was none. `needed`: it stays, since the image is not found
+ * without it.
+ */
+export function withdrawFooter(target: OpenSlot): "none" | "taken" | "needed" {
+  const last = target.readBlock(target.size / BLOCK - 1);
+  if (last !== null && decodeFooter(last, target.size).is === "none") return "none";
+  if (sealOf(target, readSeal).is === "sealed" && sealOf(target, searchSeal).is !== "sealed") return "needed";
+  zero(target, target.size - BLOCK, BLOCK);
+  return "taken";
+}
+
 /** The filesystem that a slot begins with; null where none is known, or its superblock cannot be read. */
 function filesystemOf(target: OpenSlot): FilesystemType | null {
   const bytes = new Uint8Array(SUPERBLOCK_BYTES);

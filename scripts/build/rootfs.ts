@@ -79,6 +79,10 @@ export async function buildRootfs(target: Target, seconds: number): Promise<stri
     mkdirSync(`${tree}/usr/lib/slipway`);
     cpSync(runtime, `${tree}/usr/lib/slipway/runtime.squashfs`);
     chmodSync(`${tree}/usr/lib/slipway/runtime.squashfs`, 0o644);
+    for (const script of readdirSync(`${project}/init/rauc`)) {
+      cpSync(`${project}/init/rauc/${script}`, `${tree}/usr/lib/slipway/${script}`);
+      chmodSync(`${tree}/usr/lib/slipway/${script}`, 0o755);
+    }
     const same = ["--format=gnu", "--sort=name", `--mtime=@${seconds}`, "--owner=root:0", "--group=root:0", "--numeric-owner"];
     await runProgram("tar", ["--create", ...same, `--file=${dist}/.rootfs.tar`, `--directory=${tree}`, "usr"]);
     renameSync(`${dist}/.rootfs.tar`, `${dist}/rootfs.tar`);

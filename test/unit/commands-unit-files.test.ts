@@ -53,6 +53,23 @@ test("every unit does nothing on a machine that slipway did not boot", () => {
   }
 });
 
+test("what RAUC calls is there, and calls a verb that exists", () => {
+  const scripts = join(units, "../rauc");
+  assert.equal(readdirSync(scripts).sort(), ["rauc-backend", "rauc-pre-install", "rauc-service"]);
+  for (const name of readdirSync(scripts)) {
+    const script = readFileSync(join(scripts, name), "utf8");
+    assert.is(spawnSync("sh", ["-n", join(scripts, name)]).status, 0, name);
+    const [, verb] = /\/usr\/bin\/slipway (\S+)/.exec(script) ?? [];
+    assert.ok(
+      table.some((entry) => entry.name === verb),
+      name,
+    );
+  }
+  const conf = text("rauc.service.d/50-slipway.conf");
+  // Debian's line, whose words the script passes on
+  assert.match(conf, /^ExecStart=\nExecStart=\/usr\/lib\/slipway\/rauc-service \/usr\/bin\/rauc --mount=\/run\/rauc service$/m);
+});
+
 test("the runtime stays mounted for the last command of a shutdown", () => {
   const conf = text("run-slipway-runtime.mount.d/50-slipway.conf");
   assert.match(conf, /^\[Unit\]\nDefaultDependencies=no$/m);
