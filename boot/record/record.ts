@@ -98,6 +98,11 @@ export interface BootRecord {
   channelSerials?: Record<string, number>;
   /** A recovery that was asked for, or is not over. Left out while none is. */
   recovery?: RecoveryRecord;
+  /**
+   * Boots in a row in which the bootloader named a slot that had nothing left to try, while another could boot. Left out while
+   * there are none, and where the loader does not choose.
+   */
+  spentNamed?: number;
   /** Wall clock at the last good boot or shutdown, milliseconds since the epoch: part of the clock's floor. */
   lastKnownUnixMs: number;
 }

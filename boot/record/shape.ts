@@ -156,7 +156,7 @@ export function bootRecord(value: unknown): BootRecord {
       "dataFilesystem",
       "lastKnownUnixMs",
     ],
-    ["floors", "channelSerials", "recovery"],
+    ["floors", "channelSerials", "recovery", "spentNamed"],
   );
   fields.integer("schema", 1, 1);
   return {
@@ -172,5 +172,6 @@ export function bootRecord(value: unknown): BootRecord {
     ...(fields.has("floors") ? { floors: floors(fields.value("floors")) } : {}),
     ...(fields.has("channelSerials") ? { channelSerials: channelSerials(fields) } : {}),
     ...(fields.has("recovery") ? { recovery: recovery(fields.value("recovery")) } : {}),
+    ...(fields.has("spentNamed") ? { spentNamed: countOf(fields, "spentNamed") } : {}),
   };
 }

@@ -42,7 +42,8 @@ function lastResort(record: BootRecord, facts: SelectionFacts, policy: Policy): 
   return committed.find((name) => name === last) ?? committed[0] ?? null;
 }
 
-function standing(record: BootRecord, name: SlotName, policy: Policy): string {
+/** What a slot is and has left, for a selection's `why`. */
+export function standing(record: BootRecord, name: SlotName, policy: Policy): string {
   const { state, tries } = slotOf(record, name);
   const most = state === "committed" ? policy.tries.committed : policy.tries.trial;
   return `${state === "committed" ? "committed" : "on trial"}, ${tries} of ${most} tries left`;

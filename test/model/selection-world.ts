@@ -4,12 +4,14 @@ import { freshRecord } from "../../boot/record/store.ts";
 import { countTry, failAttempt, identifyImage, reachHandover } from "../../boot/selection/attempt.ts";
 import { beginBoot } from "../../boot/selection/begin.ts";
 import { type CommittedSeal, whyBelowFloor } from "../../boot/selection/floors.ts";
+import { type Following, followLoader, meetLoader } from "../../boot/selection/follow.ts";
 import { giveUp } from "../../boot/selection/give-up.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
 import { activate, commitSlot, endCleanly, markBad, refuseNewImage, rollBack, withdraw } from "../../boot/selection/running.ts";
-import { selectSlot } from "../../boot/selection/select.ts";
-import { byPriority, slotOf } from "../../boot/selection/slots.ts";
+import { type SelectionFacts, selectSlot } from "../../boot/selection/select.ts";
+import { byPriority, notBootable, slotOf } from "../../boot/selection/slots.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
+import { loaderBoots, loaderKey, type ModelLoader, mirror } from "./model-loader.ts";
 
 /**
  * The world of the model: what lies in the slots, and how a machine behaves that does as the record says.
@@ -34,6 +36,8 @@ export interface World {
   record: BootRecord;
   content: ReadonlyMap<SlotName, Content>;
   running: boolean;
+  /** The bootloader that chooses; left out where slipway does. */
+  loader?: ModelLoader;
 }
 
 export interface Event {
@@ -59,35 +63,45 @@ export function runningSlot(world: World): SlotName {
   return world.record.attempt.slot;
 }
 
+interface Booted {
+  writes: BootRecord[];
+  running: boolean;
+  /** The loader after it chose, before any of the writes reached it. */
+  loader?: ModelLoader;
+}
+
 /**
  * One boot as PID 1 does it. `writes` are the records it made durable, in order; a power cut leaves the world with any
  * prefix of them.
  */
-export function boot(
-  world: World,
-  policy: Policy,
-  { preferred, deviceFails }: Circumstance,
-): { writes: BootRecord[]; running: boolean } {
+export function boot(world: World, policy: Policy, { preferred, deviceFails }: Circumstance): Booted {
   const writes: BootRecord[] = [];
   const failed = new Map<SlotName, string>();
   let { record } = beginBoot(world.record, policy);
+  const met = world.loader && loaderBoots(world.loader, policy);
+  const loader = met ? { loader: met.after } : {};
+  if (met) record = meetLoader(record, preferred ?? met.named, policy);
   if (world.record.attempt?.degraded) {
     assert.equal(record.quarantined, world.record.quarantined, "an image was quarantined for its state");
   }
   for (;;) {
-    const { slot } = selectSlot(record, { preferred, failed, recordWritable: true }, policy);
+    const facts = { preferred, failed, recordWritable: true };
+    const { slot, leaves } = met
+      ? follow(record, facts, met.named, policy)
+      : { ...selectSlot(record, facts, policy), leaves: null };
+    if (leaves !== null) return { writes: [...writes, record], running: false, ...loader };
     if (slot === null) {
       const given = giveUp(record, policy);
       assert.is.not(given.rearmed, null, "a machine never gives up");
       assert.ok(given.pauseSeconds >= 5 && given.pauseSeconds <= 600);
-      return { writes: [...writes, given.record], running: false };
+      return { writes: [...writes, given.record], running: false, ...loader };
     }
     const before = slotOf(record, slot).tries;
     record = countTry(record, slot);
     writes.push(record);
     use(writes, slot, before);
     const content = contentOf(world, slot);
-    if (content.kind === "stuck") return { writes, running: false };
+    if (content.kind === "stuck") return { writes, running: false, ...loader };
     const tooOld = content.seal && deviceFails !== slot && content.kind !== "broken" && refusedAsOld(world, record, slot, policy);
     const failure =
       deviceFails === slot
@@ -101,12 +115,35 @@ export function boot(
       record = identifyImage(record, slot, content.imageId, policy).record;
     }
     if (failure === null) {
-      return { writes: [...writes, reachHandover(record, content.kind === "degraded")], running: true };
+      return { writes: [...writes, reachHandover(record, content.kind === "degraded")], running: true, ...loader };
     }
     record = failAttempt(record, { kind: failure, reason: failure });
     writes.push(record);
     failed.set(slot, failure);
   }
+}
+
+/** A wish for one boot is the loader's word too: an operator's choice in its menu. */
+function follow(record: BootRecord, facts: SelectionFacts, named: SlotName | null, policy: Policy): Following {
+  const word = facts.preferred ?? named;
+  const following = followLoader(record, { ...facts, word, named: word, lastReasons: new Map() }, policy, "valid");
+  const { slot, leaves } = following;
+  const isSpent = word !== null && notBootable(record, word, policy.trust) !== null;
+  if (slot !== null && word !== null && slot !== word) {
+    assert.ok((record.spentNamed ?? 0) > policy.tries.trial, `the loader named ${word}, and ${slot} was booted`);
+  }
+  if (slot === null && leaves === null) {
+    const able = policy.slots.filter((name) => notBootable(record, name, policy.trust) === null && !facts.failed.has(name));
+    assert.equal(able, [], "a recovery began while a slot could boot");
+  }
+  assert.not(isSpent && slot === word, "a slot without tries was booted");
+  return following;
+}
+
+/** The world after a command, or a part of a boot, changed the record. */
+function withRecord(world: World, before: BootRecord, policy: Policy): World {
+  const { loader } = world;
+  return loader === undefined ? world : { ...world, loader: mirror(loader, before, world.record, policy) };
 }
 
 /** Whether the image is below the boot floor. A committed one that was not revoked never is: it is the fallback. */
@@ -147,13 +184,15 @@ function bootEvents(world: World, policy: Policy): Event[] {
     ...boot(world, policy, circumstance),
     name: circumstance.name,
   }));
-  return [{ ...plain, name: PLAIN.name }, ...others].flatMap(({ name, writes, running }) => {
+  return [{ ...plain, name: PLAIN.name }, ...others].flatMap(({ name, writes, running, loader }) => {
+    const booted = { ...world, ...(loader ? { loader } : {}) };
     const cuts = writes.map((record, index) => ({
       name: `${name}, power cut after write ${index + 1} of ${writes.length}`,
-      after: { ...world, record, running: false },
+      after: withRecord({ ...booted, record, running: false }, world.record, policy),
     }));
     const last = writes.at(-1) ?? world.record;
-    return [...cuts, { name, after: { ...world, record: last, running } }];
+    const early = loader ? [{ name: `${name}, power cut once the loader has counted`, after: booted }] : [];
+    return [...early, ...cuts, { name, after: withRecord({ ...booted, record: last, running }, world.record, policy) }];
   });
 }
 
@@ -289,7 +328,7 @@ export function events(
     { name: "clean reboot", after: end(world, policy, true) },
     { name: "reboot by a failure action", after: end(world, policy, false) },
     ...commandEvents(world, policy, kinds, seals),
-  ];
+  ].map(({ name, after }) => ({ name, after: withRecord(after, world.record, policy) }));
 }
 
 /**
@@ -298,13 +337,14 @@ export function events(
  */
 export function undisturbed(world: World, policy: Policy): World[] {
   if (!world.running) {
-    const { writes, running } = boot(world, policy, PLAIN);
-    return [{ ...world, record: writes.at(-1) ?? world.record, running }];
+    const { writes, running, loader } = boot(world, policy, PLAIN);
+    const after = { ...world, record: writes.at(-1) ?? world.record, running, ...(loader ? { loader } : {}) };
+    return [withRecord(after, world.record, policy)];
   }
   const { kind } = contentOf(world, runningSlot(world));
   if (kind === "hangs") return [{ ...world, running: false }];
   if (!mayBeGood(world)) return [end(world, policy, true), end(world, policy, false), { ...world, running: false }];
-  return world.record.attempt?.stage === "good" ? [] : [commit(world, policy)];
+  return world.record.attempt?.stage === "good" ? [] : [withRecord(commit(world, policy), world.record, policy)];
 }
 
 /**
@@ -329,5 +369,6 @@ export function keyOf(world: World, policy: Policy): string {
   const last = running === null ? "off" : `${order.indexOf(running)} ${record.attempt?.stage}`;
   const committed = record.lastCommitted === null ? "" : order.indexOf(record.lastCommitted.slot);
   const floors = record.floors === undefined ? "" : `f${record.floors.boot}`;
-  return `${slots.join(" ")} ${last} ${committed} ${record.exhausted % policy.slots.length}${floors}`;
+  const loader = world.loader === undefined ? "" : ` ${loaderKey(world.loader, order)} ${record.spentNamed ?? 0}`;
+  return `${slots.join(" ")} ${last} ${committed} ${record.exhausted % policy.slots.length}${floors}${loader}`;
 }

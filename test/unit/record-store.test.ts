@@ -186,6 +186,14 @@ test("a payload of another shape is unreadable and says which key", () => {
   assert.is(readRecord([notJson, blank()]).condition, "unreadable");
 });
 
+test("how often the bootloader named what cannot boot is a whole number, and absent in other records", () => {
+  assert.is(readRecord([framed({ ...fresh, spentNamed: 3 }), blank()]).record?.spentNamed, 3);
+  assert.is("spentNamed" in (readRecord([framed(fresh), blank()]).record ?? {}), false);
+  for (const spentNamed of [-1, 1.5, "3", null]) {
+    assert.match(readRecord([framed({ ...fresh, spentNamed }), blank()]).reason ?? "", /spentNamed must be/);
+  }
+});
+
 test("what a recovery left in the record is read strictly, and within bounds", () => {
   const step = { rung: "safe-mode", slot: "a", imageId };
   const recovery = { asked: "ladder", tried: [step, { ...step, imageId: null }], current: { ...step, rung: "repair" } };
