@@ -7,10 +7,10 @@
  * changes its name; and of two files of the same content neither is removed: the older is renamed out of the loader's sight.
  */
 import type { SlotName } from "../record/names.ts";
-import { nonceOf, orderTrouble, printOwnName, type SlotEntry, sortEntries, sortKeyOf, templateTrouble } from "./bls.ts";
+import { nonceOf, orderTrouble, printOwnName, type SlotEntry, SORT_KEY, sortEntries, templateTrouble } from "./bls.ts";
 import { type EntryCounter, type EntryKind, type EntryName, printEntryName } from "./bls-names.ts";
 import type { EntryFile } from "./bls-order.ts";
-import { entryValue, withValue, withWord } from "./bls-text.ts";
+import { entryWord, withValue, withWord } from "./bls-text.ts";
 import type { LoaderSlot, StoreSlot, StoreView } from "./view.ts";
 
 /** One change of the directory. `write` makes a file under a name that nobody has. */
@@ -42,8 +42,9 @@ interface Wanted {
 
 function wantedText(text: string, kind: EntryKind, slot: StoreSlot, nonce: string | null): string {
   if (kind === "efi") return text;
-  const named = nonceOf(text) === nonce ? text : withWord(text, "slipway.nonce", nonce);
-  return withWord(named, "slipway.slot", null) === named ? withWord(named, "slipway.slot", slot.bootname) : named;
+  const ordered = withValue(withValue(withValue(text, "sort-key", SORT_KEY), "version", null), "machine-id", null);
+  const named = entryWord(text, "slipway.slot") === null ? withWord(ordered, "slipway.slot", slot.bootname) : ordered;
+  return nonceOf(named) === nonce ? named : withWord(named, "slipway.nonce", nonce);
 }
 
 /** The entry that `slipway-BOOTNAME.template` in the directory makes where a slot has lost its own. */
@@ -118,19 +119,17 @@ function planNames(
   for (const { slot, entry, counter, text } of wanted) {
     const { name, file, tail } = entry;
     const known = entry.rank;
-    const sorted = kind === "efi" || (known !== null && entryValue(file.text, "sort-key") === sortKeyOf(known));
-    const keeps = known !== null && known > last && sorted && text === file.text;
+    const keeps = known !== null && known > last && text === file.text;
     const rank = keeps ? known : Math.max(highest, last) + 1;
     highest = Math.max(highest, rank);
     last = rank;
     const id = keeps ? name.id : printOwnName(slot, rank, tail);
     const to = printEntryName({ id, counter, kind, off: false });
-    const whole = kind === "efi" || keeps ? text : withValue(text, "sort-key", sortKeyOf(rank));
-    order.unshift({ ...entry, file: { name: to, text: whole }, rank });
-    if (to === file.name && whole === file.text) continue;
-    if (whole === file.text) added.push({ do: "rename", from: file.name, to });
+    order.unshift({ ...entry, file: { name: to, text }, rank });
+    if (to === file.name) continue;
+    if (text === file.text && name.id !== "") added.push({ do: "rename", from: file.name, to });
     else {
-      added.push({ do: "write", name: to, text: whole });
+      added.push({ do: "write", name: to, text });
       if (name.id !== "") replaced.push({ do: "remove", name: file.name });
     }
   }

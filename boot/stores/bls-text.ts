@@ -53,19 +53,19 @@ export function entryWord(text: string, name: string): string | null {
 }
 
 function lines(text: string): string[] {
-  const all = text.split("\n");
+  const all = text.split(/\r?\n/);
   if (all.at(-1) === "") all.pop();
   return all;
 }
 
-/** `text` with `key` said once, where its first line stood, else at the end. */
-export function withValue(text: string, key: string, value: string): string {
+/** `text` with `key` said once, where its first line stood, else at the end; null: not at all. */
+export function withValue(text: string, key: string, value: string | null): string {
   const result: string[] = [];
-  let said = false;
+  let said = value === null;
   for (const line of lines(text)) {
     if (pairOf(line, " \t")?.key !== key) result.push(line);
     else if (!said) {
-      result.push(`${key} ${value}`);
+      result.push(entryValue(line, key) === value ? line : `${key} ${value}`);
       said = true;
     }
   }

@@ -5,8 +5,8 @@
  *   image, whose content is signed, to the one that its name `slipway-[RANK-]BOOTNAME[-VERSION].efi` names.
  * - The name's counter says the rest: none is good; `+3` is on trial with three boots left; `+0-3` is bad, which the loader
  *   boots only when nothing else is left. `.off` behind it is priority 0: the loader does not read the file.
- * - A higher RANK boots first. The loader compares names only between entries of one sort-key and version: so each .conf entry
- *   that slipway writes gets a sort-key made from its rank, and a unified kernel image's os-release must have no version.
+ * - A higher RANK in the name boots first. The loader compares names only between entries of one sort-key and version: so each
+ *   .conf entry that slipway writes says {@link SORT_KEY} and no version, and a unified kernel image's os-release has no version.
  * - The nonce is `slipway.nonce=` on a .conf entry's options line. A unified kernel image has no place for one.
  */
 import type { SlotName } from "../record/names.ts";
@@ -14,6 +14,9 @@ import { type EntryKind, type EntryName, readEntryName } from "./bls-names.ts";
 import { compareEntries, type EntryFile, loaderOrder } from "./bls-order.ts";
 import { entryValue, entryWord } from "./bls-text.ts";
 import type { LoaderSlot, StoreReading, StoreSlot, StoreView } from "./view.ts";
+
+/** The sort-key of all .conf entries that slipway writes. */
+export const SORT_KEY = "slipway";
 
 /** An entry that a slot has. `rank` null: its name is not one that slipway gives. */
 export interface SlotEntry {
@@ -47,11 +50,6 @@ export function readOwnName(id: string, slot: StoreSlot): { rank: number | null;
 
 export function printOwnName(slot: StoreSlot, rank: number, tail: string): string {
   return `slipway-${rank}-${slot.bootname}${tail}`;
-}
-
-/** The sort-key of a .conf entry of `rank`: the loader sorts them ascending. */
-export function sortKeyOf(rank: number): string {
-  return `slipway-${String(999_999_999_999_999 - rank).padStart(15, "0")}`;
 }
 
 /** Highest rank first; of one rank the entry that is counted, and of those the one with the fewest boots left: see {@link readEntries}. */

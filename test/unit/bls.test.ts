@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { nextOfLoader, readEntries, sortKeyOf } from "../../boot/stores/bls.ts";
+import { nextOfLoader, readEntries } from "../../boot/stores/bls.ts";
 import { blessed, condemned, countedDown, type EntryKind, printEntryName, readEntryName } from "../../boot/stores/bls-names.ts";
 import { compareVersions, type EntryFile, loaderOrder } from "../../boot/stores/bls-order.ts";
 import { type EntryStep, planEntries } from "../../boot/stores/bls-plan.ts";
@@ -15,6 +15,7 @@ const slots: StoreSlot[] = [
   { name: "b", bootname: "B" },
   { name: "c", bootname: "C" },
 ];
+const keyed = "sort-key slipway\n";
 const nonce = "00112233445566ff";
 
 function conf(name: string, slot: string, options = "", more = ""): EntryFile {
@@ -152,9 +153,9 @@ test("the loader's order: spent last, keyed first, newest first", () => {
 
 test("a directory is read", () => {
   const files = [
-    conf("slipway-2-A.conf", "A", ` slipway.nonce=${nonce}`, `sort-key ${sortKeyOf(2)}\n`),
-    conf("slipway-3-B+2-1.conf", "b", ` slipway.nonce=${nonce}`, `sort-key ${sortKeyOf(3)}\n`),
-    conf("slipway-1-C+0-3.conf", "C", ` slipway.nonce=${nonce}`, `sort-key ${sortKeyOf(1)}\n`),
+    conf("slipway-2-A.conf", "A", ` slipway.nonce=${nonce}`, keyed),
+    conf("slipway-3-B+2-1.conf", "b", ` slipway.nonce=${nonce}`, keyed),
+    conf("slipway-1-C+0-3.conf", "C", ` slipway.nonce=${nonce}`, keyed),
     conf("debian.conf", "elsewhere"),
   ];
   assert.equal(readEntries(files, slots, "conf"), {
@@ -173,10 +174,7 @@ test("a directory is read", () => {
 });
 
 test("an entry that is bad keeps its priority in the view, though the loader boots it last", () => {
-  const files = [
-    conf("slipway-2-A+0-3.conf", "A", "", `sort-key ${sortKeyOf(2)}\n`),
-    conf("slipway-1-B.conf", "B", "", `sort-key ${sortKeyOf(1)}\n`),
-  ];
+  const files = [conf("slipway-2-A+0-3.conf", "A", "", keyed), conf("slipway-1-B.conf", "B", "", keyed)];
   assert.is(view(files).slots.a?.priority, 2);
   assert.is(nextOfLoader(files, slots, "conf"), "b");
 });
@@ -204,22 +202,22 @@ test("twins: the counted one is taken, the other gets out of the loader's sight"
 });
 
 test("of two ranks the higher is newer, and the other is removed when its text differs", () => {
-  const newer = conf("slipway-4-A+3.conf", "A", ` slipway.nonce=${nonce}`, `sort-key ${sortKeyOf(4)}\n`);
+  const newer = conf("slipway-4-A+3.conf", "A", ` slipway.nonce=${nonce}`, keyed);
   const files = [conf("slipway-1-A.conf", "A"), newer];
   assert.equal(view(files), { slots: { a: { priority: 1, tries: 3, good: null } }, nonce });
   assert.equal(planEntries(files, slots, "conf", view(files)).steps, [{ do: "remove", name: "slipway-1-A.conf" }]);
 });
 
 test("an entry torn at its making is removed, a stranger's file for the same slot is not", () => {
-  const good = conf("slipway-1-A.conf", "A", "", `sort-key ${sortKeyOf(1)}\n`);
+  const good = conf("slipway-1-A.conf", "A", "", keyed);
   const files = [good, { name: "slipway-2-B+3.conf", text: "" }, conf("rescue.conf", "A")];
   assert.match(readEntries(files, slots, "conf").reason ?? "", "slipway-2-B+3.conf names no slot");
   assert.equal(planEntries(files, slots, "conf", view(files)).steps, [{ do: "remove", name: "slipway-2-B+3.conf" }]);
 });
 
 test("a lost entry comes back from its template, and is said where there is none", () => {
-  const template = { name: "slipway-B.template", text: "title B\nlinux /b\ninitrd /i\noptions quiet\n" };
-  const files = [conf("slipway-1-A.conf", "A", "", `sort-key ${sortKeyOf(1)}\n`), template];
+  const template = { name: "slipway-B.template", text: "title B\nversion 1\nlinux /b\ninitrd /i\noptions quiet\n" };
+  const files = [conf("slipway-1-A.conf", "A", "", keyed), template];
   const wanted: StoreView = {
     slots: {
       a: { priority: 1, tries: null, good: true },
