@@ -3,18 +3,12 @@
  * redundant: device or file, offset, size, and for flash the size of a sector, how many the environment may use, and whether
  * fw_setenv leaves it unlocked (0 or 1; no matter here, slipway leaves a lock as it found it). The
  * offset is read as C reads numbers (0x10, 020, 16), may count from the end of a block device (-0x4000), and everything else
- * is hex with or without 0x. Sources: U-Boot's tools/env/fw_env.c, libubootenv's uboot_env.c.
+ * is hex with or without 0x. udev's links, which an initrd has not, become references: /dev/disk/by-partlabel/env is
+ * PARTLABEL=env. Sources: U-Boot's tools/env/fw_env.c, libubootenv's uboot_env.c.
  */
+import type { EnvironmentCopy } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
 import type { Problem } from "./schema/document.ts";
-
-/**
- * Where one copy lies. With `offset`: bytes of a device, /dev/mtdN for NOR; an offset below 0 counts from the device's end.
- * With `file`: a file in the filesystem on `device`, by its path there. `sectorSize` 0: what the flash says.
- */
-export type EnvironmentCopy =
-  | { device: string; offset: number; size: number; sectorSize: number; sectors: number }
-  | { device: string; file: string; size: number };
 
 /** The filesystem that names outside /dev lie on. */
 export interface EnvironmentFilesystem {
@@ -25,6 +19,8 @@ export interface EnvironmentFilesystem {
 
 /** U-Boot has no environment this large; it keeps a wrong number from being read into memory. */
 const MOST_BYTES = 16 * 1024 * 1024;
+
+const UDEV_LINK = /^\/dev\/disk\/by-(partlabel|partuuid|label|uuid)\/(.+)$/;
 
 interface Line {
   number: number;
@@ -115,10 +111,10 @@ function copyOf({ number, fields }: Line, filesystem: EnvironmentFilesystem | nu
     );
   }
   if (name.text.startsWith("/dev/")) {
-    const fault =
-      deviceProblem(name.text) ?? (start < 0 && isMtdName(name.text) ? "flash has offsets from its start only" : null);
+    const device = name.text.replace(UDEV_LINK, (_link, by: string, value: string) => `${by.toUpperCase()}=${value}`);
+    const fault = deviceProblem(device) ?? (start < 0 && isMtdName(device) ? "flash has offsets from its start only" : null);
     if (fault !== null) return refuse(number, name.column, fault);
-    return { device: name.text, offset: start, size: bytes, sectorSize: sector, sectors: count };
+    return { device, offset: start, size: bytes, sectorSize: sector, sectors: count };
   }
   if (start !== 0) return refuseField(offset, "no offset for a file, which begins at 0");
   const path = filesystem === null ? null : pathIn(name.text, filesystem.mountedAt);

@@ -1,6 +1,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { type EnvironmentCopy, type EnvironmentFilesystem, parseFwEnvConfig } from "../../state-ops/fw-env-config.ts";
+import type { EnvironmentCopy } from "../../state-ops/control.ts";
+import { type EnvironmentFilesystem, parseFwEnvConfig } from "../../state-ops/fw-env-config.ts";
 
 const boot: EnvironmentFilesystem = { device: "PARTLABEL=boot", mountedAt: "/boot" };
 
@@ -43,7 +44,6 @@ test("the offset in any base, and from the end; sizes are hex, with 0x and witho
     ["-0", 0],
   ];
   for (const [text, offset] of offsets) {
-    assert.is(Object.is(copies(`/dev/vda ${text} 2000`)[0], undefined), false);
     assert.equal(copies(`/dev/vda ${text} 2000`)[0], { device: "/dev/vda", offset, size: 0x2000, sectorSize: 0, sectors: 0 });
   }
 });
@@ -94,8 +94,13 @@ test("what is wrong is told with its line and column", () => {
   for (const [text, message, filesystem] of cases) assert.equal(refused(text, filesystem ?? null), [`fw_env.config:${message}`]);
 });
 
-test("udev's links have no meaning in an initrd, and the reference that has is offered", () => {
-  assert.match(refused("/dev/disk/by-partlabel/env 0 1000")[0] ?? "", "write PARTLABEL=env");
+test("udev's links, which an initrd has not, become references", () => {
+  const links: [string, string][] = [
+    ["/dev/disk/by-partlabel/env", "PARTLABEL=env"],
+    ["/dev/disk/by-partuuid/11111111-02", "PARTUUID=11111111-02"],
+  ];
+  for (const [link, device] of links) assert.is(copies(`${link} 0 200`)[0]?.device, device);
+  assert.match(refused("/dev/disk/by-uuid/xyz 0 200")[0] ?? "", "a UUID is hex digits and dashes");
 });
 
 test("every wrong line is told", () => assert.is(refused("/dev/vda\n/dev/vdb x 1\n").length, 2));
