@@ -21,6 +21,8 @@ export interface SmallMachineSpec {
   /** Default what the largest image needs. */
   slotSize?: string;
   initrd?: InitrdOptions;
+  /** A loader's own partitions, as `slipway disk build --partition` takes them: "esp:esp=FILE". */
+  partitions?: readonly string[];
 }
 
 /** Files of a machine. */
@@ -53,6 +55,7 @@ export async function smallDisk(spec: SmallMachineSpec): Promise<string> {
     words.push("--slot", `${name}=${typeof image === "string" ? image : await smallImage(image, control)}`);
   }
   if (spec.slotSize !== undefined) words.push("--slot-size", spec.slotSize);
+  for (const partition of spec.partitions ?? []) words.push("--partition", partition);
   const directory = await madeOf("small-disk", [system, words, spec.size], async (aside) => {
     writeFiles(aside, { "/system.yaml": system });
     const where = ["--size", spec.size ?? "512M", "-o", `${aside}/disk`];
