@@ -1,12 +1,12 @@
 /** EFI system partitions: FAT filesystems made and read without a mount. */
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { startOf } from "./disk-partitions.ts";
 import { runProgram } from "./program.ts";
 
-/** Files by their path on the partition ("EFI/BOOT/BOOTX64.EFI"): their text, or the file on the host that they are copied from. */
-export type EspFiles = Record<string, string | { file: string }>;
+/** Files by their path on the partition ("EFI/BOOT/BOOTX64.EFI"): their content, or the file on the host that they are copied from. */
+export type EspFiles = Record<string, string | Uint8Array | { file: string }>;
 
 /** FAT32 is not made smaller. */
 const LEAST_MIB = 64;
@@ -30,10 +30,11 @@ async function copyInto(image: string, offset: number, files: EspFiles): Promise
     for (const [path, source] of Object.entries(files)) {
       const copy = `${scratch}/${path}`;
       mkdirSync(dirname(copy), { recursive: true });
-      if (typeof source === "string") writeFileSync(copy, source);
+      const isContent = typeof source === "string" || source instanceof Uint8Array;
+      if (isContent) writeFileSync(copy, source);
       for (let at = path.indexOf("/"); at >= 0; at = path.indexOf("/", at + 1))
         await runProgram("mmd", ["-D", "s", "-i", place(image, offset), `::/${path.slice(0, at)}`]).catch(() => {});
-      const from = typeof source === "string" ? copy : source.file;
+      const from = isContent ? copy : source.file;
       await runProgram("mcopy", ["-o", "-i", place(image, offset), from, `::/${path}`]);
     }
   } finally {
@@ -59,6 +60,17 @@ export async function namesOnEsp(disk: string, directory: string, label = "esp")
 /** A file's text. */
 export function textOnEsp(disk: string, path: string, label = "esp"): Promise<string> {
   return runProgram("mtype", ["-i", place(disk, startOf(disk, label)), `::/${path}`]);
+}
+
+/** A file's bytes. */
+export async function bytesOnEsp(disk: string, path: string, label = "esp"): Promise<Uint8Array> {
+  const scratch = mkdtempSync(`${tmpdir()}/slipway-esp-`);
+  try {
+    await runProgram("mcopy", ["-i", place(disk, startOf(disk, label)), `::/${path}`, `${scratch}/file`]);
+    return new Uint8Array(readFileSync(`${scratch}/file`));
+  } finally {
+    rmSync(scratch, { recursive: true });
+  }
 }
 
 export async function removeFromEsp(disk: string, path: string, label = "esp"): Promise<void> {

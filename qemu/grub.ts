@@ -1,19 +1,10 @@
 /** GRUB on a disk's image file: for BIOS and for UEFI, from Debian's grub-pc-bin and grub-efi-amd64-bin. No disk of the host is looked at. */
 import { closeSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from "node:fs";
 import { lengthOf, startOf } from "./disk-partitions.ts";
-import { type FatContent, makeFat } from "./fat.ts";
+import { type EspFiles, makeEsp } from "./esp.ts";
 import { project } from "./places.ts";
 import { madeOf } from "./product.ts";
 import { runProgram } from "./program.ts";
-
-/** A partition that `slipway disk build --partition` is given. */
-export interface LoaderPartition {
-  label: string;
-  /** Its type by name: "esp". */
-  type: string;
-  /** The image file. */
-  image: string;
-}
 
 /** Where GRUB's own files lie on the ESP, which is the boot partition for both firmwares. */
 export const GRUB_DIRECTORY = "boot/grub";
@@ -71,47 +62,31 @@ terminal_input serial
 `;
 
 /**
- * The partitions of a disk that GRUB starts: with BIOS its core image, and the ESP with `files` and GRUB's own. Kept.
+ * The partitions of a disk that GRUB starts, as `slipway disk build --partition` takes them: with BIOS its core image, and the
+ * EFI system partition with GRUB's own and `files`. Kept.
+ *
  * @param without modules to leave out: tests of the script put functions in their place
  */
 export async function grubPartitions(
   firmware: "bios" | "ovmf",
-  files: Readonly<Record<string, FatContent>>,
-  { mebibytes = 128, without = [] }: { mebibytes?: number; without?: readonly string[] } = {},
-): Promise<LoaderPartition[]> {
+  files: EspFiles,
+  { mebibytes = 64, without = [] }: { mebibytes?: number; without?: readonly string[] } = {},
+): Promise<string[]> {
   const modules = [...MODULES, "linux", "serial", "terminal"].filter((name) => !without.includes(name));
-  const inputs = [firmware, modules, early, mebibytes, Object.entries(files).map(([path, content]) => [path, hashed(content)])];
-  const directory = await madeOf("grub", inputs, async (aside) => {
+  const directory = await madeOf("grub", [firmware, modules, early, mebibytes, files], async (aside) => {
     writeFileSync(`${aside}/early.cfg`, early);
-    const own: Record<string, FatContent> = {};
-    const core = (format: string, output: string, prefix: string, more: string[]) => {
-      return runProgram("grub-mkimage", [
-        "-O",
-        format,
-        "-p",
-        prefix,
-        "-c",
-        `${aside}/early.cfg`,
-        "-o",
-        output,
-        ...modules,
-        ...more,
-      ]);
-    };
-    if (firmware === "bios") await core("i386-pc", `${aside}/core.img`, `(,gpt2)/${GRUB_DIRECTORY}`, ["biosdisk"]);
-    else {
-      await core("x86_64-efi", `${aside}/grub.efi`, `/${GRUB_DIRECTORY}`, ["efi_gop"]);
-      own["EFI/BOOT/BOOTX64.EFI"] = { file: `${aside}/grub.efi` };
+    const core = (format: string, output: string, prefix: string, more: string[]) =>
+      runProgram("grub-mkimage", ["-O", format, "-p", prefix, "-c", `${aside}/early.cfg`, "-o", output, ...modules, ...more]);
+    if (firmware === "bios") {
+      await core("i386-pc", `${aside}/core.img`, `(,gpt2)/${GRUB_DIRECTORY}`, ["biosdisk"]);
+      await makeEsp(`${aside}/esp`, files, mebibytes);
+    } else {
+      await core("x86_64-efi", `${aside}/grub.efi`, `/${GRUB_DIRECTORY}`, []);
+      await makeEsp(`${aside}/esp`, { "EFI/BOOT/BOOTX64.EFI": { file: `${aside}/grub.efi` }, ...files }, mebibytes);
     }
-    await makeFat(`${aside}/esp`, mebibytes, { ...own, ...files });
   });
-  const esp = { label: "esp", type: "esp", image: `${directory}/esp` };
-  return firmware === "bios" ? [{ label: "bios-boot", type: "bios-boot", image: `${directory}/core.img` }, esp] : [esp];
-}
-
-function hashed(content: FatContent): string {
-  if (typeof content === "string") return content;
-  return content instanceof Uint8Array ? Buffer.from(content).toString("base64") : content.file;
+  const esp = `esp:esp=${directory}/esp`;
+  return firmware === "bios" ? [`bios-boot:bios-boot=${directory}/core.img`, esp] : [esp];
 }
 
 const SECTOR = 512;

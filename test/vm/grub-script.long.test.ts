@@ -7,7 +7,7 @@ import * as assert from "uvu/assert";
 import { changeGrubenv, readGrubenv } from "../../boot/stores/grubenv.ts";
 import { GRUBENV_DIALECTS } from "../../boot/stores/grubenv-dialects.ts";
 import { throwAwayCopy } from "../../qemu/disks.ts";
-import { type FatContent, readFat } from "../../qemu/fat.ts";
+import { bytesOnEsp, type EspFiles } from "../../qemu/esp.ts";
 import { GRUB_DIRECTORY, type GrubSettings, grubPartitions, grubScript, writeBootSector } from "../../qemu/grub.ts";
 import { startMachine } from "../../qemu/machine.ts";
 import { madeOf, slipway } from "../../qemu/product.ts";
@@ -110,18 +110,18 @@ const said = new Map<number, string[]>();
 let disk: string;
 
 test.before(async () => {
-  const files: Record<string, FatContent> = { [`${GRUB_DIRECTORY}/grub.cfg`]: driver() };
+  const files: EspFiles = { [`${GRUB_DIRECTORY}/grub.cfg`]: driver() };
   cases.forEach((one, index) => {
     const block = bytesOf(one.block);
     if (block !== null) files[`cases/${index}/grubenv`] = block;
     files[`cases/${index}/grub.cfg`] = grubScript(settingsOf(one, index));
   });
   const without = ["linux", "sleep", "reboot"];
-  const partitions = await grubPartitions("bios", files, { mebibytes: 8, without });
+  const partitions = await grubPartitions("bios", files, { without });
   const directory = await madeOf("grub-script", partitions, async (aside) => {
     writeFiles(aside, { "/system.yaml": smallSystem() });
-    const words = partitions.flatMap(({ label, type, image }) => ["--partition", `${label}:${type}=${image}`]);
-    const sizes = ["--size", "64M", "--slot-size", "4M"];
+    const words = partitions.flatMap((partition) => ["--partition", partition]);
+    const sizes = ["--size", "128M", "--slot-size", "4M"];
     await slipway(["disk", "build", "--system", `${aside}/system.yaml`, ...words, ...sizes, "-o", `${aside}/disk`]);
     writeBootSector(`${aside}/disk`);
   });
@@ -130,10 +130,11 @@ test.before(async () => {
   await machine.expect("<all>");
   await machine.cutPower();
   // Its terminal breaks lines after 79 columns.
+  // Its terminal breaks lines after 79 columns.
   for (const [, index, text = ""] of machine.console.text.matchAll(/<case (\d+)>([\s\S]*?)<end \1>/g)) {
     said.set(
       Number(index),
-      [...text.matchAll(/<([^>]*)>/g)].map(([, what = ""]) => what),
+      [...text.matchAll(/<([^>]*)>/g)].map(([, what = ""]) => what.replaceAll(/\s*\n\s*/g, " ")),
     );
   }
 });
@@ -164,7 +165,7 @@ cases.forEach((one, index) => {
       "reboot",
     ]);
     if (before === null) return;
-    const after = await readFat(disk, "esp", `cases/${index}/grubenv`);
+    const after = await bytesOnEsp(disk, `cases/${index}/grubenv`);
     // What GRUB cannot read, or write to, it leaves as it is.
     const writable = reading?.variables !== null && (reading?.reason ?? null) === null;
     const expected = new Map<string, string | null>();
