@@ -7,6 +7,7 @@ const packages: Record<string, string> = {
   xz: "xz-utils",
   zstd: "zstd",
   openssl: "openssl",
+  sbsign: "sbsigntool",
   tar: "tar",
   cp: "coreutils",
   "mkfs.erofs": "erofs-utils",

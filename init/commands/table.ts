@@ -164,6 +164,12 @@ export const table: Entry[] = [
     load: () => import("../builder/initrd/build.ts"),
   },
   {
+    name: "initrd uki",
+    summary: "put a slot's kernel, initrd and command line into one EFI executable, and sign it",
+    group: "builder",
+    load: () => import("../builder/initrd/uki.ts"),
+  },
+  {
     name: "initrd list",
     summary: "show what is in an initrd and what it weighs",
     group: "builder",
