@@ -20,6 +20,8 @@ export interface CommandLine {
   slot: { name: string; from: "slipway.slot" | "rauc.slot" } | null;
   /** What the bootloader found in its store: boot/stores/nonce.ts. */
   nonce: string | null;
+  /** `slipway.kexec=NONCE`: PID 1 started this kernel itself, in the attempt that has this nonce. */
+  kexec: string | null;
   /** `slipway.data=adopt`: another data filesystem than the boot record knows is used, and known from then on. */
   adoptData: boolean;
   /** `slipway.recover`: what of the ladder keeps the state (rungsAsked of ladder.ts); `slipway.recover=RUNG`: that one. Null: nobody asks. */
@@ -93,6 +95,7 @@ const single = new Set([
   "slipway.data",
   "slipway.recover",
   "slipway.nonce",
+  "slipway.kexec",
   "rauc.slot",
 ]);
 
@@ -108,6 +111,7 @@ export function parseCommandLine(text: string): CommandLine {
     shell: false,
     slot: null,
     nonce: null,
+    kexec: null,
     adoptData: false,
     recover: null,
     network: noNetworkWords(),
@@ -167,7 +171,8 @@ function readSingleWord(line: CommandLine, word: Word): void {
   } else if (name === "slipway.nonce") {
     if (isHex(value, 16)) line.nonce = value;
     else ignore("it is not 16 hex digits");
-  } else if (name === "slipway.slot") {
+  } else if (name === "slipway.kexec") line.kexec = value;
+  else if (name === "slipway.slot") {
     if (line.slot && line.slot.name !== value) line.warnings.push(`${print(word)} overrules rauc.slot=${line.slot.name}`);
     line.slot = { name: value, from: "slipway.slot" };
   } else if (name === "rauc.slot") {

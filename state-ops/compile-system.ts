@@ -74,6 +74,8 @@ export function compileSystem(
       watchdog === undefined
         ? null
         : { timeout: seconds(["watchdog", "timeout"], watchdog.timeout), after: watchdog.after ?? "systemd" },
+    ...(definition.kernel === "slot" ? { kernel: "slot" } : {}),
+    ...(definition.delegate === true ? { delegate: true } : {}),
     commandLine: definition["command-line"] ?? (trust.mode === "signed" ? "locked" : "open"),
     trust,
     recovery,

@@ -177,6 +177,10 @@ export interface ControlFile {
   deviceTimeout: number;
   /** Null: no watchdog is used. `timeout` in seconds. */
   watchdog: { timeout: number; after: "systemd" | "keep" | "stop" } | null;
+  /** `slot`: a slot runs on its own kernel, by kexec where another one runs. Left out: on the one that the loader started. */
+  kernel?: "slot";
+  /** A slot's own initrd may have other keys and another policy than this one. Left out: it must say the same. */
+  delegate?: true;
   /** `locked`: `init=` and debugging words on the kernel command line are refused. */
   commandLine: "open" | "locked";
   trust: ControlTrust;

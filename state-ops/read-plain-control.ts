@@ -69,7 +69,7 @@ function read(text: string, reader: BootRecordReader | null): ControlFile {
   if (typeof value === "object" && value !== null && "schema" in value && value.schema !== 1) {
     throw new BadInput(`schema must be 1, is ${JSON.stringify(value.schema)}; this initrd is older than the file, renew it`);
   }
-  const fields = new Fields(value, "", controlKeys);
+  const fields = new Fields(value, "", controlKeys, ["kernel", "delegate"]);
   const control: ControlFile = {
     schema: fields.oneOf("schema", [1]),
     system: fields.text("system"),
@@ -82,6 +82,8 @@ function read(text: string, reader: BootRecordReader | null): ControlFile {
     trialDeadline: fields.integer("trialDeadline", 1, day),
     deviceTimeout: fields.integer("deviceTimeout", 1, day),
     watchdog: fields.nullable("watchdog", () => watchdog(fields.object("watchdog", ["timeout", "after"]))),
+    ...(fields.has("kernel") ? { kernel: fields.oneOf("kernel", ["slot"]) } : {}),
+    ...(fields.has("delegate") ? { delegate: fields.oneOf("delegate", [true]) } : {}),
     commandLine: fields.oneOf("commandLine", ["open", "locked"]),
     trust: trust(fields.value("trust")),
     recovery: readRecovery(fields.value("recovery")),

@@ -57,6 +57,16 @@ export interface Attempt {
    * did not tell: those read either.
    */
   degraded?: true;
+  /** PID 1 starts the slot's own kernel, and a second stage goes on. Left out before, and from then on. */
+  kexec?: KexecStart;
+}
+
+/** What the stage that counted an attempt leaves to the one on the slot's own kernel. */
+export interface KexecStart {
+  /** 16 hex digits, on that kernel's command line too. */
+  nonce: string;
+  /** How the last try of the slot's image ended (endOfLastTry of selection/begin.ts). */
+  previousEnd: "clean" | "unclean" | "none";
 }
 
 export interface Quarantine {

@@ -4,7 +4,7 @@ import { isHex } from "../../state-ops/plain-text.ts";
 import { RUNGS } from "../../state-ops/recovery.ts";
 import { MOST_TRIED, type RecoveryRecord, type TriedStep } from "../recovery/step.ts";
 import { REASON_LENGTH } from "./reason.ts";
-import type { Attempt, BootRecord, Quarantine, SlotRecord, SlotState, Stage } from "./record.ts";
+import type { Attempt, BootRecord, KexecStart, Quarantine, SlotRecord, SlotState, Stage } from "./record.ts";
 
 /** Keeps a record within its area. */
 export const MOST_QUARANTINED = 16;
@@ -68,7 +68,7 @@ function slotRecords(fields: Fields): BootRecord["slots"] {
 }
 
 function attempt(value: unknown): Attempt {
-  const fields = new Fields(value, "attempt", ["number", "slot", "imageId", "trial", "stage", "cleanEnd"], ["degraded"]);
+  const fields = new Fields(value, "attempt", ["number", "slot", "imageId", "trial", "stage", "cleanEnd"], ["degraded", "kexec"]);
   return {
     number: fields.integer("number", 1, MOST),
     slot: nameOf(fields, "slot"),
@@ -77,7 +77,13 @@ function attempt(value: unknown): Attempt {
     stage: stageOf(fields, "stage"),
     cleanEnd: flagOf(fields, "cleanEnd"),
     ...(fields.has("degraded") ? { degraded: fields.oneOf("degraded", [true]) } : {}),
+    ...(fields.has("kexec") ? { kexec: kexecStart(fields.value("kexec")) } : {}),
   };
+}
+
+function kexecStart(value: unknown): KexecStart {
+  const fields = new Fields(value, "attempt.kexec", ["nonce", "previousEnd"]);
+  return { nonce: nameOf(fields, "nonce"), previousEnd: fields.oneOf("previousEnd", ["clean", "unclean", "none"]) };
 }
 
 function lastCommitted(value: unknown): NonNullable<BootRecord["lastCommitted"]> {

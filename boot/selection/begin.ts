@@ -48,6 +48,11 @@ function isOpen(attempt: Attempt): boolean {
   return ranASystem || !attempt.cleanEnd;
 }
 
+/** Whether a boot with that nonce on its command line goes on with the attempt that the record tells of. */
+export function isSecondStage({ attempt }: BootRecord, nonce: string | null): boolean {
+  return attempt !== null && isOpen(attempt) && attempt.kexec?.nonce === nonce;
+}
+
 /** The attempt as one that nothing waits for: PID 1 ended it, or a boot after it has counted its end. */
 export function closed(attempt: Attempt): Attempt {
   return { ...attempt, stage: "counted", cleanEnd: true };
@@ -119,14 +124,17 @@ function alignSlots(record: BootRecord, policy: Policy): { record: BootRecord; n
 /**
  * The record as a boot takes it up: the last attempt is closed (its end counted as unclean unless a clean shutdown was
  * seen), and the slots are those of the control file. `previous` is null when there was no attempt before, or PID 1
- * itself ended it.
+ * itself ended it, or this boot goes on with it.
+ *
+ * @param nonce what the command line says of the attempt that this is the second stage of
  */
 export function beginBoot(
   record: BootRecord,
   policy: Policy,
+  nonce: string | null = null,
 ): { record: BootRecord; previous: PreviousAttempt | null; notes: string[] } {
   const attempt = record.attempt;
-  if (attempt === null || !isOpen(attempt)) {
+  if (attempt === null || !isOpen(attempt) || isSecondStage(record, nonce)) {
     return { ...alignSlots(record, policy), previous: null };
   }
   const ended = attempt.cleanEnd ? "clean" : "unclean";

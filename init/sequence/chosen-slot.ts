@@ -1,4 +1,4 @@
-import type { SlotName } from "../../boot/record/record.ts";
+import type { KexecStart, SlotName } from "../../boot/record/record.ts";
 import type { Skipped } from "../../boot/selection/skipped.ts";
 
 /** The slot that is tried next. */
@@ -10,4 +10,6 @@ export interface ChosenSlot {
   skipped: Skipped[];
   /** A step of a recovery left it ready. */
   isRecovered: boolean;
+  /** In a second stage: how the last try of its image ended, which the record does not tell any more. */
+  previousEnd?: KexecStart["previousEnd"];
 }

@@ -57,7 +57,7 @@ export class Counters {
   readonly previous: PreviousAttempt | null;
   /** Where the boot record is; null where it was not found. */
   readonly device: string | null;
-  #startedUnixMs = 0;
+  #startedUnixMs: number;
   /** For the journal; nothing where the kernel does not tell. */
   readonly #bootId: Pick<JournalEntry, "bootId">;
   /** The last attempt of each slot that this boot knows of. */
@@ -80,7 +80,8 @@ export class Counters {
     } else if (this.condition === "empty") launch.log.notice("boot record empty: slots are tried in order, as trials");
     const unwritable = this.#store?.unwritableReason ?? null;
     if (unwritable !== null) launch.warn(`boot record cannot be written: ${unwritable}`);
-    const begun = beginBoot(read?.record.record ?? freshRecord(this.#policy), this.#policy);
+    this.#startedUnixMs = launch.kernel.now().unixMs;
+    const begun = beginBoot(read?.record.record ?? freshRecord(this.#policy), this.#policy, launch.words.kexec);
     for (const note of begun.notes) launch.warn(note);
     this.#record = begun.record;
     this.previous = begun.previous;
@@ -212,9 +213,9 @@ export class Counters {
     return this.#record.attempt?.number ?? 0;
   }
 
-  /** A further stage was reached; only the journal tells. */
-  reach(stage: Stage): void {
-    this.#journal(stage, "running", null);
+  /** A further stage was reached; only the journal tells. `reason`: what it is to say where nothing comes after it. */
+  reach(stage: Stage, reason: string | null = null): void {
+    this.#journal(stage, "running", reason);
   }
 
   /** The attempt under way failed in PID 1, which goes on with another slot, or restarts where that is too late. */

@@ -47,13 +47,16 @@ export async function launch(kernel: Kernel, log: Log, preinit: string, started:
 
   let passed: Skipped[] = [];
   const slots = new NextSlots(boot, devices, counters);
+  const second = words.kexec === null ? null : await import("./second-stage.ts");
+  const takenUp = second?.takeUpAttempt(boot, counters) ?? null;
   for (;;) {
-    const chosen = await slots.next(passed);
+    const chosen = takenUp ?? (await slots.next(passed));
     boot.log.debug(`slot ${chosen.slot}: ${chosen.why}`);
-    if (!(await boot.part("count", () => slots.count(chosen)))) continue;
+    if (!takenUp && !(await boot.part("count", () => slots.count(chosen)))) continue;
     const attempt = new SlotAttempt(boot, devices, counters, chosen);
     const ready = await trySlot(boot, counters, attempt, slots, chosen, passed);
     if (ready !== null) leave(boot, counters, ready);
+    if (takenUp) second?.restartToChoose(boot, takenUp.slot);
     const left = { slot: chosen.slot, reason: counters.failed.get(chosen.slot) ?? "unknown" };
     passed = [...passed.filter(({ slot }) => slot !== left.slot), left];
   }

@@ -38,6 +38,7 @@ export class SlotAttempt {
   readonly #counters: Counters;
   readonly #slot: string;
   readonly #isRecovered: boolean;
+  readonly #knownEnd: ChosenSlot["previousEnd"];
   #stage: Stage = "counted";
   /** Device of the slot, once it is to be set read-only. */
   #device: string | null = null;
@@ -55,13 +56,14 @@ export class SlotAttempt {
     boot: Launch,
     devices: Devices,
     counters: Counters,
-    { slot, isRecovered }: Pick<ChosenSlot, "slot" | "isRecovered">,
+    { slot, isRecovered, previousEnd }: Pick<ChosenSlot, "slot" | "isRecovered" | "previousEnd">,
   ) {
     this.#boot = boot;
     this.#devices = devices;
     this.#counters = counters;
     this.#slot = slot;
     this.#isRecovered = isRecovered;
+    this.#knownEnd = previousEnd;
   }
 
   /** Prepares the slot up to the handover, after its try was counted. Throws whatever stands in the way. */
@@ -84,6 +86,7 @@ export class SlotAttempt {
     await this.#boot.part("image", () => this.#mount(device, image));
     const root = kernel.open(NEW_ROOT, O.RDONLY | O.DIRECTORY);
     try {
+      if (this.#boot.control.kernel === "slot") await this.#boot.part("kernel", () => this.#ownKernel(root, image.imageId));
       const init = await this.#boot.part("next-init", () => this.#check(root));
       this.#stage = "state";
       this.#counters.reach("state");
@@ -160,6 +163,13 @@ export class SlotAttempt {
     return { device, image: this.#image };
   }
 
+  /** Returns where the boot goes on with the kernel that runs. */
+  async #ownKernel(root: Descriptor, imageId: string): Promise<void> {
+    const { toOwnKernel } = await import("./own-kernel.ts");
+    const start = { slot: this.#slot, root, previousEnd: this.#previousEnd(imageId), letGo: () => this.#undo() };
+    toOwnKernel(this.#boot, this.#counters, start);
+  }
+
   #mount(device: string, { imageId, verity }: ProvenImage): void {
     this.#counters.identify(this.#slot, imageId);
     this.#stage = "image";
@@ -201,10 +211,8 @@ export class SlotAttempt {
 
   async #layState(newRoot: Descriptor, imageId: string): Promise<LaidState> {
     const { control, kernel } = this.#boot;
-    const { record, attempt, trial, previous } = this.#counters;
+    const { record, attempt, trial } = this.#counters;
     const wish = wishOf(record, this.#slot, imageId);
-    // A step that was carried out in this very boot begins anew, whatever an earlier one of its kind came to.
-    const isFirstTry = this.#isRecovered && wish !== "ordinary";
     const request: StateRequest = {
       ...this.#dataRequest(),
       newRoot,
@@ -214,13 +222,19 @@ export class SlotAttempt {
       imageId,
       attempt,
       trial,
-      previousEnd: isFirstTry ? "none" : endOfLastTry(previous, this.#slot, imageId),
+      previousEnd: this.#previousEnd(imageId),
       committed: record.lastCommitted,
       left: whyLeft(record, this.#counters.failed, control.trust),
     };
     this.#data = null;
     this.#state = await layState(this.#boot, request);
     return this.#state;
+  }
+
+  #previousEnd(imageId: string) {
+    // A step that was carried out in this very boot begins anew, whatever an earlier one of its kind came to.
+    const isFirstTry = this.#isRecovered && wishOf(this.#counters.record, this.#slot, imageId) !== "ordinary";
+    return this.#knownEnd ?? (isFirstTry ? "none" : endOfLastTry(this.#counters.previous, this.#slot, imageId));
   }
 }
 

@@ -1,6 +1,5 @@
 import type { z } from "zod";
 import type { NodePath, Problem, SourceDocument } from "./document.ts";
-import { keyNotYet } from "./not-yet.ts";
 
 /** Checks a document against a schema: its typed value, or every problem with its place. */
 export function checkSchema<Schema extends z.ZodType>(
@@ -53,7 +52,7 @@ function describe(document: SourceDocument, schema: z.ZodType, issue: z.core.$Zo
   const { path } = issue;
   if (issue.code === "unrecognized_keys") {
     return issue.keys.slice(0, mostProblems).map((key) => {
-      const text = keyNotYet(key) ?? `"${key}" is no key that is known here; known are: ${knownKeys(schema, path).join(", ")}`;
+      const text = `"${key}" is no key that is known here; known are: ${knownKeys(schema, path).join(", ")}`;
       return problem([...path, key], "key", text);
     });
   }

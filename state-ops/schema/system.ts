@@ -57,6 +57,14 @@ export const systemSchema = map({
   chooser: oneOf(["slipway", "loader"])
     .optional()
     .describe("Who picks the slot and counts tries: slipway, or a bootloader that names the slot on the command line."),
+  kernel: oneOf(["loader", "slot"])
+    .optional()
+    .describe(
+      "slot: a slot runs on the kernel in its image, which is started by kexec where another one runs. loader: on that one.",
+    ),
+  delegate: trueOrFalse
+    .optional()
+    .describe("Whether the initrd in a slot's image may have other keys and another policy than the one that started: false."),
   tries: map({
     trial: count.optional().describe("Boots of an image that was not committed yet: 3."),
     committed: count.optional().describe("Boots of a committed image without a good one: 10."),

@@ -54,6 +54,8 @@ export class World {
   verity: [number, number, number] | null;
   /** Of the next boots. */
   commandLine: string;
+  /** The kernel of the next boots: uname -r and -v. */
+  running = { release: KERNEL_RELEASE, version: "#1 SMP slipway (2026-01-01)" };
 
   constructor(options: WorldOptions = {}) {
     this.disk = new BlockDevice({ path: "/dev/vda", number: { major: 254, minor: 0 }, size: 64 * MiB });
@@ -167,7 +169,9 @@ export class World {
       },
     });
     kernel.plant("/proc", {
-      "sys/kernel/osrelease": `${KERNEL_RELEASE}\n`,
+      "sys/kernel/osrelease": `${this.running.release}\n`,
+      "sys/kernel/version": `${this.running.version}\n`,
+      "sys/kernel/random/uuid": "00000000-1111-4222-8333-444444444444\n",
       "sys/kernel/printk_devkmsg": "ratelimit\n",
     });
     kernel.plant("/sys", { "class/tty/console/active": "ttyS0\n" });

@@ -10,6 +10,7 @@ const nothing: CommandLine = {
   shell: false,
   slot: null,
   nonce: null,
+  kexec: null,
   adoptData: false,
   recover: null,
   network: noNetworkWords(),

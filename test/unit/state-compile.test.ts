@@ -264,8 +264,9 @@ const systemFaults: [string, string, RegExp][] = [
     systemText.replace("acme", "a".repeat(65)),
     /^system\.yaml:1:9: "system" must be a product name: up to 64/,
   ],
-  ["delegate: not built", `${systemText}delegate: true\n`, /^system\.yaml:8:1: "delegate" is not built into this version/],
   ["another chooser", `${systemText}chooser: grub\n`, /^system\.yaml:8:10: "chooser" must be slipway or loader, is "grub"/],
+  ["another word for a kernel", `${systemText}kernel: own\n`, /^system\.yaml:8:9: "kernel" must be .*loader.*slot.*, is "own"/],
+  ["delegate: neither", `${systemText}delegate: maybe\n`, /^system\.yaml:8:11: "delegate" must be/],
   ["unknown key", `${systemText}slot: a\n`, /^system\.yaml:8:1: "slot" is no key that is known here; known are: system, slots/],
   [
     "a key below",

@@ -1,11 +1,12 @@
 import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import type { CpioListing } from "../../../boot/cpio.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { flag, type Verb } from "../../commands/verb.ts";
 import { readInput } from "../input.ts";
 import { withScratch } from "../output.ts";
 import { runHostProgram } from "../program.ts";
-import { type CpioListing, readCpio } from "./cpio.ts";
+import { readCpio } from "./cpio.ts";
 import { RUNTIME_IMAGE } from "./layout.ts";
 import { weighInitrd, weightsAsJson, weightsAsText } from "./weigh.ts";
 

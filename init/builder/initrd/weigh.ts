@@ -1,9 +1,9 @@
 /** What each byte of an initrd is for. */
 
+import type { CpioListing } from "../../../boot/cpio.ts";
 import { isElf } from "../../../boot/elf.ts";
 import { MODULES, readModuleIndex } from "../../../boot/modules.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
-import type { CpioListing } from "./cpio.ts";
 import { readCpio } from "./cpio.ts";
 import { executableRanges } from "./executable-parts.ts";
 import { RUNTIME_IMAGE } from "./layout.ts";
