@@ -1,0 +1,72 @@
+# U-Boot's part of slipway: which slot is booted next, and the count of its boots.
+#
+#   mkimage -A arm64 -T script -C none -n slipway -d u-boot.cmd boot.scr
+#
+# boot.scr goes beside the kernels into the partition that U-Boot's distro_bootcmd looks at. system.yaml has
+# "chooser: loader", "store: uboot-env", and for each slot the bootname that stands here.
+
+# The slots by their bootnames, in the order of system.yaml, and the kernel's words that are the same for all.
+setenv slipway_slots "A B"
+setenv slipway_bootargs "console=ttyAMA0"
+
+# Where the counts lie: one of three, each with the line of fw_env.config that makes slipway, fw_printenv and RAUC read
+# the same. What is written is whole or refused by its checksum; slipway makes a torn one anew.
+#
+# 1. A partition, "uboot-env" by its label. An environment of one sector cannot be torn.
+#      /dev/disk/by-partlabel/uboot-env 0x0 0x200
+setenv slipway_load 'part start ${devtype} ${devnum} uboot-env slipway_at && ${devtype} read ${loadaddr} ${slipway_at} 1 && env import -c ${loadaddr} 200 ${slipway_names}'
+setenv slipway_save 'env export -c -s 200 ${loadaddr} ${slipway_names} && ${devtype} write ${loadaddr} ${slipway_at} 1'
+# 2. A file on the boot partition (FAT), of the size that it is first made with: mkenvimage -s 0x200 -o boot.env FILE
+#      /boot/boot.env 0x0 0x200
+#setenv slipway_load 'load ${devtype} ${devnum}:${distro_bootpart} ${loadaddr} boot.env && env import -c ${loadaddr} 200 ${slipway_names}'
+#setenv slipway_save 'env export -c -s 200 ${loadaddr} ${slipway_names} && fatwrite ${devtype} ${devnum}:${distro_bootpart} ${loadaddr} boot.env 200'
+# 3. U-Boot's own environment, which it has read already: fw_env.config as U-Boot's configuration has it (CONFIG_ENV_*).
+#setenv slipway_load true
+#setenv slipway_save saveenv
+
+# Only these are taken from the store and kept there; a variable from outside cannot change what U-Boot runs.
+setenv slipway_names "BOOT_ORDER slipway_nonce"
+for slot in ${slipway_slots}; do setenv slipway_names "${slipway_names} BOOT_${slot}_LEFT"; done
+if run slipway_load; then true; else echo "slipway: no counts found, all slots have three boots"; fi
+
+# What is missing is as RAUC's script takes it.
+test -n "${BOOT_ORDER}" || setenv BOOT_ORDER "${slipway_slots}"
+for slot in ${slipway_slots}; do
+  env exists BOOT_${slot}_LEFT || setenv BOOT_${slot}_LEFT 3
+done
+
+# Passed on, it shows slipway whether U-Boot reads the store that slipway writes.
+setenv slipway_echo
+test -z "${slipway_nonce}" || setenv slipway_echo "slipway.nonce=${slipway_nonce}"
+
+# Boots slot ${slot}: its kernel, initrd and device tree lie in the directory of its name, or for all slots at the top.
+# It comes back only where the kernel cannot be started.
+setenv slipway_boot '
+  setenv slipway_from /${slot}/
+  test -e ${devtype} ${devnum}:${distro_bootpart} ${slipway_from}Image || setenv slipway_from /
+  setenv slipway_fdt ${fdtcontroladdr}
+  if test -e ${devtype} ${devnum}:${distro_bootpart} ${slipway_from}board.dtb; then
+    load ${devtype} ${devnum}:${distro_bootpart} ${fdt_addr_r} ${slipway_from}board.dtb && setenv slipway_fdt ${fdt_addr_r};
+  fi
+  setenv bootargs ${slipway_bootargs} slipway.slot=${slot} ${slipway_echo}
+  load ${devtype} ${devnum}:${distro_bootpart} ${kernel_addr_r} ${slipway_from}Image &&
+  load ${devtype} ${devnum}:${distro_bootpart} ${ramdisk_addr_r} ${slipway_from}initrd &&
+  booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${slipway_fdt}'
+
+# The first slot in the order with boots left. It is counted, and the count kept, before anything of the slot is used.
+for slot in ${BOOT_ORDER}; do
+  setenv slipway_left 0
+  setenv slipway_get "setenv slipway_left \${BOOT_${slot}_LEFT}"
+  run slipway_get
+  if test 0x${slipway_left} -gt 0; then
+    setexpr BOOT_${slot}_LEFT 0x${slipway_left} - 1
+    run slipway_save || echo "slipway: the counts cannot be written"
+    echo "slipway: slot ${slot}, ${slipway_left} boots left with this one"
+    run slipway_boot
+    echo "slipway: slot ${slot} has no kernel that starts"
+  fi
+done
+
+# No slot has a boot left. Any kernel with slipway's initrd recovers; a restart here would never end.
+echo "slipway: no slot has boots left, slipway recovers"
+for slot in ${slipway_slots}; do run slipway_boot; done
