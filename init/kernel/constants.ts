@@ -89,6 +89,12 @@ export const IOCTL = {
   DM_TABLE_LOAD: 0xc138fd09,
   DM_TABLE_STATUS: 0xc138fd0c,
   DM_GET_TARGET_VERSION: 0xc138fd11,
+  /** mtd/mtd-abi.h: flash, /dev/mtdN. */
+  MEMGETINFO: 0x80204d01,
+  MEMERASE: 0x40084d02,
+  MEMLOCK: 0x40084d05,
+  MEMUNLOCK: 0x40084d06,
+  MEMISLOCKED: 0x80084d17,
   /** asm-generic/ioctls.h: terminals. */
   TCGETS: 0x5401,
   TCSETS: 0x5402,

@@ -19,6 +19,7 @@ import {
   SO,
   SOL,
 } from "../../init/kernel/constants.ts";
+import { FLASH_TYPE } from "../../init/kernel/flash-layouts.ts";
 import { KEXEC_FILE_NO_INITRAMFS, REBOOT } from "../../init/kernel/linux.ts";
 import { SYSTEM_CALLS } from "../../init/kernel/syscall.ts";
 import { ownArchitecture } from "../../init/version.ts";
@@ -32,7 +33,7 @@ const headers = [
   ...["asm/unistd.h", "asm/fcntl.h", "asm/signal.h", "asm/resource.h", "asm/socket.h", "asm/ioctls.h", "asm/termbits.h"],
   ...["asm/statfs.h", "linux/stat.h", "linux/mount.h", "linux/openat2.h", "linux/fs.h", "linux/btrfs.h", "linux/loop.h"],
   ...["linux/dm-ioctl.h", "linux/watchdog.h", "linux/blkpg.h", "linux/netlink.h", "linux/magic.h", "linux/errno.h"],
-  ...["linux/reboot.h", "linux/kexec.h"],
+  ...["linux/reboot.h", "linux/kexec.h", "mtd/mtd-abi.h"],
 ];
 
 const prefixed = (prefix: string, values: Record<string, number>): Expected =>
@@ -63,11 +64,14 @@ function expectedOf(architecture: Architecture): Expected {
     ...{ LINUX_REBOOT_CMD_HALT: REBOOT.halt, LINUX_REBOOT_CMD_KEXEC: REBOOT.kexec, KEXEC_FILE_NO_INITRAMFS },
     ...{ RAMFS_MAGIC: FILESYSTEM_MAGIC.ramfs, TMPFS_MAGIC: FILESYSTEM_MAGIC.tmpfs },
     ...{ OVERLAYFS_SUPER_MAGIC: FILESYSTEM_MAGIC.overlay, BTRFS_SUPER_MAGIC: FILESYSTEM_MAGIC.btrfs },
+    ...prefixed("MTD_", FLASH_TYPE),
     // Structures, as init/kernel/layouts.ts and linux*.ts lay them out.
     ...{ "sizeof(struct statx)": 256, "sizeof(struct statfs)": 120, "sizeof(struct open_how)": 24 },
     ...{ "sizeof(struct loop_config)": 304, "sizeof(struct loop_info64)": 232, "sizeof(struct dm_ioctl)": 312 },
     ...{ "sizeof(struct btrfs_ioctl_vol_args)": 4096, "sizeof(struct btrfs_ioctl_vol_args_v2)": 4096 },
     ...{ "sizeof(struct sigaction)": 32, "sizeof(struct termios)": 36, "sizeof(struct blkpg_partition)": 152 },
+    ...{ "sizeof(struct mtd_info_user)": 32, "offsetof(struct mtd_info_user, erasesize)": 12 },
+    ...{ "offsetof(struct mtd_info_user, size)": 8, "sizeof(struct erase_info_user)": 8 },
     ...{ "offsetof(struct statx, stx_mode)": 0x1c, "offsetof(struct statx, stx_mtime)": 0x70 },
     ...{ "offsetof(struct statx, stx_rdev_major)": 0x80, "offsetof(struct statfs, f_bavail)": 32 },
     ...{ "offsetof(struct loop_config, info.lo_flags)": 60, "offsetof(struct loop_config, info.lo_file_name)": 64 },

@@ -3,6 +3,7 @@ import type { Descriptor, PartitionChange, Path } from "../kernel.ts";
 import { readLoopConfiguration } from "../layouts.ts";
 import { BlockDevice, type DeviceDescription, ueventMessage } from "./memory-devices.ts";
 import type { OpenFile } from "./memory-files.ts";
+import type { MemoryFlash } from "./memory-flash.ts";
 import { Errno } from "./memory-nodes.ts";
 import { numberText } from "./memory-status.ts";
 import { DM_NUMBER } from "./memory-verity.ts";
@@ -15,6 +16,7 @@ export type IoctlAnswer = (path: string, argument: number | Uint8Array<ArrayBuff
 const READING_IOCTLS = new Set<number>([
   ...[IOCTL.BLKGETSIZE64, IOCTL.BLKROGET, IOCTL.WDIOC_GETSUPPORT, IOCTL.LOOP_CTL_GET_FREE],
   ...[IOCTL.DM_TABLE_STATUS, IOCTL.DM_GET_TARGET_VERSION],
+  ...[IOCTL.MEMGETINFO, IOCTL.MEMISLOCKED],
   ...[IOCTL.TCGETS, IOCTL.TIOCGWINSZ, IOCTL.TIOCOUTQ],
 ]);
 
@@ -30,6 +32,12 @@ export abstract class RecordingDevices extends RecordingSockets {
     if (atMs === undefined) this.machine.addDevice(block);
     else this.script.at(atMs, () => this.#appear(block));
     return block;
+  }
+
+  /** Flash is there as /dev/mtdN. An existing one is what an earlier kernel left. */
+  addFlash(number: number, flash: MemoryFlash): MemoryFlash {
+    this.machine.addFlash(number, flash);
+    return flash;
   }
 
   #appear(block: BlockDevice): void {
@@ -111,6 +119,8 @@ export abstract class RecordingDevices extends RecordingSockets {
       this.machine.deviceMapper?.answer(request, argument);
       return 0;
     }
+    const flash = node?.kind === "character" ? files.flashes.get(numberText(node.device)) : undefined;
+    if (flash !== undefined) return flash.control(request, argument);
     if (request === IOCTL.BLKRRPART) {
       for (const appeared of this.machine.partitions.readTable(this.#blockOf(fd))) this.#tell(appeared);
     }

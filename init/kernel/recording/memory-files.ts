@@ -2,6 +2,7 @@ import { MS, O, RESOLVE } from "../constants.ts";
 import type { Descriptor, OpenOptions, Path } from "../kernel.ts";
 import { Bytes, type Storage } from "./memory-bytes.ts";
 import type { BlockDevice } from "./memory-devices.ts";
+import type { MemoryFlash } from "./memory-flash.ts";
 import { MountTable } from "./memory-mounts.ts";
 import { type Entry, Errno, type Filesystem, type Node, type Place, toName } from "./memory-nodes.ts";
 import { numberText } from "./memory-status.ts";
@@ -29,6 +30,8 @@ export class MemoryFiles {
   readonly devices = new Map<string, BlockDevice>();
   /** Character devices of drivers that this kernel has not. */
   readonly absent = new Set<string>();
+  /** Flash, by its node's number. */
+  readonly flashes = new Map<string, MemoryFlash>();
   root: Place;
   workingDirectory: Place;
   umask = 0o022;
@@ -166,7 +169,7 @@ export class MemoryFiles {
       return Bytes.of(node.produce());
     }
     if (node.kind === "block") return this.devices.get(numberText(place.entry.node.device))?.storage ?? null;
-    return null;
+    return this.flashes.get(numberText(node.device)) ?? null;
   }
 
   /** The descriptor, where it may be read (or, with `writes`, written). */
@@ -190,7 +193,7 @@ export class MemoryFiles {
     const open = this.#accessible(fd, true);
     const { storage, node } = open;
     if (!node) throw new Errno("EBADF");
-    if (node.kind === "character") return;
+    if (node.kind === "character" && !storage) return;
     if (!storage) throw new Errno("EINVAL");
     let at = offset === null ? open.offset : Number(offset);
     if (open.flags & O.APPEND && node.kind === "file") at = storage.size;

@@ -3,6 +3,7 @@ import { FILESYSTEM_MAGIC, MNT, MS } from "../constants.ts";
 import type { Path } from "../kernel.ts";
 import { type BlockDevice, MAGIC, systemTree } from "./memory-devices.ts";
 import { MemoryFiles } from "./memory-files.ts";
+import type { MemoryFlash } from "./memory-flash.ts";
 import { MemoryLoops } from "./memory-loops.ts";
 import { type Directory, Entry, Errno, Filesystem, Node, type Place, toName } from "./memory-nodes.ts";
 import { OverlayFilesystem, overlayLayers } from "./memory-overlay.ts";
@@ -98,6 +99,13 @@ export class MemoryMachine {
       [`dev/block/${numberText(block.number)}`]: link(`${up}${block.systemPath}`),
       ...(block.partition ? {} : { [`block/${block.name}`]: link(`../${block.systemPath}`) }),
     });
+  }
+
+  /** Flash appears as /dev/mtdN; MTD_CHAR_MAJOR has two minors for each, the second for reading only. */
+  addFlash(number: number, flash: MemoryFlash): void {
+    const node = { major: 90, minor: number * 2 };
+    this.files.flashes.set(numberText(node), flash);
+    this.plant("dev", { [`mtd${number}`]: device("character", node.major, node.minor) });
   }
 
   /** The device is no more. */
