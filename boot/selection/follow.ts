@@ -3,21 +3,46 @@
  * restart. Each boot is counted in the boot record all the same, which ends what a loader would repeat for ever: with no slot
  * left a recovery begins, and a loader that names only what is used up is overruled.
  */
+import type { SlotDefinition } from "../../state-ops/control.ts";
+import type { CommandLine } from "../kernel-command-line.ts";
+import type { JournalEntry } from "../record/journal.ts";
 import type { BootRecord, SlotName } from "../record/record.ts";
 import type { RecordReading } from "../record/store.ts";
 import { chooseSlot } from "./choose.ts";
-import type { Policy } from "./policy.ts";
+import { type Policy, slotCalled } from "./policy.ts";
 import { type Selection, type SelectionFacts, selectSlot, standing } from "./select.ts";
 import { bootable, byPriority, notBootable } from "./slots.ts";
 
-/** What is known of the loader's choice, beside what every selection knows. */
-export interface FollowFacts extends Omit<SelectionFacts, "preferred"> {
+/** What the loader said. */
+export interface LoaderWord {
   /** As the command line has it: "rauc.slot=A". Null: no word of it. */
   word: string | null;
   /** The slot that this is; null where it is none of the control file's. */
   named: SlotName | null;
+}
+
+/** What is known of the loader's choice, beside what every selection knows. */
+export interface FollowFacts extends Omit<SelectionFacts, "preferred">, LoaderWord {
   /** Per slot, why its last attempt before this boot ended as it did, where the boot journal tells. */
   lastReasons: ReadonlyMap<SlotName, string>;
+}
+
+/** The word of a command line, where the control file says `chooser: loader`. */
+export function loaderWord(slot: CommandLine["slot"], slots: readonly SlotDefinition[]): LoaderWord {
+  if (slot === null) return { word: null, named: null };
+  const name = slotCalled(slot.name, slots);
+  return { word: `${slot.from}=${slot.name}`, named: slots.some((known) => known.name === name) ? name : null };
+}
+
+/** Per slot, what the boot journal says of its last attempt, where that is something against it. `journal`: last written first. */
+export function lastReasons(journal: readonly JournalEntry[]): Map<SlotName, string> {
+  const last = new Map<SlotName, JournalEntry>();
+  for (const entry of journal) if (!last.has(entry.slot)) last.set(entry.slot, entry);
+  return new Map(
+    [...last.values()].flatMap(({ slot, reason, outcome }) =>
+      reason === null || outcome === "good" ? [] : [[slot, reason] as const],
+    ),
+  );
 }
 
 /** A slot to boot, or a slot to leave; neither: no slot can boot. */

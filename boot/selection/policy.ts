@@ -1,4 +1,4 @@
-import type { ControlFile, ControlTrust } from "../../state-ops/control.ts";
+import type { ControlFile, ControlTrust, SlotDefinition } from "../../state-ops/control.ts";
 import type { SlotName } from "../record/record.ts";
 
 /** What the control file says about selection. */
@@ -9,6 +9,11 @@ export interface Policy {
   tries: { trial: number; committed: number };
   /** Whose images are believed, and which are too old. */
   trust: ControlTrust;
+}
+
+/** The slot that a word of the command line means, by its name or its bootname; the word itself where none is called so. */
+export function slotCalled(word: string, slots: readonly SlotDefinition[]): SlotName {
+  return slots.find(({ name, bootname }) => name === word || bootname === word)?.name ?? word;
 }
 
 export function policyOf(control: ControlFile): Policy {

@@ -1,5 +1,8 @@
+import type { ControlFile } from "../../state-ops/control.ts";
+import type { CommandLine } from "../kernel-command-line.ts";
 import type { SlotName } from "../record/names.ts";
-import type { NonceVerdict } from "./nonce.ts";
+import { loaderWord } from "../selection/follow.ts";
+import { compareNonce, type NonceVerdict } from "./nonce.ts";
 import type { StoreReading } from "./view.ts";
 
 /** What the report of a boot says of the bootloader and its store. */
@@ -21,4 +24,26 @@ export interface ToldLoader {
   } | null;
   /** What the loader or another tool changed there since, one sentence each. */
   merged: string[];
+}
+
+/** Whether there is anything to tell of the bootloader: it chooses, or has a store. */
+export function isLoaderTold({ chooser, bootRecord }: Pick<ControlFile, "chooser" | "bootRecord">): boolean {
+  return chooser === "loader" || bootRecord.store !== "record";
+}
+
+/** What a boot saw of the loader's store. */
+export interface MetStore extends Pick<ToldLoader, "store" | "merged"> {
+  /** What the loader may have read there as nonce (boot/stores/nonce.ts). */
+  nonces: readonly (string | null)[];
+}
+
+/** What the report of a boot says. `met` is null where the boot record is the only store. */
+export function toldLoader(
+  { chooser, slots }: Pick<ControlFile, "chooser" | "slots">,
+  words: Pick<CommandLine, "slot" | "nonce">,
+  met: MetStore | null,
+): ToldLoader {
+  const { store, merged, nonces } = met ?? { store: null, merged: [], nonces: [] };
+  const { named } = loaderWord(words.slot, slots);
+  return { chooser, named, nonce: compareNonce(nonces, words.nonce), store, merged };
 }

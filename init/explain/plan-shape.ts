@@ -43,7 +43,7 @@ export interface BootPlan {
   record: RecordPlan | null;
   /** In the order they are tried in. */
   attempts: SlotPlan[];
-  end: HandoverPlan | RecoverPlan | HoldPlan;
+  end: HandoverPlan | RecoverPlan | HoldPlan | LeavePlan;
   /** What the running system would read of as well. */
   warnings: string[];
   /** What could not be looked at, and what the plan takes for granted instead. */
@@ -143,6 +143,13 @@ export interface HoldPlan {
   skipped: Skipped[];
   rearmed: SlotName | null;
   pauseSeconds: number;
+  effects: Effect[];
+}
+
+/** The slot that the bootloader chose does not boot, and is left to its count. */
+export interface LeavePlan {
+  do: "leave";
+  skipped: Skipped[];
   effects: Effect[];
 }
 

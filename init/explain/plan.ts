@@ -11,9 +11,11 @@ import { foreseenSteps } from "../../boot/recovery/foresee.ts";
 import { recoveryOf } from "../../boot/recovery/known.ts";
 import { isAllowed, type RecoveryRequest, requestedRecovery } from "../../boot/recovery/requested.ts";
 import { type BootReport, reportedImage } from "../../boot/report.ts";
-import { policyOf } from "../../boot/selection/policy.ts";
+import { loaderWord } from "../../boot/selection/follow.ts";
+import { policyOf, slotCalled } from "../../boot/selection/policy.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { joinSkipped, rollbackOf, type Skipped } from "../../boot/selection/skipped.ts";
+import { isLoaderTold, toldLoader } from "../../boot/stores/told-loader.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { readControl } from "../../state-ops/read-control.ts";
 import { MNT, MS } from "../kernel/constants.ts";
@@ -64,8 +66,12 @@ export async function planBoot(facts: BootFacts): Promise<BootPlan> {
   const passed: Skipped[] = [];
   const request = planRequest(planning);
   for (;;) {
-    const selection = record.choose();
-    if (request === null) warnings.push(...selection.notes);
+    const { leaves, alarms, ...selection } = record.choose();
+    if (request === null) warnings.push(...alarms, ...selection.notes);
+    if (request === null && leaves !== null) {
+      const effects: Effect[] = [...record.takeEffects(), { do: "restart" }];
+      return planned({ record: recordPlan, attempts, end: { do: "leave", skipped: joinSkipped([leaves], passed), effects } });
+    }
     const end =
       request !== null || selection.slot === null
         ? (planRecovery(planning, request, selection, passed) ?? planHold(record, selection, passed))
@@ -104,7 +110,9 @@ function plannedRecord(
   if (device !== null && known === null) {
     unknown.push(`what the boot record on ${device.path} says: the facts do not speak of it; taken to be unreadable`);
   }
-  return new PlannedRecord(known, device, policyOf(control), words.slot?.name ?? null);
+  const preferred = words.slot && slotCalled(words.slot.name, control.slots);
+  const choice = control.chooser === "loader" ? loaderWord(words.slot, control.slots) : null;
+  return new PlannedRecord(known, device, policyOf(control), { preferred, choice });
 }
 
 /** The record of a machine that runs tells of an attempt that has not ended yet. */
@@ -125,7 +133,7 @@ function planStart(facts: BootFacts, control: ControlFile, words: CommandLine, w
     warnings.push(`no watchdog: ${WATCHDOG} gave ENOENT; a hang needs a power cycle`);
   }
   const obeyed = [
-    ...(words.slot === null ? [] : [`${words.slot.from}=${words.slot.name}: that slot is preferred in this boot`]),
+    ...(words.slot === null ? [] : [`${words.slot.from}=${words.slot.name}: ${slotWord(control)}`]),
     ...(words.init === null ? [] : [`init=${words.init}: that program is looked for first`]),
     ...(words.initArguments.length === 0 ? [] : [`given to the next init: ${words.initArguments.join(" ")}`]),
     ...(words.adoptData ? ["slipway.data=adopt: another data filesystem than the boot record knows is used"] : []),
@@ -133,6 +141,10 @@ function planStart(facts: BootFacts, control: ControlFile, words: CommandLine, w
     ...(words.shell ? ["rd.shell: a shell when no slot boots"] : []),
   ];
   return { commandLine: facts.commandLine.trim(), obeyed, watchdog: watchdogSentence(watchdog, facts), effects };
+}
+
+function slotWord({ chooser }: ControlFile): string {
+  return chooser === "loader" ? "the bootloader chose that slot" : "that slot is preferred in this boot";
 }
 
 function watchdogSentence(watchdog: ControlFile["watchdog"], { machine }: BootFacts): string {
@@ -171,6 +183,7 @@ function planHandover(planning: Planning, plan: SlotPlan, selection: Selection, 
     skipped,
     rollback: rollbackOf(record.record, plan.slot, skipped, { last: record.lastAttempts, journal: record.journal }),
     record: { condition: record.condition, writable: record.writable, device: record.device },
+    ...(isLoaderTold(control) ? { loader: toldLoader(control, words, null) } : {}),
     generation: generationLabel(plan.state?.generation ?? null),
     data: plan.state?.data ?? null,
     stateNotes: [...planning.stateNotes, ...(plan.state?.notes ?? [])],

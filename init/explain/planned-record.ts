@@ -14,9 +14,9 @@ import {
 } from "../../boot/selection/attempt.ts";
 import { beginBoot, type PreviousAttempt, whyReadWhole } from "../../boot/selection/begin.ts";
 import { chooseSlot, refuseUncounted } from "../../boot/selection/choose.ts";
+import { type Following, followLoader, type LoaderWord, lastReasons, meetLoader } from "../../boot/selection/follow.ts";
 import { giveUp } from "../../boot/selection/give-up.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
-import type { Selection } from "../../boot/selection/select.ts";
 import type { RecordFacts } from "./facts.ts";
 import type { Effect } from "./plan-shape.ts";
 
@@ -36,13 +36,24 @@ export class PlannedRecord {
   readonly lastAttempts = new Map<SlotName, number>();
   readonly #policy: Policy;
   readonly #preferred: SlotName | null;
+  readonly #choice: LoaderWord | null;
   #record: BootRecord;
   #sequence: number;
   #copy: 0 | 1;
   #effects: Effect[] = [];
 
-  /** `device` is null where no partition for the record was found. */
-  constructor(facts: RecordFacts | null, device: BlockDevice | null, policy: Policy, preferred: SlotName | null) {
+  /**
+   * `device` is null where no partition for the record was found.
+   *
+   * @param preferred the slot that is asked for, where slipway chooses
+   * @param choice what the bootloader said, where it chooses
+   */
+  constructor(
+    facts: RecordFacts | null,
+    device: BlockDevice | null,
+    policy: Policy,
+    { preferred, choice }: { preferred: SlotName | null; choice: LoaderWord | null },
+  ) {
     const readable = facts !== null && facts.fault === null;
     this.condition = readable ? facts.condition : "unreadable";
     this.reason = readable ? facts.reason : (facts?.fault ?? "no device");
@@ -63,8 +74,11 @@ export class PlannedRecord {
     ];
     this.#policy = policy;
     this.#preferred = preferred;
+    this.#choice = choice;
     this.#sequence = (readable ? facts.sequence : 0) + 1;
     this.#copy = readable ? facts.nextCopy : 0;
+    const met = choice === null ? this.#record : meetLoader(this.#record, choice.named, policy);
+    if (met.spentNamed !== this.#record.spentNamed) this.#write(met);
   }
 
   get record(): BootRecord {
@@ -86,9 +100,14 @@ export class PlannedRecord {
     return effects;
   }
 
-  choose(): Selection {
-    const facts = { preferred: this.#preferred, failed: this.failed, recordWritable: this.writable };
-    return chooseSlot(this.#record, facts, this.#policy, this.condition);
+  choose(): Following {
+    const { failed, writable: recordWritable, condition } = this;
+    if (this.#choice !== null) {
+      const facts = { ...this.#choice, failed, recordWritable, lastReasons: lastReasons(this.journal) };
+      return followLoader(this.#record, facts, this.#policy, condition);
+    }
+    const facts = { preferred: this.#preferred, failed, recordWritable };
+    return { ...chooseSlot(this.#record, facts, this.#policy, condition), leaves: null, alarms: [] };
   }
 
   count(slot: SlotName): void {

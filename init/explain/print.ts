@@ -4,8 +4,9 @@ import { generationName } from "../../state-ops/layout.ts";
 import type { GenerationPlan } from "../../state-ops/planned-generation.ts";
 import type { StateStep } from "../../state-ops/state-plan.ts";
 import { holdScreen } from "../sequence/hold.ts";
+import { leaveScreen } from "../sequence/loader-choice.ts";
 import { effectLine } from "./effect-line.ts";
-import type { BootPlan, Effect, HandoverPlan, HoldPlan, RecordPlan, RecoverPlan, SlotPlan, StatePlan } from "./plan-shape.ts";
+import type { BootPlan, Effect, HandoverPlan, RecordPlan, RecoverPlan, SlotPlan, StatePlan } from "./plan-shape.ts";
 
 const indent = (lines: string[], by = 3): string[] => lines.map((line) => (line === "" ? "" : `${" ".repeat(by)}${line}`));
 const effects = (list: readonly Effect[]): string[] => indent(list.map(effectLine), 6);
@@ -36,6 +37,7 @@ export function planText(plan: BootPlan): string {
 
 function summary({ end, attempts }: BootPlan): string {
   if (end.do === "hold") return "No slot boots.";
+  if (end.do === "leave") return "The slot that the bootloader chose does not boot: the machine restarts, and it chooses again.";
   if (end.do === "recover") return `A recovery begins: ${end.cause}.`;
   const attempt = attempts.at(-1);
   const standing = attempt?.attempt.trial ? "on trial" : "committed";
@@ -164,7 +166,9 @@ function endPart(end: BootPlan["end"]): string[] {
     case "recover":
       return recoverPart(end);
     case "hold":
-      return holdPart(end);
+      return shownPart("No slot left", holdScreen(end), end.effects);
+    case "leave":
+      return shownPart("Left to the bootloader", leaveScreen(end.skipped), end.effects);
   }
 }
 
@@ -177,11 +181,9 @@ function recoverPart({ skipped, steps, effects }: RecoverPlan): string[] {
   return part(8, "Recovery", [...slots, ...tried], effects);
 }
 
-function holdPart(end: HoldPlan): string[] {
-  const screen = holdScreen(end)
-    .split("\n")
-    .filter((line) => line !== "");
-  return part(8, "No slot left", ["shown on every console:", ...indent(screen)], end.effects);
+function shownPart(title: string, screen: string, effects: Effect[]): string[] {
+  const lines = screen.split("\n").filter((line) => line !== "");
+  return part(8, title, ["shown on every console:", ...indent(lines)], effects);
 }
 
 function list(title: string, entries: string[]): string[] {

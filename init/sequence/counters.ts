@@ -19,7 +19,7 @@ import {
 import { beginBoot, type PreviousAttempt, whyReadWhole } from "../../boot/selection/begin.ts";
 import { chooseSlot, refuseUncounted } from "../../boot/selection/choose.ts";
 import { giveUp } from "../../boot/selection/give-up.ts";
-import { type Policy, policyOf } from "../../boot/selection/policy.ts";
+import { type Policy, policyOf, slotCalled } from "../../boot/selection/policy.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { rollbackOf, type Skipped } from "../../boot/selection/skipped.ts";
 import { type Degraded, degradedNotes } from "../../state-ops/data-use.ts";
@@ -148,11 +148,9 @@ export class Counters {
 
   /** Chooses the next slot to try in this boot. */
   choose(): Selection {
-    const facts = {
-      preferred: this.#launch.words.slot?.name ?? null,
-      failed: this.#failed,
-      recordWritable: this.writable,
-    };
+    const { words, control } = this.#launch;
+    const preferred = words.slot && slotCalled(words.slot.name, control.slots);
+    const facts = { preferred, failed: this.#failed, recordWritable: this.writable };
     return chooseSlot(this.#record, facts, this.#policy, this.condition);
   }
 

@@ -3,7 +3,9 @@ import { beginPass, forgetObeyed, goesOnRecovered } from "../../boot/recovery/ch
 import { recoveryOf } from "../../boot/recovery/known.ts";
 import { isAllowed, type RecoveryRequest, requestedRecovery } from "../../boot/recovery/requested.ts";
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
+import type { Selection } from "../../boot/selection/select.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
+import type { ToldLoader } from "../../boot/stores/told-loader.ts";
 import type { Recovery } from "../recovery/recovery.ts";
 import type { Reported } from "../recovery/report.ts";
 import type { ChosenSlot } from "./chosen-slot.ts";
@@ -11,6 +13,7 @@ import type { Counters } from "./counters.ts";
 import type { Devices } from "./devices.ts";
 import { holdAndRestart } from "./hold.ts";
 import type { Launch } from "./launch.ts";
+import type { LoaderChoice } from "./loader-choice.ts";
 import type { ReadySlot } from "./slot.ts";
 
 /** Which slots a boot tries, one after the other: those that selection chooses, and where none is left, those that recovery makes. */
@@ -20,6 +23,7 @@ export class NextSlots {
   readonly #counters: Counters;
   #request: RecoveryRequest | null;
   #recovery: Recovery | null = null;
+  #loader: LoaderChoice | null = null;
   /** A recovery was asked for, or goes on, though slots may boot. */
   #isFirst: boolean;
   /** Whether the file that may ask for one was looked for. */
@@ -37,7 +41,7 @@ export class NextSlots {
   async next(passed: readonly Skipped[]): Promise<ChosenSlot> {
     await this.#takeFile();
     for (;;) {
-      const selection = this.#counters.choose();
+      const selection = await this.#choose(passed);
       const left = joinSkipped(passed, selection.skipped);
       if (!this.#isFirst && selection.slot !== null) {
         for (const note of selection.notes) this.#boot.warnOnce(note);
@@ -53,6 +57,14 @@ export class NextSlots {
       if (recovered !== null) return { ...recovered, skipped: selection.skipped, isRecovered: true };
       this.#isFirst = false;
     }
+  }
+
+  /** As the bootloader chose, where it chooses; once a recovery has begun, slipway knows better. */
+  async #choose(passed: readonly Skipped[]): Promise<Selection> {
+    if (this.#boot.control.chooser === "slipway" || this.#recovery !== null) return this.#counters.choose();
+    const { LoaderChoice } = await import("./loader-choice.ts");
+    this.#loader ??= new LoaderChoice(this.#boot, this.#counters);
+    return this.#loader.choose(passed);
   }
 
   /** Counts a try of the slot; false where another one is to be chosen instead. */
@@ -79,6 +91,14 @@ export class NextSlots {
     } finally {
       recovery?.closeNetwork();
     }
+  }
+
+  /** What the report says of the bootloader; null where it neither chooses nor has a store. */
+  async toldLoader(): Promise<ToldLoader | null> {
+    const { control, words } = this.#boot;
+    if (control.chooser === "slipway" && control.bootRecord.store === "record") return null;
+    const { toldLoader } = await import("../../boot/stores/told-loader.ts");
+    return toldLoader(control, words, null);
   }
 
   /** What the report of a boot of `slot` says of its recovery; null where there was none. */

@@ -1,6 +1,7 @@
 import { abilitiesOn } from "../../boot/image/judge-seal.ts";
 import { type BootReport, reportedImage } from "../../boot/report.ts";
 import type { Skipped } from "../../boot/selection/skipped.ts";
+import type { ToldLoader } from "../../boot/stores/told-loader.ts";
 import { makeDirectories, readText, writeVolatile } from "../kernel/files.ts";
 import type { Reported } from "../recovery/report.ts";
 import { ownArchitecture } from "../version.ts";
@@ -16,6 +17,8 @@ export interface HandedSlot {
   skipped: Skipped[];
   /** Null where no recovery led here. */
   reported: Reported | null;
+  /** Null where it neither chooses nor has a store. */
+  loader: ToldLoader | null;
 }
 
 /** Everything that is left to do before the first step that cannot be undone. */
@@ -36,7 +39,12 @@ export function prepareHandover(boot: Launch, counters: Counters, ready: ReadySl
 }
 
 /** Files below /run that tell the system what happened, and make systemd take part. */
-function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, { why, skipped, reported }: HandedSlot): void {
+function writeForSystem(
+  boot: Launch,
+  counters: Counters,
+  ready: ReadySlot,
+  { why, skipped, reported, loader }: HandedSlot,
+): void {
   const { kernel, control } = boot;
   const { verity } = ready.image;
   const report: BootReport = {
@@ -55,6 +63,7 @@ function writeForSystem(boot: Launch, counters: Counters, ready: ReadySlot, { wh
     skipped,
     rollback: counters.rollbackFor(ready.slot, skipped),
     record: { condition: counters.condition, writable: counters.writable, device: counters.device },
+    ...(loader ? { loader } : {}),
     generation: ready.state.generation,
     data: ready.state.data,
     stateNotes: [...boot.stateNotes, ...ready.state.notes],

@@ -75,7 +75,8 @@ async function trySlot(
     const ready = await attempt.prepare();
     const left = joinSkipped(skipped, passed);
     const reported = await slots.report(ready, left);
-    await boot.part("handover", () => prepareHandover(boot, counters, ready, { why, skipped: left, reported }));
+    const loader = await slots.toldLoader();
+    await boot.part("handover", () => prepareHandover(boot, counters, ready, { why, skipped: left, reported, loader }));
     return ready;
   } catch (error) {
     attempt.abandon(error);

@@ -2,6 +2,7 @@
 
 import type { RecoveryRecord } from "../../boot/recovery/step.ts";
 import { rollBack } from "../../boot/selection/running.ts";
+import { withSlot } from "../../boot/selection/slots.ts";
 import { O } from "../../init/kernel/constants.ts";
 import { device, directory, file as memoryFile, type Tree } from "../../init/kernel/recording/memory-tree.ts";
 import type { RecordingKernel } from "../../init/kernel/recording/recording.ts";
@@ -179,7 +180,28 @@ const kinds = (operators: Operator[], change: Partial<Operator> = {}): Image =>
   withControl(1, controlFile({ operators: operators.map((operator) => ({ ...operator, ...change })) }).text, everyKindTree);
 
 /** By what they are about. */
+/** A machine whose bootloader chooses: slot a committed, and `b` on trial. */
+async function following(b: Image, commandLine: string): Promise<World> {
+  const world = await trial(b, { a: plain(1), control: { chooser: "loader" }, commandLine: "slipway.slot=a" });
+  world.commandLine = commandLine;
+  return world;
+}
+
 export const machines: Record<string, () => Promise<Prepared>> = {
+  "the bootloader's choice is followed": async () =>
+    as(await following(plain(2), "slipway.slot=b slipway.nonce=0123456789abcdef")),
+  "the bootloader names no slot": async () => as(await following(plain(2), "quiet")),
+  "the bootloader's choice fails": async () => as(await following(plain(2, { "usr/sbin/init": {} }), "slipway.slot=b")),
+  "the bootloader names a used-up slot": async () => {
+    const world = await following(plain(2), "slipway.slot=b");
+    world.change((record) => withSlot(record, "b", { tries: 0, reason: "marked bad by operator" }));
+    return as(world);
+  },
+  "the bootloader names a used-up slot for ever": async () => {
+    const world = await following(plain(2), "slipway.slot=b");
+    world.change((record) => ({ ...withSlot(record, "b", { tries: 0, reason: "marked bad by operator" }), spentNamed: 3 }));
+    return as(world);
+  },
   "first boot": async () => as(new World({ a: v1 })),
   "committed slot": async () => as(await committed({ a: v1 })),
   "committed slot after a power cut": async () => {
