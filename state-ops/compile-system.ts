@@ -1,4 +1,5 @@
 import { storeDevices } from "./boot-record-rules.ts";
+import { bootloaderFaults } from "./bootloader-rules.ts";
 import { bootRecordProblems, compileBootRecord, type ReadText } from "./compile-boot-record.ts";
 import { compileInstall } from "./compile-install.ts";
 import { compileRecovery, type ReadAuthorities } from "./compile-recovery.ts";
@@ -80,10 +81,15 @@ export function compileSystem(
     trust,
     recovery,
     install: null,
+    ...(definition.bootloader === undefined ? {} : { bootloader: definition.bootloader }),
   };
   const { install, ...saidOfInstall } = compileInstall(definition, system, document);
   problems.push(...saidOfInstall.problems, ...deviceProblems(system, document));
   if (bootRecord !== null) problems.push(...bootRecordProblems(system, document));
+  if (system.bootloader !== undefined) {
+    const faults = bootloaderFaults(system.bootloader, system);
+    problems.push(...faults.map(({ at, text }) => problemAt(document, [...at], text)));
+  }
   const warnings = [...said.warnings, ...saidOfRecovery.warnings, ...saidOfInstall.warnings];
   return { system: { ...system, install }, problems, warnings };
 }

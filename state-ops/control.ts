@@ -147,6 +147,20 @@ export type ControlTrust =
       kernelSignature: "ignored" | "required";
     };
 
+/** A directory on an EFI system partition that one bootloader lies in. */
+export interface BootDirectory {
+  device: string;
+  /** From the filesystem's root: "EFI/slipway-a". */
+  directory: string;
+}
+
+/** Two boot directories, of which one boots while the other is written. */
+export interface ControlBootloader {
+  directories: BootDirectory[];
+  /** The program in each edition's directory that the firmware starts: "grubx64.efi". */
+  program: string;
+}
+
 export interface ControlFile {
   schema: 1;
   /** Product name; an image for another system is refused. */
@@ -187,6 +201,8 @@ export interface ControlFile {
   recovery: ControlRecovery;
   /** What a disk with nothing on it is made into; null: such a disk is not touched. */
   install: ControlInstall | null;
+  /** Left out where the bootloader is nothing of slipway's. */
+  bootloader?: ControlBootloader;
   /** The image's users and groups and their numbers, so that the next image's compiler sees a number that changed. */
   accounts: { users: Record<string, number>; groups: Record<string, number> };
   /** Mounts come parent first. */

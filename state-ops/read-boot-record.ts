@@ -1,12 +1,35 @@
 import { BLS_DIRECTORIES, bootRecordFaults, ENVIRONMENT_SIZES, STORES, storePathFault } from "./boot-record-rules.ts";
-import type { ControlBootRecord, ControlFile, EnvironmentCopy } from "./control.ts";
+import { bootloaderFaults } from "./bootloader-rules.ts";
+import type { ControlBootloader, ControlBootRecord, ControlFile, EnvironmentCopy } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
 import { Fields } from "./fields.ts";
 import { BadInput } from "./outcome.ts";
 import type { BootRecordReader } from "./read-plain-control.ts";
 
 /** What a control file may have beyond slipway's own partition. Both throw BadInput. */
-export const bootRecordReader: BootRecordReader = { read: readBootRecord, check: checkBootRecord };
+export const bootRecordReader: BootRecordReader = {
+  read: readBootRecord,
+  bootloader: readBootloader,
+  check: (control) => {
+    checkBootRecord(control);
+    checkBootloader(control);
+  },
+};
+
+/** `bootloader` of a control file. */
+function readBootloader(value: unknown): ControlBootloader {
+  const fields = new Fields(value, "bootloader", ["directories", "program"]);
+  const directories = fields.list("directories").map((entry, index) => {
+    const directory = new Fields(entry, `bootloader.directories[${index}]`, ["device", "directory"]);
+    return { device: deviceOf(directory, "device"), directory: directory.text("directory") };
+  });
+  return { directories, program: fields.text("program") };
+}
+
+function checkBootloader(control: ControlFile): void {
+  const [fault] = control.bootloader === undefined ? [] : bootloaderFaults(control.bootloader, control);
+  if (fault !== undefined) throw new BadInput(`${fault.at.join(".")}: ${fault.text}`);
+}
 
 /** `bootRecord` of a control file, whatever its store. */
 function readBootRecord(value: unknown): ControlBootRecord {

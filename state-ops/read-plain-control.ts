@@ -1,5 +1,6 @@
 import { canonicalJson, isCanonicalText, sha256 } from "./canonical-json.ts";
 import {
+  type ControlBootloader,
   type ControlBootRecord,
   type ControlFile,
   type ControlTrust,
@@ -47,12 +48,18 @@ const controlKeys = [
 export interface BootRecordReader {
   /** The value of `bootRecord`. */
   read(value: unknown): ControlBootRecord;
+  /** The value of `bootloader`. */
+  bootloader(value: unknown): ControlBootloader;
   check(control: ControlFile): void;
 }
 
 /** Whether the boot record is nothing but slipway's own partition, so that no {@link BootRecordReader} is needed. */
 export function isPlainRecord(text: string): boolean {
-  return /"bootRecord":\{"device":"[^"]*","store":"record"\}/.test(text) && !text.includes('"bootname":');
+  return (
+    /"bootRecord":\{"device":"[^"]*","store":"record"\}/.test(text) &&
+    !text.includes('"bootname":') &&
+    !text.includes('"bootloader":')
+  );
 }
 
 /** As readControl of read-control.ts, with its part that an ordinary boot does without. */
@@ -69,7 +76,7 @@ function read(text: string, reader: BootRecordReader | null): ControlFile {
   if (typeof value === "object" && value !== null && "schema" in value && value.schema !== 1) {
     throw new BadInput(`schema must be 1, is ${JSON.stringify(value.schema)}; this initrd is older than the file, renew it`);
   }
-  const fields = new Fields(value, "", controlKeys, ["kernel", "delegate"]);
+  const fields = new Fields(value, "", controlKeys, ["kernel", "delegate", ...(reader === null ? [] : ["bootloader"])]);
   const control: ControlFile = {
     schema: fields.oneOf("schema", [1]),
     system: fields.text("system"),
@@ -88,6 +95,7 @@ function read(text: string, reader: BootRecordReader | null): ControlFile {
     trust: trust(fields.value("trust")),
     recovery: readRecovery(fields.value("recovery")),
     install: fields.nullable("install", () => readInstall(fields.value("install"))),
+    ...(reader && fields.has("bootloader") ? { bootloader: reader.bootloader(fields.value("bootloader")) } : {}),
     accounts: accounts(fields.object("accounts", ["users", "groups"])),
     operators: fields.list("operators").map((entry, index) => readOperator(entry, `operators[${index}]`)),
     digest: fields.text("digest"),

@@ -113,6 +113,8 @@ export interface BootRecord {
    * there are none, and where the loader does not choose.
    */
   spentNamed?: number;
+  /** What the running system knows of its bootloaders (bootloader/record.ts). PID 1 keeps it as it is. Left out where it knows none. */
+  bootloader?: object;
   /** Wall clock at the last good boot or shutdown, milliseconds since the epoch: part of the clock's floor. */
   lastKnownUnixMs: number;
 }

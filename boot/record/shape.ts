@@ -146,6 +146,11 @@ function recovery(value: unknown): RecoveryRecord {
   };
 }
 
+function objectOf(fields: Fields, key: string): object {
+  const value = fields.value(key);
+  return typeof value === "object" && value !== null ? value : fields.fail(key, "an object");
+}
+
 /** The boot record that `value` is. Throws BadInput naming the key that is missing, unknown or wrong. */
 export function bootRecord(value: unknown): BootRecord {
   const fields = new Fields(
@@ -162,7 +167,7 @@ export function bootRecord(value: unknown): BootRecord {
       "dataFilesystem",
       "lastKnownUnixMs",
     ],
-    ["floors", "channelSerials", "recovery", "spentNamed"],
+    ["floors", "channelSerials", "recovery", "spentNamed", "bootloader"],
   );
   fields.integer("schema", 1, 1);
   return {
@@ -179,5 +184,6 @@ export function bootRecord(value: unknown): BootRecord {
     ...(fields.has("channelSerials") ? { channelSerials: channelSerials(fields) } : {}),
     ...(fields.has("recovery") ? { recovery: recovery(fields.value("recovery")) } : {}),
     ...(fields.has("spentNamed") ? { spentNamed: countOf(fields, "spentNamed") } : {}),
+    ...(fields.has("bootloader") ? { bootloader: objectOf(fields, "bootloader") } : {}),
   };
 }

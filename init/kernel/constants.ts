@@ -130,4 +130,10 @@ export const SIGNAL = { INT: 2, KILL: 9, PIPE: 13, TERM: 15, CHLD: 17, XFSZ: 25 
 export const RLIMIT = { NOFILE: 7 } as const;
 
 /** statfs(2) magics, linux/magic.h. */
-export const FILESYSTEM_MAGIC = { ramfs: 0x858458f6, tmpfs: 0x01021994, overlay: 0x794c7630, btrfs: 0x9123683e } as const;
+export const FILESYSTEM_MAGIC = {
+  ramfs: 0x858458f6,
+  tmpfs: 0x01021994,
+  overlay: 0x794c7630,
+  btrfs: 0x9123683e,
+  efivarfs: 0xde5e81e4,
+} as const;

@@ -3,6 +3,7 @@ import { MOST_KEYS } from "../control.ts";
 import { MOST_PARTITIONS } from "../partition-rules.ts";
 import { PARTITION_TYPES } from "../partition-types.ts";
 import { bootRecordSchema } from "./boot-record.ts";
+import { bootloaderSchema } from "./bootloader.ts";
 import { recoverySchema } from "./recovery.ts";
 import { count, device, duration, map, numberOr, oneOf, size, text, trueOrFalse, wholeNumber } from "./words.ts";
 
@@ -105,6 +106,9 @@ export const systemSchema = map({
     )
     .optional()
     .describe("Which images are believed. unsigned: any. Absent means the same, with a warning."),
+  bootloader: bootloaderSchema
+    .optional()
+    .describe("Where the bootloader lies twice, so that slipway upgrades it and the firmware falls back. UEFI only."),
   recovery: recoverySchema.optional().describe("What a machine does whose slots do not boot. off: it waits and tries again."),
   install: oneOf(["blank"]).optional().describe("blank: a disk that holds nothing is partitioned as layout says, and installed."),
   layout: z

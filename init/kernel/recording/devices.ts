@@ -2,6 +2,7 @@ import { IOCTL, O } from "../constants.ts";
 import type { Descriptor, PartitionChange, Path } from "../kernel.ts";
 import { readLoopConfiguration } from "../layouts.ts";
 import { BlockDevice, type DeviceDescription, ueventMessage } from "./memory-devices.ts";
+import { EfivarsFilesystem } from "./memory-efivars.ts";
 import type { OpenFile } from "./memory-files.ts";
 import type { MemoryFlash } from "./memory-flash.ts";
 import { Errno } from "./memory-nodes.ts";
@@ -15,8 +16,8 @@ export type IoctlAnswer = (path: string, argument: number | Uint8Array<ArrayBuff
 
 const READING_IOCTLS = new Set<number>([
   ...[IOCTL.BLKGETSIZE64, IOCTL.BLKROGET, IOCTL.WDIOC_GETSUPPORT, IOCTL.LOOP_CTL_GET_FREE],
-  ...[IOCTL.DM_TABLE_STATUS, IOCTL.DM_GET_TARGET_VERSION],
   ...[IOCTL.MEMGETINFO, IOCTL.MEMISLOCKED],
+  ...[IOCTL.DM_TABLE_STATUS, IOCTL.DM_GET_TARGET_VERSION, IOCTL.FS_IOC_GETFLAGS],
   ...[IOCTL.TCGETS, IOCTL.TIOCGWINSZ, IOCTL.TIOCOUTQ],
 ]);
 
@@ -121,6 +122,12 @@ export abstract class RecordingDevices extends RecordingSockets {
     }
     const flash = node?.kind === "character" ? files.flashes.get(numberText(node.device)) : undefined;
     if (flash !== undefined) return flash.control(request, argument);
+    if (node?.filesystem instanceof EfivarsFilesystem && typeof argument !== "number") {
+      const view = new DataView(argument.buffer, argument.byteOffset);
+      if (request === IOCTL.FS_IOC_GETFLAGS) view.setUint32(0, node.filesystem.flagsOf(node), true);
+      if (request === IOCTL.FS_IOC_SETFLAGS) node.filesystem.setFlags(node, view.getUint32(0, true));
+      return 0;
+    }
     if (request === IOCTL.BLKRRPART) {
       for (const appeared of this.machine.partitions.readTable(this.#blockOf(fd))) this.#tell(appeared);
     }

@@ -3,6 +3,7 @@ import type { Descriptor, OpenOptions, Path } from "../kernel.ts";
 import { Bytes, type Storage } from "./memory-bytes.ts";
 import type { BlockDevice } from "./memory-devices.ts";
 import type { MemoryFlash } from "./memory-flash.ts";
+import { EfivarsFilesystem } from "./memory-efivars.ts";
 import { MountTable } from "./memory-mounts.ts";
 import { type Entry, Errno, type Filesystem, type Node, type Place, toName } from "./memory-nodes.ts";
 import { numberText } from "./memory-status.ts";
@@ -160,7 +161,11 @@ export class MemoryFiles {
       if (place.mount.flags & MS.NODEV) throw new Errno("EACCES");
       if (kind === "block" && !this.devices.has(numberText(device))) throw new Errno("ENXIO");
       if (kind === "character" && this.absent.has(numberText(device))) throw new Errno("ENODEV");
-    } else if (writes) this.prepareWrite(place);
+    } else if (writes) {
+      this.prepareWrite(place);
+      const { node } = place.entry;
+      if (node.filesystem instanceof EfivarsFilesystem) node.filesystem.refuseImmutable(node);
+    }
   }
 
   #storage(place: Place, node: Node): Storage | null {
@@ -202,7 +207,8 @@ export class MemoryFiles {
       if (this.devices.get(numberText(node.device))?.readOnly) throw new Errno("EPERM");
       if (at + bytes.length > storage.size) throw new Errno("ENOSPC");
     }
-    storage.write(at, bytes);
+    if (node.filesystem instanceof EfivarsFilesystem) node.filesystem.store(node, bytes);
+    else storage.write(at, bytes);
     if (open.flags & O.DSYNC) this.sync(fd);
     this.touch(node);
     if (offset === null) open.offset = at + bytes.length;

@@ -2,6 +2,7 @@ import { DM_CONTROL } from "../../../boot/image/device-mapper.ts";
 import { FILESYSTEM_MAGIC, MNT, MS } from "../constants.ts";
 import type { Path } from "../kernel.ts";
 import { type BlockDevice, MAGIC, systemTree } from "./memory-devices.ts";
+import type { EfivarsFilesystem } from "./memory-efivars.ts";
 import { MemoryFiles } from "./memory-files.ts";
 import type { MemoryFlash } from "./memory-flash.ts";
 import { MemoryLoops } from "./memory-loops.ts";
@@ -19,6 +20,8 @@ export interface MachineDescription {
   initramfs?: Tree;
   /** Version of the kernel's dm-verity; it has none if absent. */
   verity?: [number, number, number];
+  /** The firmware's variables; the machine has no UEFI if absent. */
+  efivars?: EfivarsFilesystem;
 }
 
 /** Filesystems that live without a device. The others are what a device holds. */
@@ -35,6 +38,7 @@ export class MemoryMachine {
   readonly #proc: Filesystem;
   readonly #sys: Filesystem;
   readonly #dev: Filesystem;
+  readonly #efivars: EfivarsFilesystem | null;
   #minor = 1;
 
   constructor(description: MachineDescription, clock: () => bigint) {
@@ -46,9 +50,11 @@ export class MemoryMachine {
     plant(rootfs.root, { proc: {}, sys: {}, dev: {}, ...description.initramfs });
     this.#proc = this.#make("proc");
     this.#sys = this.#make("sysfs");
+    this.#efivars = description.efivars ?? null;
     this.#dev = this.#make("devtmpfs");
     plant(this.#proc.root, this.#processTree(description.commandLine ?? ""));
     plant(this.#sys.root, { class: { block: {} }, dev: { block: {} }, block: {}, devices: {}, module: {} });
+    if (this.#efivars) plant(this.#sys.root, { firmware: { efi: { efivars: {} } } });
     plant(this.#dev.root, {
       console: device("character", 5, 1),
       kmsg: device("character", 1, 11),
@@ -144,6 +150,7 @@ export class MemoryMachine {
     if (type === "sysfs") return this.#sys;
     if (type === "devtmpfs") return this.#dev;
     if (type === "overlay") return this.#overlay(data);
+    if (type === "efivarfs" && this.#efivars) return this.#efivars;
     if (WITHOUT_DEVICE.has(type)) return withRootMode(this.#make(type), data);
     const { node } = this.files.existing(source, undefined, true).entry;
     if (node.kind !== "block") throw new Errno("ENOTBLK");

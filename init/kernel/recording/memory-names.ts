@@ -1,5 +1,6 @@
 import { MS, O } from "../constants.ts";
 import type { Descriptor, DeviceNumber, DirectoryEntry, FileKind, Path } from "../kernel.ts";
+import { EfivarsFilesystem } from "./memory-efivars.ts";
 import type { MemoryFiles } from "./memory-files.ts";
 import { type Directory, type Entry, Errno, type Place, toBytes, toName } from "./memory-nodes.ts";
 import type { Walked } from "./memory-walk.ts";
@@ -121,6 +122,7 @@ export function remove(files: MemoryFiles, path: Path, at: Descriptor | undefine
   if (!directory && isDirectory) throw new Errno("EISDIR");
   if (files.mounts.isMountPoint(entry)) throw new Errno("EBUSY");
   if ((entry.node.directory?.names().length ?? 0) > 0) throw new Errno("ENOTEMPTY");
+  if (entry.node.filesystem instanceof EfivarsFilesystem) entry.node.filesystem.refuseImmutable(entry.node);
   files.prepareWrite(parent);
   directoryOf(parent).drop(name);
   files.stamp(parent.entry, null);
