@@ -17,7 +17,8 @@ import { checkImageControl, noControl } from "./control-in-image.ts";
 import { filesystemExtent } from "./filesystem-extent.ts";
 import { CONTROL_IN_IMAGE } from "./look-into.ts";
 import { type BuiltFilesystem, COMPRESSIONS, makeFilesystem } from "./make-filesystem.ts";
-import { copyTree, putControl, unpackTar } from "./own-tree.ts";
+import { kernelSource, kernelWarnings } from "./own-kernel.ts";
+import { copyTree, putControl, putFile, unpackTar } from "./own-tree.ts";
 import { refusals } from "./refusals.ts";
 import { printSealed, warn } from "./seal.ts";
 import { type SealContent, sealFile } from "./seal-file.ts";
@@ -39,6 +40,10 @@ mksquashfs; root (or fakeroot) only for --tar, and where the control file is not
   --fragments PLACE    with more fragments than those in the tree (may be repeated),
   --previous FILE      and the control file of the image that devices run now
   --control FILE       or a control file that is compiled already. Without both, the one that is in the tree goes in
+  --kernel FILE        the slot's own kernel, put beside its modules as usr/lib/modules/VERSION/vmlinuz (where some distributions
+                       have it already): what "kernel: slot" and install --kexec start
+  --initrd FILE        the initrd for it, from slipway initrd build with its modules: usr/lib/modules/VERSION/initramfs.img, where
+                       ostree and bootc have theirs. It makes each image as much larger as it is, some 45 MB
   --filesystem TYPE    erofs (default), of which versions share most blocks, so that updates are small; or squashfs, which is
                        smaller as a whole, and shares none
   --compression NAME   erofs: lz4 (default), lz4hc (smaller, slower to make), none. squashfs: zstd (default), xz, gzip, lz4, none
@@ -57,6 +62,8 @@ directories, Python those of its sources). Where SOURCE_DATE_EPOCH is set, young
     fragments: { type: "string", multiple: true },
     previous: { type: "string" },
     control: { type: "string" },
+    kernel: { type: "string" },
+    initrd: { type: "string" },
     filesystem: { type: "string" },
     compression: { type: "string" },
     output: { type: "string", short: "o" },
@@ -81,6 +88,7 @@ async function build(values: OptionValues): Promise<void> {
   const content = await sealContent(values);
   const asked = askedArchitecture(values);
   const controlFor = controlSource(values);
+  const kernelFor = kernelSource(values);
   const built = await replaceFile(output, async (file, scratch) => {
     let tree = source.path;
     if (source.is === "tar") {
@@ -91,20 +99,24 @@ async function build(values: OptionValues): Promise<void> {
     const facts = treeFacts(what, tree);
     const control = controlFor(tree, source.is === "tar" ? `${source.path}:` : source.path);
     const own = imageDirectory(tree).text(`/${CONTROL_IN_IMAGE}`);
-    if (control !== null && control !== own) {
+    const kernelFiles = kernelFor(tree);
+    const isNewControl = control !== null && control !== own;
+    if (source.is === "root" && (isNewControl || kernelFiles.size > 0)) {
+      tree = join(scratch, "tree");
+      await copyTree(source.path, tree);
+    }
+    if (isNewControl) {
       if (own !== null) warn([`another ${CONTROL_IN_IMAGE} of the tree is replaced by the new one`]);
-      if (source.is === "root") {
-        tree = join(scratch, "tree");
-        await copyTree(source.path, tree);
-      }
       putControl(tree, control);
     }
+    for (const [path, bytes] of kernelFiles) putFile(tree, path, bytes);
     const text = control ?? own;
     const checked = text === null ? null : checkImageControl(`the control file ${CONTROL_IN_IMAGE}`, text, content.system);
     const architecture = settleArchitecture(asked, treePrograms(kernel, tree));
     warn([
       ...(checked === null ? [noControl] : []),
       ...bootWarnings(kernel, tree),
+      ...kernelWarnings(kernel, tree, checked),
       ...(architecture === null ? [noArchitecture] : []),
     ]);
     await makeFilesystem(filesystem, tree, file, { compression, system: content.system, time: epoch ?? facts.youngest });

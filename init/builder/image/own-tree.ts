@@ -10,7 +10,7 @@ import { CONTROL_IN_IMAGE } from "./look-into.ts";
  * the filesystem can.
  */
 export async function copyTree(root: string, tree: string): Promise<void> {
-  needRoot("a copy of the tree, to put the control file in,");
+  needRoot("a copy of the tree, to put files in,");
   mkdirSync(tree);
   const kept = "--preserve=mode,ownership,timestamps,links,xattr";
   await runHostProgram("cp", ["--recursive", "--no-dereference", kept, "--reflink=auto", `${root}/.`, tree]);
@@ -28,32 +28,37 @@ export async function unpackTar(tar: string, tree: string): Promise<void> {
   settleTimes(Buffer.from(tree), began);
 }
 
+/** Puts the control file into `tree`: see {@link putFile}. */
+export function putControl(tree: string, text: string): void {
+  putFile(tree, CONTROL_IN_IMAGE, text);
+}
+
 /**
- * Puts the control file into `tree`. It and the directories made for it get the time of the directory that was there, which keeps
- * its own: when an image was made changes nothing in it.
+ * Puts a file into `tree`. It and the directories made for it get the time of the directory that was there, which keeps its own:
+ * when an image was made changes nothing in it.
  *
  * @throws BadInput where the way to it leads through a link, which could lead out of the tree
  */
-export function putControl(tree: string, text: string): void {
-  const names = CONTROL_IN_IMAGE.split("/");
+export function putFile(tree: string, path: string, content: string | Uint8Array): void {
+  const names = path.split("/");
   const above = names.slice(0, -1).map((_, index) => join(tree, ...names.slice(0, index + 1)));
-  const odd = above.find((path) => lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === false);
+  const odd = above.find((directory) => lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() === false);
   if (odd !== undefined) {
-    const remedy = `make it one, the control file lies at ${CONTROL_IN_IMAGE}`;
-    throw new BadInput(`${odd.slice(tree.length)} of the tree is no directory; ${remedy}`);
+    const what = path === CONTROL_IN_IMAGE ? "the control file" : "what is put into it";
+    throw new BadInput(`${odd.slice(tree.length)} of the tree is no directory; make it one, ${what} lies at ${path}`);
   }
-  const missing = above.filter((path) => !existsSync(path));
+  const missing = above.filter((directory) => !existsSync(directory));
   const there = above[above.length - missing.length - 1] ?? tree;
   const { mtimeMs } = lstatSync(there);
-  const file = join(tree, CONTROL_IN_IMAGE);
-  for (const path of missing) {
-    mkdirSync(path);
-    chmodSync(path, 0o755);
+  const file = join(tree, path);
+  for (const directory of missing) {
+    mkdirSync(directory);
+    chmodSync(directory, 0o755);
   }
   rmSync(file, { force: true });
-  writeFileSync(file, text);
+  writeFileSync(file, content);
   chmodSync(file, 0o644);
-  for (const path of [there, ...missing, file]) utimesSync(path, mtimeMs / 1000, mtimeMs / 1000);
+  for (const touched of [there, ...missing, file]) utimesSync(touched, mtimeMs / 1000, mtimeMs / 1000);
 }
 
 function needRoot(what: string): void {
