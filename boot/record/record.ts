@@ -115,6 +115,11 @@ export interface BootRecord {
   spentNamed?: number;
   /** What the running system knows of its bootloaders (bootloader/record.ts). PID 1 keeps it as it is. Left out where it knows none. */
   bootloader?: object;
+  /**
+   * What the bootloader's store said when it was last read or written (boot/stores/base.ts reads it). Left out where slipway's
+   * record is the only store.
+   */
+  base?: object;
   /** Wall clock at the last good boot or shutdown, milliseconds since the epoch: part of the clock's floor. */
   lastKnownUnixMs: number;
 }

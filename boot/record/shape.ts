@@ -167,7 +167,7 @@ export function bootRecord(value: unknown): BootRecord {
       "dataFilesystem",
       "lastKnownUnixMs",
     ],
-    ["floors", "channelSerials", "recovery", "spentNamed", "bootloader"],
+    ["floors", "channelSerials", "recovery", "spentNamed", "bootloader", "base"],
   );
   fields.integer("schema", 1, 1);
   return {
@@ -182,6 +182,7 @@ export function bootRecord(value: unknown): BootRecord {
     lastKnownUnixMs: countOf(fields, "lastKnownUnixMs"),
     ...(fields.has("floors") ? { floors: floors(fields.value("floors")) } : {}),
     ...(fields.has("channelSerials") ? { channelSerials: channelSerials(fields) } : {}),
+    ...(fields.has("base") ? { base: objectOf(fields, "base") } : {}),
     ...(fields.has("recovery") ? { recovery: recovery(fields.value("recovery")) } : {}),
     ...(fields.has("spentNamed") ? { spentNamed: countOf(fields, "spentNamed") } : {}),
     ...(fields.has("bootloader") ? { bootloader: objectOf(fields, "bootloader") } : {}),
