@@ -18,7 +18,7 @@ setenv slipway_load 'part start ${devtype} ${devnum} uboot-env slipway_at && ${d
 setenv slipway_save 'env export -c -s 200 ${loadaddr} ${slipway_names} && ${devtype} write ${loadaddr} ${slipway_at} 1'
 # 2. A file on the boot partition (FAT), of the size that it is first made with: mkenvimage -s 0x200 -o boot.env FILE
 #      /boot/boot.env 0x0 0x200
-#setenv slipway_load 'load ${devtype} ${devnum}:${distro_bootpart} ${loadaddr} boot.env && env import -c ${loadaddr} 200 ${slipway_names}'
+#setenv slipway_load 'load ${devtype} ${devnum}:${distro_bootpart} ${loadaddr} boot.env && env import -c ${loadaddr} ${filesize} ${slipway_names}'
 #setenv slipway_save 'env export -c -s 200 ${loadaddr} ${slipway_names} && fatwrite ${devtype} ${devnum}:${distro_bootpart} ${loadaddr} boot.env 200'
 # 3. U-Boot's own environment, which it has read already: fw_env.config as U-Boot's configuration has it (CONFIG_ENV_*).
 #setenv slipway_load true
@@ -35,12 +35,15 @@ for slot in ${slipway_slots}; do
   env exists BOOT_${slot}_LEFT || setenv BOOT_${slot}_LEFT 3
 done
 
-# Passed on, it shows slipway whether U-Boot reads the store that slipway writes.
+# Passed on, it shows slipway whether U-Boot reads the store that slipway writes. Hex digits only, so that nobody who writes
+# the store adds words to the kernel's. U-Boot's brackets know no ranges, and gsub fails where nothing matches, hence the z.
 setenv slipway_echo
-test -z "${slipway_nonce}" || setenv slipway_echo "slipway.nonce=${slipway_nonce}"
+if test -n "${slipway_nonce}" && setexpr slipway_echo gsub [^0123456789abcdef] "" "z${slipway_nonce}"; then
+  setenv slipway_echo slipway.nonce=${slipway_echo}
+fi
 
-# Boots slot ${slot}: its kernel, initrd and device tree lie in the directory of its name, or for all slots at the top.
-# It comes back only where the kernel cannot be started.
+# Starts a kernel for slot ${slot}: it, initrd and device tree lie in the directory of the slot's name, or for all slots at
+# the top. It comes back only where they cannot be started.
 setenv slipway_boot '
   setenv slipway_from /${slot}/
   test -e ${devtype} ${devnum}:${distro_bootpart} ${slipway_from}Image || setenv slipway_from /
@@ -48,25 +51,36 @@ setenv slipway_boot '
   if test -e ${devtype} ${devnum}:${distro_bootpart} ${slipway_from}board.dtb; then
     load ${devtype} ${devnum}:${distro_bootpart} ${fdt_addr_r} ${slipway_from}board.dtb && setenv slipway_fdt ${fdt_addr_r};
   fi
-  setenv bootargs ${slipway_bootargs} slipway.slot=${slot} ${slipway_echo}
+  setenv bootargs ${slipway_bootargs} ${slipway_word} ${slipway_echo}
   load ${devtype} ${devnum}:${distro_bootpart} ${kernel_addr_r} ${slipway_from}Image &&
   load ${devtype} ${devnum}:${distro_bootpart} ${ramdisk_addr_r} ${slipway_from}initrd &&
   booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${slipway_fdt}'
 
 # The first slot in the order with boots left. It is counted, and the count kept, before anything of the slot is used.
-for slot in ${BOOT_ORDER}; do
-  setenv slipway_left 0
-  setenv slipway_get "setenv slipway_left \${BOOT_${slot}_LEFT}"
-  run slipway_get
-  if test 0x${slipway_left} -gt 0; then
-    setexpr BOOT_${slot}_LEFT 0x${slipway_left} - 1
-    run slipway_save || echo "slipway: the counts cannot be written"
-    echo "slipway: slot ${slot}, ${slipway_left} boots left with this one"
-    run slipway_boot
-    echo "slipway: slot ${slot} has no kernel that starts"
-  fi
+for name in ${BOOT_ORDER}; do
+  for slot in ${slipway_slots}; do
+    if test "${slot}" = "${name}"; then
+      setenv slipway_get "setenv slipway_left \${BOOT_${slot}_LEFT}"
+      run slipway_get
+      if test "0x${slipway_left}" -gt 0; then
+        setexpr BOOT_${slot}_LEFT 0x${slipway_left} - 1
+        run slipway_save || echo "slipway: the counts cannot be written"
+        echo "slipway: slot ${slot}, ${slipway_left} boots left with this one"
+        setenv slipway_word slipway.slot=${slot}
+        run slipway_boot
+        echo "slipway: the kernel of slot ${slot} cannot be started"
+      fi
+    fi
+  done
 done
 
-# No slot has a boot left. Any kernel with slipway's initrd recovers; a restart here would never end.
-echo "slipway: no slot has boots left, slipway recovers"
+# No slot has a boot left, and none is named: slipway chooses by its own record, or recovers, with any kernel that can be
+# read. A restart here would never end.
+echo "slipway: no slot has a boot left"
+setenv slipway_word
 for slot in ${slipway_slots}; do run slipway_boot; done
+
+# Something may be plugged in, or spin up, meanwhile.
+echo "slipway: nothing can be started; again in 30 seconds"
+sleep 30
+reset
