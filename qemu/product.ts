@@ -73,16 +73,20 @@ export async function keptOf(kind: string, inputs: unknown, make: (directory: st
  * Compiles a control file for an image's tree.
  * @param system text of system.yaml
  * @param fragments more fragments, by file name: the tree's own are read in any case
+ * @param beside files that the definition names, by file name
  */
 export async function compileControl(
   system: string,
   tree: string,
   output: string,
   fragments: Record<string, string> = {},
+  beside: Record<string, string> = {},
 ): Promise<void> {
   const scratch = mkdtempSync(join(tmpdir(), "slipway-compile-"));
   try {
-    writeFileSync(`${scratch}/system.yaml`, system);
+    for (const [name, content] of Object.entries({ ...beside, "system.yaml": system })) {
+      writeFileSync(`${scratch}/${name}`, content);
+    }
     const words = ["state", "compile", "--system", `${scratch}/system.yaml`, "--root", tree, "-o", output];
     mkdirSync(`${scratch}/fragments`);
     for (const [name, content] of Object.entries(fragments)) writeFileSync(`${scratch}/fragments/${name}`, content);

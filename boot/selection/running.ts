@@ -84,18 +84,14 @@ export function markBad(record: BootRecord, slot: SlotName, reason: string, poli
 }
 
 /**
- * The record in which `slot`, which was committed, has all its tries again; its rank stays. Throws Refusal for one that was not,
- * since only a boot shows that an image is good, and for a damaged one.
+ * The record in which `slot`, which does not run, has all its tries again, as a trial unless it was committed; its rank stays.
+ * Throws Refusal for an empty and for a damaged one.
  */
 export function rearm(record: BootRecord, slot: SlotName, policy: Policy): BootRecord {
   const { state, damaged } = slotOf(record, slot);
-  if (state !== "committed") {
-    throw new Refusal(
-      `slot ${slot} was never committed with the image that it holds; "slipway activate ${slot}" has the next boot try it`,
-    );
-  }
+  if (state === "empty") throw new Refusal(`slot ${slot} is empty; install an image there`);
   if (damaged !== null) throw new Refusal(`slot ${slot} is damaged (${damaged}); run "slipway repair ${slot}"`);
-  return withSlot(record, slot, { tries: policy.tries.committed, credits: 0, reason: null });
+  return withSlot(record, slot, { tries: policy.tries[state], credits: 0, reason: null });
 }
 
 /** A slot before `running` whose image waits for its trial: the next boot would choose it. */

@@ -59,7 +59,7 @@ RAUC's custom bootloader backend, by the names and words of RAUC: /usr/lib/slipw
 then do by slipway's rules what these do: "rauc status mark-active" slipway activate, "mark-good" slipway commit, "mark-bad"
 slipway mark-bad. A slot is good where it boots when its turn comes. RAUC's install calls a slot bad before it writes to it;
 that is refused, and nothing is written, where slipway install would be: while the running slot is on trial, or another one waits
-for its trial. A slot that does not run is called good only where it was committed before.
+for its trial. Why stands in the journal of rauc.service. "mark-good other" gives the slot its tries again, and commits nothing.
 
 get-current is the slot that runs, for rauc.service (--override-boot-slot). pre-install is for RAUC's handler of that name, with
 any bootloader: it refuses what an install refuses, where RAUC takes another device for a slot than slipway, and while slipway

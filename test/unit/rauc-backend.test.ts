@@ -127,13 +127,20 @@ test("what RAUC does before it writes is refused where an install is: promise P2
   assert.is(pending.slot("b").tries, 0);
 });
 
-test("set-state good of a slot that does not run needs a commit there", () => {
-  const never = slot({ state: "trial", tries: 0, imageId: IMAGE_B });
-  const on = (b: typeof never) => new TestMachine({ record: record({ slots: { a: slot({ priority: 2 }), b } }) });
-  const trial = on(never);
-  refuses(() => setOtherGood(trial.kernel, trial.places, "b"), /slot b was never committed .* "slipway activate b"/);
-  const damaged = on(slot({ imageId: IMAGE_B, damaged: "its tree differs" }));
+test("set-state good of a slot that does not run gives it its tries, and commits nothing", () => {
+  const on = (b: Parameters<typeof slot>[0], slotB?: null) =>
+    new TestMachine({
+      record: record({ slots: { a: slot({ priority: 2 }), b: slot(b) } }),
+      ...(slotB === null ? { slotB } : {}),
+    });
+  const trial = on({ state: "trial", tries: 0, reason: "too loud", imageId: IMAGE_B });
+  assert.match(setOtherGood(trial.kernel, trial.places, "b").did.join(), /Slot b has all its 3 tries again, as a trial/);
+  assert.equal(trial.slot("b"), slot({ state: "trial", tries: 3, imageId: IMAGE_B }));
+  const damaged = on({ imageId: IMAGE_B, damaged: "its tree differs" });
   refuses(() => setOtherGood(damaged.kernel, damaged.places, "b"), /slot b is damaged .* "slipway repair b"/);
+  const empty = on({ state: "trial", tries: 3, imageId: null }, null);
+  refuses(() => setOtherGood(empty.kernel, empty.places, "b"), /slot b is empty/);
+  assert.is(slotState(empty.kernel, empty.places, "b"), "bad");
 });
 
 /** A slot of 4 MiB that slipway installed `image` to: its seal behind the data, its footer at the end. */

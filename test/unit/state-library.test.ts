@@ -30,6 +30,7 @@ const needs: Record<string, string> = {
   "journald.yaml": "/var/log/journal",
   "network.yaml": "/etc/systemd/network",
   "openssh-server.yaml": "/etc/ssh/keys",
+  "rauc.yaml": "/var/lib/rauc",
 };
 
 function withPlaces(...places: string[]) {
@@ -78,7 +79,7 @@ for (const [name, text] of Object.entries(optional)) {
     if (needed !== undefined) assert.ok(text.includes(needed), `its head does not name ${needed}`);
   });
 
-  if (!["cache.yaml", "journald.yaml", "network.yaml", "openssh-server.yaml"].includes(name)) continue;
+  if (!["cache.yaml", "journald.yaml", "network.yaml", "openssh-server.yaml", "rauc.yaml"].includes(name)) continue;
   test(`${name} alone says what is missing from an image that does not have it`, () => {
     assert.match(problemsOf({ fragments: { [name]: text }, image: bare }).join("\n"), /missing from the image/);
   });

@@ -28,7 +28,7 @@ export function currentSlot(kernel: Kernel, places: Places): string {
 /** The slot that the next boot chooses. Throws Refusal where none can boot. */
 export function primarySlot(kernel: Kernel, places: Places): string {
   return changeRecord(kernel, places, WHO, ({ machine, record, store }) => {
-    const { slot, why } = nextBoot(record, machine.policy, store.writable);
+    const { slot, why } = nextBoot(withEmptySlots(kernel, machine, record), machine.policy, store.writable);
     if (slot === null) throw new Refusal(`${why}: PID 1 would go into recovery; see slipway status`);
     return bootnameIn(machine, slot);
   });
@@ -36,9 +36,10 @@ export function primarySlot(kernel: Kernel, places: Places): string {
 
 /** Whether the slot boots when its turn comes. Throws BadInput for a slot that is not there. */
 export function slotState(kernel: Kernel, places: Places, bootname: string): RaucState {
-  return changeRecord(kernel, places, WHO, ({ machine, record }) =>
-    notBootable(record, slotWithBootname(machine, bootname), machine.policy.trust) === null ? "good" : "bad",
-  );
+  return changeRecord(kernel, places, WHO, ({ machine, record }) => {
+    const slot = slotWithBootname(machine, bootname);
+    return notBootable(withEmptySlots(kernel, machine, record), slot, machine.policy.trust) === null ? "good" : "bad";
+  });
 }
 
 /**
@@ -71,19 +72,18 @@ export function setBad(kernel: Kernel, places: Places, bootname: string): Answer
   });
 }
 
-/** Gives a slot that does not run, and was committed, its tries back. Throws BadInput for a slot that is not there, Refusal for one that was not. */
+/**
+ * Gives a slot that does not run its tries back. That commits nothing: whether its image is good only a boot shows.
+ *
+ * @throws BadInput for a slot that is not there, Refusal for an empty and for a damaged one
+ */
 export function setOtherGood(kernel: Kernel, places: Places, name: SlotName): Answer {
   return changeRecord(kernel, places, WHO, (facts) => {
     const { machine, store, record } = facts;
-    const armed = rearm(record, name, machine.policy);
-    const { tries } = slotOf(armed, name);
-    return written(
-      facts,
-      name,
-      armed,
-      [`Slot ${name} was committed before and has all its ${tries} tries again.`],
-      store.writable,
-    );
+    const armed = rearm(withEmptySlots(kernel, machine, record), name, machine.policy);
+    const { state, tries } = slotOf(armed, name);
+    const as = state === "committed" ? "as a committed slot" : "as a trial";
+    return written(facts, name, armed, [`Slot ${name} has all its ${tries} tries again, ${as}.`], store.writable);
   });
 }
 

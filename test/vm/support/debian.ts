@@ -44,12 +44,15 @@ export async function startDebian(options: DebianOptions): Promise<Debian> {
   return { machine, shell: new GuestShell(machine), disk };
 }
 
-/** A control file for an initrd over images that were made with another system definition: of their own they need no more. */
-export async function initrdControl(system: string): Promise<string> {
-  const directory = await madeOf("debian-control", system, async (aside) => {
+/**
+ * A control file for an initrd over images that were made with another system definition: of their own they need no more.
+ * @param beside files that the definition names, by file name
+ */
+export async function initrdControl(system: string, beside: Record<string, string> = {}): Promise<string> {
+  const directory = await madeOf("debian-control", [system, beside], async (aside) => {
     const tree = `${aside}/tree`;
     mkdirSync(tree);
-    await compileControl(system, tree, `${aside}/control.json`);
+    await compileControl(system, tree, `${aside}/control.json`, {}, beside);
   });
   return `${directory}/control.json`;
 }

@@ -1,0 +1,244 @@
+/**
+ * A Debian with rauc 1.8 and swupdate in it, disks of machines whose bootloader has a store of its own, and bundles that the
+ * host's rauc made.
+ */
+import { cpSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import * as assert from "uvu/assert";
+import { type DemoImage, type DemoImageOptions, demoImage } from "../../../qemu/demo-machine.ts";
+import type { GuestShell } from "../../../qemu/guest-shell.ts";
+import { emptyFile, makeImage } from "../../../qemu/images.ts";
+import { initrdFor, keptOf, madeOf, slipway } from "../../../qemu/product.ts";
+import { runProgram } from "../../../qemu/program.ts";
+import { trustLine } from "../../../qemu/seal.ts";
+import { writeFiles } from "../../../qemu/tree.ts";
+import { type Debian, initrdControl, startDebian } from "./debian.ts";
+
+/** Where the machine's bootloader keeps what it knows of the slots. `record`: nowhere, slipway is all there is. */
+export type GroundStore = "record" | "grubenv" | "uboot-env";
+
+const LOADERS = `${import.meta.dirname}/../../../boot/loaders/rauc`;
+/** What boot/loaders/rauc/ has for each. */
+const CONFIGURATIONS = { record: "slipway.conf", grubenv: "grub.conf", "uboot-env": "u-boot.conf" } as const;
+
+/** Two copies on a partition of their own, as they are written on eMMC. */
+export const fwEnvConfig = "/dev/vda1 0x0 0x4000\n/dev/vda1 0x4000 0x4000\n";
+
+const storeLines = {
+  record: "{ store: record, device: PARTLABEL=boot-record }",
+  grubenv:
+    "{ store: grubenv, device: PARTLABEL=boot-record, grubenv: { device: PARTLABEL=esp, file: grub/grubenv, dialect: rauc } }",
+  "uboot-env": "{ store: uboot-env, device: PARTLABEL=boot-record, uboot-env: { config: fw_env.config, dialect: rauc } }",
+} as const;
+
+function systemOf(store: GroundStore, trust: string): string {
+  return `system: acme-gateway
+slots:
+  a: { device: PARTLABEL=root-a, bootname: A }
+  b: { device: PARTLABEL=root-b, bootname: B }
+data: { device: PARTLABEL=sys-data, filesystem: ext4 }
+boot-record: ${storeLines[store]}
+${trust}`;
+}
+
+/** A CA, and a certificate of its that signs bundles: what RAUC's and SWUpdate's own documentation makes. Never part of the repository. */
+export async function bundleKeys(): Promise<{ ca: string; certificate: string; key: string }> {
+  const directory = await keptOf("bundle-keys", "openssl", async (aside) => {
+    const openssl = (words: string[]) => runProgram("openssl", words, { directory: aside });
+    const made = ["-newkey", "rsa:2048", "-nodes", "-days", "3650"];
+    await openssl(["req", "-x509", ...made, "-keyout", "ca.key.pem", "-out", "ca.pem", "-subj", "/O=acme/CN=acme CA"]);
+    await openssl(["req", ...made.slice(0, 3), "-keyout", "key.pem", "-out", "request.pem", "-subj", "/O=acme/CN=acme release"]);
+    writeFiles(aside, { "/extensions": "keyUsage=digitalSignature\nextendedKeyUsage=emailProtection,codeSigning\n" });
+    const from = ["-CA", "ca.pem", "-CAkey", "ca.key.pem", "-CAcreateserial", "-days", "3650", "-extfile", "extensions"];
+    await openssl(["x509", "-req", "-in", "request.pem", "-out", "cert.pem", ...from]);
+  });
+  return { ca: `${directory}/ca.pem`, certificate: `${directory}/cert.pem`, key: `${directory}/key.pem` };
+}
+
+/** The version of the image, and whom it is signed by. */
+export interface GroundImage {
+  version: string;
+  /** Names of keys; none: it is sealed and unsigned. Null: a filesystem alone. */
+  keys: string[] | null;
+  files?: DemoImageOptions["files"];
+}
+
+/** A Debian with both updaters, configured for every store; {@link startGround} has RAUC take the configuration of one. */
+export async function groundImage({ version, keys, files }: GroundImage): Promise<DemoImage> {
+  const configurations = Object.values(CONFIGURATIONS).map((name) => [
+    `/etc/rauc/${name}`,
+    readFileSync(`${LOADERS}/${name}`, "utf8"),
+  ]);
+  const { ca } = await bundleKeys();
+  return demoImage({
+    version,
+    packages: ["rauc", "rauc-service", "libubootenv-tool", "grub-common", "swupdate"],
+    library: ["rauc", "journald"],
+    directories: ["/boot", "/mnt", "/var/log/journal", "/var/lib/rauc"],
+    system: systemOf("record", "trust: unsigned\n"),
+    files: {
+      ...Object.fromEntries(configurations),
+      "/etc/rauc/ca.cert.pem": readFileSync(ca, "utf8"),
+      "/etc/fw_env.config": fwEnvConfig,
+      "/etc/hwrevision": "gateway 1.0\n",
+      // Both run when they are called.
+      "/etc/systemd/system/swupdate.service": "",
+      "/etc/systemd/system/swupdate.socket": "",
+      "/etc/systemd/system/swupdate-progress.service": "",
+      ...files,
+    },
+    ...(keys === null ? {} : { seal: { keys } }),
+  });
+}
+
+/** The bootloader's own partitions, empty as it finds them first, as words of slipway disk build. */
+async function loaderPartitions(store: GroundStore, directory: string): Promise<string[]> {
+  if (store === "record") return [];
+  const file = `${directory}/${store}`;
+  emptyFile(file, (store === "grubenv" ? 36 : 1) * 1024 * 1024);
+  if (store === "uboot-env") return ["--partition", `uboot-env:linux=${file}`];
+  await runProgram("mkfs.vfat", ["-F", "32", "-n", "ESP", file]);
+  await runProgram("grub-editenv", [`${directory}/grubenv`, "create"]);
+  await runProgram("mmd", ["-i", file, "::grub"]);
+  await runProgram("mcopy", ["-i", file, `${directory}/grubenv`, "::grub/grubenv"]);
+  return ["--partition", `esp:esp=${file}`];
+}
+
+export interface Ground {
+  initrd: string;
+  /** Boot from a copy of it. */
+  disk: string;
+}
+
+/**
+ * A machine with that store and `image` in slot a, whose initrd trusts what was signed with `keys`; none: `trust: unsigned`. The
+ * kernel is started by itself: the store's loader does not run, and slipway chooses.
+ */
+export async function ground(store: GroundStore, image: string, keys: string[] = []): Promise<Ground> {
+  const system = systemOf(store, keys.length === 0 ? "trust: unsigned\n" : await trustLine(keys));
+  const control = await initrdControl(system, { "fw_env.config": fwEnvConfig });
+  const directory = await madeOf("ground-disk", [store, image, system], async (aside) => {
+    writeFiles(aside, { "/system.yaml": systemOf("record", "trust: unsigned\n") });
+    const partitions = await loaderPartitions(store, aside);
+    const words = ["--slot", `a=${image}`, "--size", "1536M", "-o", `${aside}/disk`];
+    await slipway(["disk", "build", "--system", `${aside}/system.yaml`, ...partitions, ...words]);
+  });
+  return { initrd: await initrdFor(control), disk: `${directory}/disk` };
+}
+
+/** The same machine's initrd with another trust. */
+export async function groundInitrd(store: GroundStore, keys: string[]): Promise<string> {
+  const system = systemOf(store, keys.length === 0 ? "trust: unsigned\n" : await trustLine(keys));
+  return initrdFor(await initrdControl(system, { "fw_env.config": fwEnvConfig }));
+}
+
+/** Boots it with `delivery`, an image of {@link delivery}, as /dev/vdb; RAUC is configured for `store`. */
+export async function startGround(store: GroundStore, { initrd, disk }: Ground, delivered: string): Promise<Debian> {
+  const debian = await startDebian({ initrd, copyOf: disk, images: [delivered], memoryMiB: 768 });
+  await debian.shell.ready();
+  await debian.shell.must(`ln -sf ${CONFIGURATIONS[store]} /etc/rauc/system.conf && sync`);
+  await mountGround(store, debian.shell);
+  return debian;
+}
+
+/** What was delivered is at /mnt, and GRUB's filesystem at /boot, as fstab would have it; to be said after each boot. */
+export async function mountGround(store: GroundStore, shell: GuestShell): Promise<void> {
+  await shell.must("mount -t squashfs -o ro /dev/vdb /mnt");
+  if (store === "grubenv") await shell.must("mount -t vfat /dev/disk/by-partlabel/esp /boot");
+}
+
+/** A bundle of RAUC's with `image`. */
+export async function raucBundle(image: string, version: string, format: "plain" | "verity"): Promise<string> {
+  const { ca, certificate, key } = await bundleKeys();
+  const manifest = `[update]
+compatible=acme-gateway
+version=${version}
+
+[bundle]
+format=${format}
+
+[image.rootfs]
+filename=rootfs.img
+`;
+  const directory = await keptOf("rauc-bundle", [image, manifest, certificate], async (aside) => {
+    mkdirSync(`${aside}/content`);
+    writeFiles(`${aside}/content`, { "/manifest.raucm": manifest });
+    cpSync(image, `${aside}/content/rootfs.img`);
+    const keys = [
+      `--cert=${certificate}`,
+      `--key=${key}`,
+      `--keyring=${ca}`,
+      "--mksquashfs-args=-comp zstd -Xcompression-level 1",
+    ];
+    await runProgram("rauc", [...keys, "bundle", `${aside}/content`, `${aside}/bundle.raucb`]);
+    rmSync(`${aside}/content`, { recursive: true });
+  });
+  return `${directory}/bundle.raucb`;
+}
+
+/** An image with those files, by the names that they have in it. */
+export async function delivery(files: Record<string, string>): Promise<string> {
+  const directory = await keptOf("delivery", ["squashfs", files], async (aside) => {
+    mkdirSync(`${aside}/tree`);
+    for (const [name, file] of Object.entries(files)) cpSync(file, `${aside}/tree/${name}`);
+    // Of RAUC 1.8 erofs is not known: it asks which filesystems cannot be changed by others meanwhile.
+    await makeImage(`${aside}/tree`, `${aside}/image`, "squashfs");
+    rmSync(`${aside}/tree`, { recursive: true });
+  });
+  return `${directory}/image`;
+}
+
+/** What rauc status says, in its own words. */
+export interface RaucStatus {
+  booted: string;
+  /** The bootname of the slot that it takes for the next one; null where it finds none. */
+  primary: string | null;
+  /** "good" or "bad", by bootname. */
+  states: Record<string, string>;
+  /** "booted", "inactive" or "active", by bootname. */
+  activity: Record<string, string>;
+}
+
+interface RaucStatusJson {
+  booted: string;
+  boot_primary: string | null;
+  slots: Record<string, { bootname: string; state: string; boot_status: string }>[];
+}
+
+/** What `rauc status` says in the guest. */
+export async function raucStatus(shell: GuestShell): Promise<RaucStatus> {
+  const output = await shell.must("rauc status --output-format=json 2>/run/rauc-said || { cat /run/rauc-said; exit 1; }");
+  const json: RaucStatusJson = JSON.parse(output);
+  const slots = json.slots.flatMap((slot) => Object.entries(slot));
+  const byBootname = (value: (slot: { state: string; boot_status: string }) => string) =>
+    Object.fromEntries(slots.map(([, slot]) => [slot.bootname, value(slot)]));
+  return {
+    booted: json.booted,
+    primary: slots.find(([name]) => name === json.boot_primary)?.[1].bootname ?? null,
+    states: byBootname((slot) => slot.boot_status),
+    activity: byBootname((slot) => slot.state),
+  };
+}
+
+/** Asserts what rauc status says in one line: "A booted, A first, A good, B bad". */
+export async function raucSays(shell: GuestShell, line: string): Promise<void> {
+  const { booted, primary, states } = await raucStatus(shell);
+  const slots = Object.entries(states)
+    .sort()
+    .map(([name, state]) => `${name} ${state}`);
+  assert.is(`${booted} booted, ${primary ?? "none"} first, ${slots.join(", ")}`, line);
+}
+
+/** A health check that waits for /run/all-is-well, so that a trial lasts until somebody says that all is. */
+export const waitingCheck = {
+  "/usr/lib/systemd/system/waiting.service": `[Unit]
+Description=Waits for the word that all is well
+Before=boot-complete.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'until test -e /run/all-is-well; do sleep 0.5; done'
+[Install]
+RequiredBy=boot-complete.target
+`,
+  "/usr/lib/systemd/system/boot-complete.target.d/waiting.conf": "[Unit]\nRequires=waiting.service\n",
+};
