@@ -85,9 +85,9 @@ function directoryOf({ places }: BootloaderFacts, edition: EditionName): string 
   return place === undefined ? "" : `${place.device} ${place.directory}`;
 }
 
-/** The lowest number that no entry has and that no list mentions. Throws Error where there is none. */
-export function freeEntry({ order, taken, next, current }: BootloaderFacts["firmware"], also: readonly number[] = []): number {
-  const used = new Set([...order, ...taken, ...also, next, current]);
+/** The lowest number that no entry has. Throws Error where there is none. */
+export function freeEntry({ taken, next, current }: BootloaderFacts["firmware"], also: readonly number[] = []): number {
+  const used = new Set([...taken, ...also, next, current]);
   for (let number = 0; number <= 0xffff; number++) if (!used.has(number)) return number;
   throw new Error("the firmware has 65536 boot entries; remove those that nobody needs (efibootmgr)");
 }
@@ -117,9 +117,13 @@ export function putRight(facts: BootloaderFacts, wanted: WantedEditions, keep: n
     const why = best === undefined ? "the firmware has no entry for it" : entryFault(best.option, option);
     if (why !== null) made.push({ set: "entry", number, option, why: `${editionText(edition)}: ${why}` });
   }
-  const gone = ours.filter(({ number }) => number !== keep && !kept.includes(number));
+  const isKept = (edition: EditionName) => [wanted.first, wanted.second].some((name) => isSameEdition(name, edition));
+  // The entry of this very boot says what runs.
+  const isRunning = (number: number, edition: EditionName) => number === firmware.current && !isKept(edition);
+  const gone = ours.filter(({ number, edition }) => number !== keep && !kept.includes(number) && !isRunning(number, edition));
   const isOurs = new Set(ours.map(({ number }) => number));
-  const order = [...kept, ...new Set(firmware.order.filter((number) => !isOurs.has(number) && !kept.includes(number)))];
+  const isOther = (number: number) => firmware.taken.has(number) && !isOurs.has(number) && !kept.includes(number);
+  const order = [...kept, ...new Set(firmware.order.filter(isOther))];
   const isSame = order.length === firmware.order.length && order.every((number, index) => firmware.order[index] === number);
   const first = kept[0];
   const why =
@@ -130,8 +134,8 @@ export function putRight(facts: BootloaderFacts, wanted: WantedEditions, keep: n
     ...made,
     ...(isSame || first === undefined ? [] : [{ set: "order" as const, order, why }]),
     ...(first === undefined ? [] : gone).map(({ number, edition }) => {
-      const twice = kept.some((other) => isSameEdition(ours.find((entry) => entry.number === other)?.edition ?? null, edition));
-      const reason = twice ? "it is there twice" : findEdition(facts, edition) === null ? "it is not there" : "nothing boots it";
+      const isGone = findEdition(facts, edition) === null;
+      const reason = isKept(edition) ? "it is there twice" : isGone ? "it is not there" : "nothing boots it";
       return { remove: "entry" as const, number, why: `${editionText(edition)}: ${reason}` };
     }),
   ];

@@ -1,7 +1,8 @@
 /** What the boot record remembers of the bootloader's editions. PID 1 keeps it as it is, and only the commands read it. */
 import { Fields } from "../../state-ops/fields.ts";
+import { Refusal } from "../../state-ops/outcome.ts";
 import { cutReason } from "../record/reason.ts";
-import type { EditionName } from "./edition.ts";
+import { type EditionName, editionText } from "./edition.ts";
 
 export interface BootloaderTrial {
   edition: EditionName;
@@ -66,6 +67,14 @@ function versionOf(fields: Fields): string | null {
 function shortText(fields: Fields, key: string): string {
   const value = fields.text(key);
   return value.length <= LONGEST ? value : fields.fail(key, `a text of at most ${LONGEST} characters`);
+}
+
+/** Throws Refusal while a bootloader is on trial, or waits for it. */
+export function refuseDuringTrial({ trial }: BootloaderRecord): void {
+  if (trial === null) return;
+  throw new Refusal(
+    `the bootloader ${editionText(trial.edition)} is on trial; reboot and have it committed, or run "slipway bootloader rollback" first`,
+  );
 }
 
 /** The record after its trial did not come up, or was given up. */

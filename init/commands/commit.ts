@@ -7,7 +7,7 @@ import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { type Answer, print } from "./answer.ts";
 import { bytesToRead, readingFor, readWhole, type ToRead } from "./commit-reading.ts";
-import { type Change, changeRecord, PLACES, type Places, writeRecord } from "./machine.ts";
+import { type Change, changeRecord, PLACES, type Places, readMachine, writeRecord } from "./machine.ts";
 import { keepNetworkProfile } from "./network-profile.ts";
 import { leavingSafeMode, safeModeOf } from "./safe-mode.ts";
 import { flag, type Verb } from "./verb.ts";
@@ -136,6 +136,19 @@ export async function commitWhole(kernel: Kernel, places: Places): Promise<Answe
   return { ...answer, did: [...read, ...answer.did] };
 }
 
+/** The answer with what the commit means for the machine's bootloader, where that is slipway's too. */
+export async function withBootloader(kernel: Kernel, places: Places, answer: Answer): Promise<Answer> {
+  if (readMachine(kernel, places).control.bootloader === undefined) return answer;
+  const { settleAfterCommit } = await import("../bootloader/after-commit.ts");
+  const { did, warnings } = settleAfterCommit(kernel, places, LOCK_WAIT);
+  return {
+    ...answer,
+    changed: answer.changed || did.length > 0,
+    did: [...answer.did, ...did],
+    warnings: [...answer.warnings, ...warnings],
+  };
+}
+
 export const verb: Verb = {
   help: `
 Usage: slipway commit [--quick] [--json]
@@ -154,7 +167,8 @@ Options:
   positionals: [],
   async run(values) {
     const kernel = linuxKernel();
-    print(flag(values, "quick") ? commit(kernel, PLACES) : await commitWhole(kernel, PLACES), flag(values, "json"));
+    const answer = flag(values, "quick") ? commit(kernel, PLACES) : await commitWhole(kernel, PLACES);
+    print(await withBootloader(kernel, PLACES, answer), flag(values, "json"));
     return 0;
   },
 };

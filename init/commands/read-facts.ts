@@ -1,7 +1,7 @@
 import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import type { BootReport } from "../../boot/report.ts";
 import type { ToldLoader } from "../../boot/stores/told-loader.ts";
-import type { ControlFile, ControlTrust, SlotDefinition } from "../../state-ops/control.ts";
+import type { ControlBootloader, ControlFile, ControlTrust, SlotDefinition } from "../../state-ops/control.ts";
 import { type ControlRecovery, RUNGS } from "../../state-ops/recovery.ts";
 
 /**
@@ -13,6 +13,8 @@ import { type ControlRecovery, RUNGS } from "../../state-ops/recovery.ts";
 /** The part of the control file that the commands use. */
 export type BootedControl = Pick<ControlFile, "system" | "slots" | "tries" | "trialDeadline" | "watchdog" | "trust"> & {
   data: Pick<NonNullable<ControlFile["data"]>, "device" | "filesystem" | "whenReplaced"> | null;
+  /** Left out where the bootloader is nothing of slipway's. */
+  bootloader?: ControlBootloader;
   /** Null for an initrd of a version that knew no recovery. */
   recovery: BootedRecovery | null;
 };
@@ -214,8 +216,21 @@ export function readBootedControl(text: string): BootedControl {
       return { timeout: watchdog.number("timeout"), after: watchdog.word("after", ["systemd", "keep", "stop"]) };
     }),
     trust: control.nullable("trust", () => readTrust(control.object("trust"))) ?? { mode: "unsigned" },
+    ...bootloaderIn(control),
     recovery: control.nullable("recovery", () => readRecovery(control.object("recovery"))),
   }));
+}
+
+function bootloaderIn(control: Reader): { bootloader?: ControlBootloader } {
+  const read = () => {
+    const bootloader = control.object("bootloader");
+    const directories = bootloader.list("directories", (entry) => ({
+      device: entry.text("device"),
+      directory: entry.text("directory"),
+    }));
+    return { bootloader: { directories, program: bootloader.text("program") } };
+  };
+  return control.nullable("bootloader", read) ?? {};
 }
 
 /** Rungs that this version does not know are left out: nobody can ask for them here. */

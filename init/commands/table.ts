@@ -122,6 +122,36 @@ export const table: Entry[] = [
     load: () => import("./state/gc.ts"),
   },
   {
+    name: "bootloader status",
+    summary: "which bootloader runs, is committed and is fallen back to, and what of the firmware's entries is wrong",
+    group: "running system",
+    load: () => import("./bootloader/status.ts"),
+  },
+  {
+    name: "bootloader install",
+    summary: "put a bootloader into the boot directory that does not run, and have the firmware try it once",
+    group: "running system",
+    load: () => import("./bootloader/install.ts"),
+  },
+  {
+    name: "bootloader commit",
+    summary: "say that the bootloader on trial is good, so that it boots first",
+    group: "running system",
+    load: () => import("./bootloader/commit.ts"),
+  },
+  {
+    name: "bootloader rollback",
+    summary: "give up the bootloader on trial, or go back to the other boot directory's",
+    group: "running system",
+    load: () => import("./bootloader/rollback.ts"),
+  },
+  {
+    name: "bootloader check",
+    summary: "put right the boot entries that the firmware forgot, doubled or reordered",
+    group: "running system",
+    load: () => import("./bootloader/check.ts"),
+  },
+  {
     name: "boot",
     summary: "with --explain: print what PID 1 would do on this machine, and why",
     group: "boot",
