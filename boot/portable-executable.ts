@@ -47,6 +47,7 @@ const OPTIONAL = {
 } as const;
 /** IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_MEM_READ. */
 const READ_ONLY_DATA = 0x4000_0040;
+const ARM64_NOP = 0xd503_201f;
 /** New sections begin at a page of memory: the kernel and its initrd are used where they lie. */
 const PAGE = 4096;
 
@@ -93,6 +94,12 @@ function roundUp(value: number, unit: number): number {
   return Math.ceil(value / unit) * unit;
 }
 
+/** Whether nothing but padding lies where a section header is to go: zeros, or arm64's instruction for nothing, as in Debian's stub. */
+function isFiller(view: DataView, at: number): boolean {
+  for (let word = at; word < at + SECTION_SIZE; word += 4) if (![0, ARM64_NOP].includes(view.getUint32(word, true))) return false;
+  return true;
+}
+
 /**
  * `stub` with `added` sections behind its own, in the file and in memory. Its symbols, of which nobody makes use, and its
  * checksum, which UEFI does not read, are left out. Same input, same bytes.
@@ -134,10 +141,10 @@ export function appendSections(
   const pieces: Uint8Array[] = [base];
   added.forEach(({ name, bytes }, index) => {
     const at = pe.headersOffset + (pe.sections.length + index) * SECTION_SIZE;
-    if (base.subarray(at, at + SECTION_SIZE).some((byte) => byte !== 0))
-      throw new BadInput(`${what} has something else where the headers of more sections belong`);
+    if (!isFiller(head, at)) throw new BadInput(`${what} has something else where the headers of more sections belong`);
     memory = roundUp(memory, PAGE);
     const fileSize = roundUp(bytes.length, unit);
+    base.fill(0, at, at + SECTION_SIZE);
     base.set(new TextEncoder().encode(name).subarray(0, 8), at);
     head.setUint32(at + 8, bytes.length, true);
     head.setUint32(at + 12, memory, true);

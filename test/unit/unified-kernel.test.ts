@@ -189,6 +189,27 @@ test("headers that lie are refused, none with another error", () => {
   assert.throws(() => readPe("nothing", new Uint8Array(0)), /no EFI executable/);
 });
 
+test("a stub padded with instructions for nothing, as Debian's for arm64 is, and one padded with something else", () => {
+  const { headersOffset, headersSize, sections } = readPe("stub", stub);
+  const from = headersOffset + sections.length * 40;
+  const padded = (filler: number[]) =>
+    withBytes(
+      stub,
+      from,
+      Array.from({ length: headersSize - from }, (_, at) => filler[at % 4] ?? 0),
+    );
+  const image = appendSections("stub", padded([0x1f, 0x20, 0x03, 0xd5]), [{ name: ".osrel", bytes: bytesOf(10) }]);
+  assert.equal(readPe("image", image).sections.at(-1), {
+    name: ".osrel",
+    size: 10,
+    address: 0x1a000,
+    fileOffset: 0x11400,
+    fileSize: 512,
+  });
+  assert.equal([...image.subarray(from + 24, from + 40)], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0, 0, 0x40]);
+  assert.throws(() => appendSections("stub", padded([1, 2, 3, 4]), [{ name: ".osrel", bytes: bytesOf(10) }]), /something else/);
+});
+
 test("os-release, command line and kernel by themselves", () => {
   assert.is(releaseOf("x", "ID=a\nVERSION=1\n"), "ID=a\n");
   assert.is(commandLineOf("a b\n"), "a b");
