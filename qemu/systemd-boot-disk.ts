@@ -1,4 +1,5 @@
 /** What lies on the EFI system partition of a machine that systemd-boot starts. */
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type EspFiles, makeEsp } from "./esp.ts";
 import { project } from "./places.ts";
@@ -43,8 +44,15 @@ export function systemdBootFiles(slots: readonly EspSlot[], loader: string = SYS
   return files;
 }
 
+/** What a file is made of, for {@link madeOf}. */
+function contentOf(source: EspFiles[string]): string {
+  const content = typeof source === "string" || source instanceof Uint8Array ? source : readFileSync(source.file);
+  return createHash("sha256").update(content).digest("hex");
+}
+
 /** The image of a partition with `files`, kept. */
 export async function espImage(files: EspFiles, sizeMiB: number): Promise<string> {
-  const directory = await madeOf("esp", [files, sizeMiB], (aside) => makeEsp(`${aside}/image`, files, sizeMiB));
+  const contents = Object.entries(files).map(([path, source]) => [path, contentOf(source)]);
+  const directory = await madeOf("esp", [contents, sizeMiB], (aside) => makeEsp(`${aside}/image`, files, sizeMiB));
   return `${directory}/image`;
 }
