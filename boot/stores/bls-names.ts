@@ -19,30 +19,26 @@ export interface EntryName {
   /** Null: the loader does not count this entry, which is how a good one looks. */
   counter: EntryCounter | null;
   kind: EntryKind;
-  /** The name ends in `.off`: slipway's word for an entry that the loader is not to read. */
-  off: boolean;
 }
 
 /** INT_MAX: with more the loader takes the counter for part of the id. */
 const MOST = 2 ** 31 - 1;
 
-/** Reads a file's name. Null: no name of an entry, on or off. Of several plus signs the last one counts. */
+/** Reads a file's name. Null: the loader reads no such file. Of several plus signs the last one counts. */
 export function readEntryName(file: string): EntryName | null {
-  const off = file.endsWith(".off");
-  const name = off ? file.slice(0, -".off".length) : file;
-  const [, stem, extension] = /^(.+)\.(conf|efi)$/i.exec(name) ?? [];
+  const [, stem, extension] = /^(.+)\.(conf|efi)$/i.exec(file) ?? [];
   if (stem === undefined || extension === undefined || stem.startsWith(".") || stem.startsWith("auto-")) return null;
   const kind = extension.toLowerCase() === "conf" ? "conf" : "efi";
   // the loader looks for the extension in any case, but for the counter only before a lower case one
   const [, id, left, done] = (extension === kind && /^(.*)\+(\d+)(?:-(\d+))?$/s.exec(stem)) || [];
   if (id === undefined || left === undefined || Number(left) > MOST || Number(done ?? 0) > MOST)
-    return { id: stem, counter: null, kind, off };
-  return { id, counter: { left: Number(left), done: done === undefined ? null : Number(done) }, kind, off };
+    return { id: stem, counter: null, kind };
+  return { id, counter: { left: Number(left), done: done === undefined ? null : Number(done) }, kind };
 }
 
-export function printEntryName({ id, counter, kind, off }: EntryName): string {
+export function printEntryName({ id, counter, kind }: EntryName): string {
   const done = counter === null || counter.done === null ? "" : `-${counter.done}`;
-  return `${id}${counter === null ? "" : `+${counter.left}${done}`}.${kind}${off ? ".off" : ""}`;
+  return `${id}${counter === null ? "" : `+${counter.left}${done}`}.${kind}`;
 }
 
 /** What the loader renames an entry to before it starts it: nothing for one that it does not count. */

@@ -99,7 +99,7 @@ export function compareEntries(a: EntryFile, b: EntryFile): number {
 export function loaderOrder(files: readonly EntryFile[]): EntryFile[] {
   const read = files.filter(({ name, text }) => {
     const parsed = readEntryName(name);
-    if (parsed === null || parsed.off) return false;
+    if (parsed === null) return false;
     if (parsed.kind === "efi") return first(text, ["PRETTY_NAME", "IMAGE_ID", "NAME", "ID"]) !== null;
     return entryValue(text, "linux") !== null || entryValue(text, "efi") !== null;
   });

@@ -26,7 +26,7 @@ export interface EntryPlan {
 }
 
 function counterOf(wanted: LoaderSlot, now: EntryCounter | null): EntryCounter | null {
-  if (wanted.good === false) return now?.left === 0 ? now : { left: 0, done: now?.done || null };
+  if (wanted.good === false || wanted.priority === 0) return now?.left === 0 ? now : { left: 0, done: now?.done || null };
   if (wanted.good === true || wanted.tries === null) return null;
   if (now === null || wanted.tries > now.left) return { left: wanted.tries, done: null };
   if (wanted.tries === now.left) return now;
@@ -56,7 +56,7 @@ function fromTemplate(files: readonly EntryFile[], slot: StoreSlot): EntryFile |
 }
 
 function emptyName(kind: EntryKind): EntryName {
-  return { id: "", counter: null, kind, off: false };
+  return { id: "", counter: null, kind };
 }
 
 /**
@@ -73,7 +73,6 @@ export function planEntries(
   const { bySlot, torn } = sortEntries(files, slots, kind);
   const obstacles: string[] = [];
   const wanted: Wanted[] = [];
-  const off: Wanted[] = [];
   for (const slot of slots) {
     const said = view.slots[slot.name];
     if (!said) continue;
@@ -87,8 +86,7 @@ export function planEntries(
       continue;
     }
     const counter = counterOf(said, entry.name.counter);
-    if (said.priority === 0) off.push({ slot, entry, counter, text: entry.file.text });
-    else wanted.push({ slot, entry, counter, text: wantedText(entry.file.text, kind, slot, view.nonce) });
+    wanted.push({ slot, entry, counter, text: wantedText(entry.file.text, kind, slot, view.nonce) });
   }
   const priority = ({ slot }: Wanted) => view.slots[slot.name]?.priority ?? 0;
   wanted.sort((a, b) => priority(a) - priority(b));
@@ -96,13 +94,8 @@ export function planEntries(
   const { added, replaced, order } = planNames(wanted, all, kind);
   const trouble = kind === "efi" ? orderTrouble(order) : null;
   if (trouble !== null) return { steps: [], obstacles: [trouble] };
-  const hidden = off.flatMap((one) => {
-    if (one.entry.name.id === "") return [];
-    const to = printEntryName({ ...one.entry.name, counter: one.counter, off: true });
-    return to === one.entry.file.name ? [] : [{ do: "rename" as const, from: one.entry.file.name, to }];
-  });
   const cleared = clearance(bySlot, torn, files);
-  return { steps: [...cleared, ...added, ...hidden, ...replaced], obstacles };
+  return { steps: [...cleared, ...added, ...replaced], obstacles };
 }
 
 /** Names for `wanted`, lowest priority first: a rank is kept where the order is right with it, else it is a new highest one. */
@@ -119,13 +112,15 @@ function planNames(
   for (const { slot, entry, counter, text } of wanted) {
     const { name, file, tail } = entry;
     const known = entry.rank;
-    const keeps = known !== null && known > last && text === file.text;
+    // Among those with no boots left the loader has no order to be told of.
+    const spent = counter?.left === 0;
+    const keeps = known !== null && (spent || known > last) && text === file.text;
     const rank = keeps ? known : Math.max(highest, last) + 1;
     highest = Math.max(highest, rank);
-    last = rank;
+    if (!spent) last = rank;
     const id = keeps ? name.id : printOwnName(slot, rank, tail);
-    const to = printEntryName({ id, counter, kind, off: false });
-    order.unshift({ ...entry, file: { name: to, text }, rank });
+    const to = printEntryName({ id, counter, kind });
+    if (!spent) order.unshift({ ...entry, file: { name: to, text }, rank });
     if (to === file.name) continue;
     if (text === file.text && name.id !== "") added.push({ do: "rename", from: file.name, to });
     else {

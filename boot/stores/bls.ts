@@ -4,7 +4,8 @@
  * - A .conf entry belongs to the slot that `slipway.slot=` (or `rauc.slot=`) on its options line names; a unified kernel
  *   image, whose content is signed, to the one that its name `slipway-[RANK-]BOOTNAME[-VERSION].efi` names.
  * - The name's counter says the rest: none is good; `+3` is on trial with three boots left; `+0-3` is bad, which the loader
- *   boots only when nothing else is left. `.off` behind it is priority 0: the loader does not read the file.
+ *   boots only when nothing else is left. No entry is ever put out of its reach: a machine on which all slots are bad comes
+ *   to slipway's recovery through one.
  * - A higher RANK in the name boots first. The loader compares names only between entries of one sort-key and version: so each
  *   .conf entry that slipway writes says {@link SORT_KEY} and no version, and a unified kernel image's os-release has no version.
  * - The nonce is `slipway.nonce=` on a .conf entry's options line. A unified kernel image has no place for one.
@@ -79,8 +80,7 @@ export function sortEntries(files: readonly EntryFile[], slots: readonly StoreSl
   return { bySlot, torn };
 }
 
-function loaderSlot({ name: { counter, off } }: SlotEntry, rank: number): LoaderSlot {
-  const priority = off ? 0 : rank;
+function loaderSlot({ name: { counter } }: SlotEntry, priority: number): LoaderSlot {
   if (counter === null) return { priority, tries: null, good: true };
   return { priority, tries: counter.left, good: counter.left === 0 ? false : null };
 }
@@ -118,14 +118,14 @@ export function readEntries(files: readonly EntryFile[], slots: readonly StoreSl
       reason: `of ${files.length} files none has ${wanted} for a slot of the control file`,
     };
   }
-  const on = present.filter(({ entry }) => !entry.name.off).sort((a, b) => compareEntries(a.entry.file, b.entry.file));
+  const ordered = [...present].sort((a, b) => compareEntries(a.entry.file, b.entry.file));
   const view: StoreView = { slots: {}, nonce: null };
   for (const { slot, entry } of present) {
-    const place = on.findIndex((other) => other.slot === slot);
-    view.slots[slot] = loaderSlot(entry, on.length - place);
+    const place = ordered.findIndex((other) => other.slot === slot);
+    view.slots[slot] = loaderSlot(entry, ordered.length - place);
   }
   if (kind === "conf") {
-    const nonces = on.map(({ entry }) => nonceOf(entry.file.text));
+    const nonces = ordered.map(({ entry }) => nonceOf(entry.file.text));
     view.nonce = nonces[0] ?? null;
     if (nonces.some((nonce) => nonce !== view.nonce)) reasons.push("its entries do not all have the same slipway.nonce=");
   }
