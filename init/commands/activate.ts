@@ -9,8 +9,9 @@ import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { readSlotImage } from "../store/image-id.ts";
 import { refuseWithoutSpace } from "./activation-space.ts";
-import { type Answer, finish } from "./answer.ts";
-import { type Change, changeRecord, PLACES, type Places, requireSlot, writeRecord } from "./machine.ts";
+import { type Answer, finish, print } from "./answer.ts";
+import { finishByKexec, KEXEC_HELP, refuseTwoWays, requireKexec } from "./kexec.ts";
+import { type Change, changeRecord, PLACES, type Places, readMachine, requireSlot, writeRecord } from "./machine.ts";
 import { withSlotPlace } from "./slot-place.ts";
 import { flag, type Verb } from "./verb.ts";
 
@@ -76,19 +77,27 @@ export function activateSlot(kernel: Kernel, places: Places, name: string): Answ
 
 export const verb: Verb = {
   help: `
-Usage: slipway activate SLOT [--reboot] [--json]
+Usage: slipway activate SLOT [--reboot|--kexec] [--json]
 
 Makes the next boot choose SLOT: on trial with a few tries, unless the very image that it holds was committed there before.
 Refused for an empty slot, for an image that could not boot here (too old, for another system, a damaged seal), while the running slot is on trial, while another slot waits for its trial, and where the data
 filesystem has no space for the clone of the state that the slot's first boot makes.
 
 Options:
-  --reboot  reboot at once
-  --json    print one JSON object: slot, changed, did, warnings, next`,
-  options: { reboot: { type: "boolean" }, json: { type: "boolean" } },
+  --reboot     reboot at once
+  ${KEXEC_HELP}
+  --json       print one JSON object: slot, changed, did, warnings, next`,
+  options: { reboot: { type: "boolean" }, kexec: { type: "boolean" }, json: { type: "boolean" } },
   positionals: ["SLOT"],
   async run(values, [slot = ""]) {
-    const answer = activateSlot(linuxKernel(), PLACES, slot);
-    return finish(answer, { json: flag(values, "json"), reboot: flag(values, "reboot") }, PLACES);
+    const kernel = linuxKernel();
+    const how = { reboot: flag(values, "reboot"), kexec: flag(values, "kexec") };
+    const json = flag(values, "json");
+    refuseTwoWays(how);
+    if (how.kexec) requireKexec(kernel);
+    const answer = activateSlot(kernel, PLACES, slot);
+    const elsewhere = answer.slot !== readMachine(kernel, PLACES).report.slot;
+    if (how.kexec && elsewhere) return finishByKexec(kernel, PLACES, answer, (told) => print(told, json));
+    return finish(answer, { json, reboot: how.reboot }, PLACES);
   },
 };

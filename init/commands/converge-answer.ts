@@ -2,7 +2,7 @@
 import { amountsText, bytesOf, type Planned, type PlannedBytes } from "../../boot/converge/amounts-text.ts";
 import type { Donor } from "../converge/compare.ts";
 import { outputOf, type Telling } from "../converge/tell-progress.ts";
-import { type Answer, finish } from "./answer.ts";
+import { type Answer, finish, print } from "./answer.ts";
 import type { Places } from "./machine.ts";
 import { requestReboot } from "./systemctl.ts";
 
@@ -31,9 +31,14 @@ export function amountsOf(planned: Planned, donors: readonly Donor[], slot: stri
 /** Prints the answer, as the last of the lines of JSON where those were asked for, and reboots where that was. */
 export function finishConverge(answer: ConvergeAnswer, values: { json: boolean; reboot: boolean }, places: Places): number {
   if (!values.json) return finish(answer, values, places);
-  const next = values.reboot ? "wait for the reboot." : answer.next;
-  outputOf("json").line(JSON.stringify({ schema: 1, type: "result", ...answer, next }));
+  printConverged(values.reboot ? { ...answer, next: "wait for the reboot." } : answer, true);
   return values.reboot ? finishQuietly(answer, places) : 0;
+}
+
+/** Prints it: as sentences, or as the last of the lines of JSON. */
+export function printConverged(answer: ConvergeAnswer, json: boolean): void {
+  if (json) outputOf("json").line(JSON.stringify({ schema: 1, type: "result", ...answer }));
+  else print(answer, false);
 }
 
 function finishQuietly(answer: Answer, places: Places): number {

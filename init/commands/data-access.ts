@@ -70,6 +70,13 @@ export function withImage<Result>(kernel: Kernel, machine: Machine, use: (root: 
   return withOwnMount(kernel, "image", `the image on ${device} cannot be mounted`, mount, use);
 }
 
+/** As {@link withImage}, with the image of another slot on `device`, proven or not. */
+export function withSlotImage<Result>(kernel: Kernel, slot: string, device: string, use: (root: Descriptor) => Result): Result {
+  const { type, options } = imageMount(device, superblockOf(kernel, device)?.type ?? null);
+  const mount = (place: string) => mountReadOnly(kernel, device, place, type, options);
+  return withOwnMount(kernel, "image", `the image in slot ${slot} cannot be mounted from ${device}`, mount, use);
+}
+
 function sameData(kernel: Kernel, report: BootReport): { device: string; filesystem: DataFilesystem } {
   const { data } = report;
   if (data === null) {

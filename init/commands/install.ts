@@ -20,8 +20,9 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { SOURCE_FLAGS, SOURCE_HELP } from "../network/options.ts";
 import { refuseWithoutSpace } from "./activation-space.ts";
-import { amountsOf, type ConvergeAnswer, finishConverge, tellingOf } from "./converge-answer.ts";
+import { amountsOf, type ConvergeAnswer, finishConverge, printConverged, tellingOf } from "./converge-answer.ts";
 import { about, type Judged, judged, nothingOffered, nothingToDo } from "./judged-image.ts";
+import { finishByKexec, KEXEC_HELP, refuseTwoWays, requireKexec } from "./kexec.ts";
 import {
   type Change,
   changeRecord,
@@ -228,6 +229,7 @@ Options:
   --dry-run    say how many bytes would come from where, and change nothing
   --retry      install an image that is quarantined, and forget its quarantine
   --reboot     reboot once it is installed, or was before
+  ${KEXEC_HELP}
   --json       print one JSON object a line: type "progress" while it goes on; at last "result": slot, changed, did, warnings,
                next, image, bytes, networkBytes
 
@@ -240,17 +242,22 @@ ${SOURCE_HELP}`,
     "dry-run": { type: "boolean" },
     retry: { type: "boolean" },
     reboot: { type: "boolean" },
+    kexec: { type: "boolean" },
     json: { type: "boolean" },
   },
   positionals: ["SOURCE?"],
   async run(values, [name]) {
     const kernel = linuxKernel();
     const output = { json: flag(values, "json"), reboot: flag(values, "reboot") };
+    const kexec = flag(values, "kexec");
+    refuseTwoWays({ ...output, kexec });
+    if (kexec) requireKexec(kernel);
     const asked = askedOf(kernel, values, name);
     const order = { slot: text(values, "slot") ?? null, dryRun: flag(values, "dry-run"), retry: flag(values, "retry") };
     const answer = await installFrom(kernel, PLACES, asked, { ...order, telling: tellingOf(output.json) });
     // Also an image that waits since an earlier install: whoever says --reboot wants it to run.
     const waits = !order.dryRun && answer.image !== null && answer.slot !== readMachine(kernel, PLACES).report.slot;
+    if (kexec && waits) return finishByKexec(kernel, PLACES, answer, (told) => printConverged(told, output.json));
     return finishConverge(answer, { ...output, reboot: output.reboot && waits }, PLACES);
   },
 };

@@ -80,6 +80,16 @@ export function requestReboot(program: string): boolean {
 }
 
 /**
+ * Asks systemd for an orderly shutdown that ends in the kernel which was loaded; in a system without it, starts that at once. False
+ * where it did not take it.
+ */
+export function requestKexec(kernel: Kernel, program: string): boolean {
+  if (ask(program, ["kexec"]) !== null) return true;
+  if (isAbsent(program)) kernel.reboot("kexec");
+  return false;
+}
+
+/**
  * Reboots without waiting for any unit to stop: systemd kills all processes, unmounts and restarts. When systemd does not
  * do even that, the kernel is asked.
  */

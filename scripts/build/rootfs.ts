@@ -56,6 +56,7 @@ export async function buildRootfs(target: Target, seconds: number): Promise<stri
   const { dist } = target;
   const { name, file: runtime } = await runtimeImage(dist);
   await buildStatic(target, "launcher", { RUNTIME: name });
+  await buildStatic(target, "system-shutdown", {});
   const tree = mkdtempSync(`${dist}/.rootfs-`);
   const said: string[] = [];
   try {
@@ -76,6 +77,9 @@ export async function buildRootfs(target: Target, seconds: number): Promise<stri
     mkdirSync(`${tree}/usr/bin`);
     cpSync(`${dist}/launcher`, `${tree}/usr/bin/slipway`);
     chmodSync(`${tree}/usr/bin/slipway`, 0o755);
+    mkdirSync(`${tree}/usr/lib/systemd/system-shutdown`);
+    cpSync(`${dist}/system-shutdown`, `${tree}/usr/lib/systemd/system-shutdown/slipway`);
+    chmodSync(`${tree}/usr/lib/systemd/system-shutdown/slipway`, 0o755);
     mkdirSync(`${tree}/usr/lib/slipway`);
     cpSync(runtime, `${tree}/usr/lib/slipway/runtime.squashfs`);
     chmodSync(`${tree}/usr/lib/slipway/runtime.squashfs`, 0o644);

@@ -13,7 +13,7 @@ const interpreterAddress = "0x70000000";
 /** Compiles init/NAME/NAME.c, a program without libc, to NAME in the target's dist. `strings` become macros of C strings. */
 export async function buildStatic(
   { architecture, dist }: Target,
-  name: "preinit" | "launcher" | "interpreter",
+  name: "preinit" | "launcher" | "interpreter" | "system-shutdown",
   strings: Record<string, string>,
 ): Promise<string> {
   const machine = { "x86-64": "-fcf-protection=none", arm64: "-mcpu=generic -mbranch-protection=none -mno-outline-atomics" };

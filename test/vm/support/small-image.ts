@@ -6,6 +6,7 @@ import { ARCHITECTURE } from "../../../boot/architecture.ts";
 import { decodeManifest, type Manifest } from "../../../boot/image/seal.ts";
 import { guestArchitecture } from "../../../qemu/architecture.ts";
 import { type Filesystem, type ImageOptions, makeImage } from "../../../qemu/images.ts";
+import { guestKernel, type KernelFlavour } from "../../../qemu/kernel.ts";
 import { project } from "../../../qemu/places.ts";
 import { compileControl, madeOf, slipway } from "../../../qemu/product.ts";
 import { runProgram } from "../../../qemu/program.ts";
@@ -39,6 +40,8 @@ export interface SmallImage {
   /** A filesystem that was written to and not unmounted, so that its journal waits to be replayed. ext4, xfs and btrfs. */
   dirty?: boolean;
   options?: Pick<ImageOptions, "uuid" | "label" | "sizeMiB">;
+  /** The image's own kernel, and a file for its initrd; beside them lies dummy.ko, a module of that kernel. */
+  kernel?: { flavour: KernelFlavour; initrd?: string };
   /** Makes it a system image: slipway image seal. Default: a filesystem image without a seal. */
   seal?: ImageSeal;
 }
@@ -125,6 +128,7 @@ export async function smallImage(image: SmallImage, control: string): Promise<st
       const own = image.control === undefined ? readFileSync(control, "utf8") : image.control;
       if (own !== null) writeFiles(tree, { "/usr/lib/slipway/control.json": own });
       writeFiles(tree, image.files ?? {});
+      if (image.kernel) await addKernel(tree, image.kernel);
       for (const path of image.remove ?? []) rmSync(`${tree}${path}`, { recursive: true });
       await makeImage(tree, `${aside}/image`, filesystem, { uuid: uuidOf(image), ...image.options });
       if (image.dirty) await makeDirty(`${aside}/image`);
@@ -137,6 +141,15 @@ export async function smallImage(image: SmallImage, control: string): Promise<st
     }
   });
   return `${directory}/image`;
+}
+
+async function addKernel(tree: string, { flavour, initrd }: NonNullable<SmallImage["kernel"]>): Promise<void> {
+  const { kernel, modules, version } = await guestKernel(flavour);
+  const directory = `${tree}/usr/lib/modules/${version}`;
+  mkdirSync(directory, { recursive: true });
+  cpSync(kernel, `${directory}/vmlinuz`);
+  cpSync(`${modules}/kernel/drivers/net/dummy.ko`, `${directory}/dummy.ko`);
+  if (initrd !== undefined) cpSync(initrd, `${directory}/initramfs.img`);
 }
 
 /** The manifest in a sealed image file: its seal is the text before the footer. */
