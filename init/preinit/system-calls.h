@@ -43,6 +43,6 @@ static long call6(long number, long a, long b, long c, long d, long e, long f) {
 #define CALL(number, a, b, c, d, e) call6(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 #define AT_CWD (-100)
 
-static long open_file(const char *path, int flags) { return CALL(__NR_openat, AT_CWD, path, flags | O_CLOEXEC, 0, 0); }
+static inline long open_file(const char *path, int flags) { return CALL(__NR_openat, AT_CWD, path, flags | O_CLOEXEC, 0, 0); }
 
-static void close_file(long fd) { CALL(__NR_close, fd, 0, 0, 0, 0); }
+static inline void close_file(long fd) { CALL(__NR_close, fd, 0, 0, 0, 0); }

@@ -3,48 +3,29 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { activate, commitSlot } from "../../boot/selection/running.ts";
-import { guestKernel } from "../../qemu/kernel.ts";
 import { keptOf } from "../../qemu/product.ts";
-import { trustLine } from "../../qemu/seal.ts";
 import { archive, initrdEntries } from "../samples/kernel-file.ts";
 import { recordOn } from "./support/disk-file.ts";
-import { changeRecord, twoSlots, validRecord } from "./support/record-on-disk.ts";
-import { manifestIn, type SmallImage, smallControl, smallImage, smallSystem } from "./support/small-image.ts";
-import { boot, part, type SmallMachine, smallInitrd, smallMachine, startSmall } from "./support/small-machine.ts";
+import {
+  activateB,
+  cloud,
+  control,
+  generic,
+  machineWith,
+  memory,
+  rootHash,
+  seal,
+  signedSystem,
+  v1File,
+  v2,
+  v2File,
+} from "./support/kexec-ground.ts";
+import { validRecord } from "./support/record-on-disk.ts";
+import { type SmallImage, smallControl, smallImage } from "./support/small-image.ts";
+import { boot, part, smallInitrd, smallMachine, startSmall } from "./support/small-machine.ts";
 
 const scratch = mkdtempSync(`${tmpdir()}/slipway-kexec-`);
 test.after(() => rmSync(scratch, { recursive: true, force: true }));
-
-const trust = await trustLine(["release"]);
-const signedSystem = (slots: string[], more = "") => smallSystem(slots, "ext4", `kernel: slot\n${more}`, trust);
-const system = signedSystem(["a", "b"]);
-const control = await smallControl(system);
-const [cloud, generic] = [await guestKernel("cloud"), await guestKernel("generic")];
-const genericInitrd = await smallInitrd(system, { flavour: "generic" });
-
-const script = `report uname uname -r
-report line cat /proc/cmdline
-report insmod insmod /usr/lib/modules/$(uname -r)/dummy.ko
-report modules cat /proc/modules
-`;
-const seal = { keys: ["release"], rollbackIndex: 3 };
-const v1: SmallImage = { facts: "v1", seal, script, kernel: { flavour: "cloud", initrd: await smallInitrd(system) } };
-const v2: SmallImage = { facts: "v2", seal, script, kernel: { flavour: "generic", initrd: genericInitrd } };
-const [v1File, v2File] = [await smallImage(v1, control), await smallImage(v2, control)];
-const rootHash = (file: string) => manifestIn(readFileSync(file)).rootHash;
-
-/** Slot a is committed, and slot b tried next. */
-function activateB(disk: string, file: string): void {
-  changeRecord(disk, twoSlots, (record) => {
-    const committed = commitSlot(record, "a", rootHash(v1File), twoSlots, 0, { rollbackIndex: 3, revokesBelow: null });
-    return activate(committed, "b", rootHash(file), "a", twoSlots);
-  });
-}
-
-const machineWith = (a: string, b: string): Promise<SmallMachine> =>
-  smallMachine({ system, slots: { a, b }, size: "1G", slotSize: "200M" });
-const memory = { memoryMiB: 1024 };
 
 test("slot a runs on the loader's kernel, and b on its own with its own modules, in one attempt", async () => {
   assert.is.not(cloud.version, generic.version);
@@ -137,7 +118,7 @@ test("a stranger's image and a damaged kernel are gone past in one boot, and the
   assert.match(told.report.skipped[0]?.reason ?? "", /signed by 0 trusted keys/);
   assert.match(
     told.report.skipped[1]?.reason ?? "",
-    /the image differs from its hash tree \(dm-verity\).*; seen in: its kernel .*\(EIO\)/,
+    /the image differs from its hash tree \(dm-verity\).*; seen in: its kernel /,
   );
   assert.is(told.report.attempt, 3);
   const record = validRecord(machine.disk);
