@@ -5,8 +5,9 @@ import type { Policy } from "../../boot/selection/policy.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { exists, readText } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
-import { type BootRecordStore, openBootRecord, type RecordAndJournal } from "../store/boot-record.ts";
+import type { RecordAndJournal, RecordKeeper } from "../store/boot-record.ts";
 import { withRecordLock } from "../store/record-lock.ts";
+import { keepMerged, openRecord } from "./open-record.ts";
 import { type BootedControl, readBootedControl, readReport } from "./read-facts.ts";
 
 /** Where the commands find things. Tests give others. */
@@ -89,23 +90,6 @@ export function readMachine(kernel: Kernel, places: Places): Machine {
   };
 }
 
-/** Throws Refusal where PID 1 found no boot record, or it cannot be opened now. */
-export function openRecord(kernel: Kernel, machine: Machine): BootRecordStore {
-  const device = machine.report.record.device;
-  if (device === null) {
-    throw new Refusal(
-      `no boot record was found at boot (${machine.report.warnings.join("; ") || "no reason given"}); see slipway status`,
-    );
-  }
-  try {
-    return openBootRecord(kernel, device);
-  } catch (error) {
-    if (!(error instanceof KernelError)) throw error;
-    const remedy = error.code === "EACCES" || error.code === "EPERM" ? "run this as root" : "is the disk still there?";
-    throw new Refusal(`the boot record on ${device} cannot be opened (${error.code}); ${remedy}`);
-  }
-}
-
 /** The record, where it is valid. Throws Refusal otherwise. */
 export function validRecord(reading: RecordReading, device: string | null): BootRecord {
   if (reading.record !== null) return reading.record;
@@ -117,7 +101,7 @@ export function validRecord(reading: RecordReading, device: string | null): Boot
 /** What a change of the record is given. */
 export interface Change {
   machine: Machine;
-  store: BootRecordStore;
+  store: RecordKeeper;
   record: BootRecord;
   journal: RecordAndJournal["journal"];
 }
@@ -140,7 +124,9 @@ export function changeRecord<Result>(
     const store = openRecord(kernel, machine);
     try {
       const read = store.read();
-      return change({ machine, store, record: validRecord(read.record, machine.report.record.device), journal: read.journal });
+      const record = validRecord(read.record, machine.report.record.device);
+      keepMerged(kernel, places, machine, store, record);
+      return change({ machine, store, record, journal: read.journal });
     } finally {
       store.close();
     }
@@ -148,7 +134,7 @@ export function changeRecord<Result>(
 }
 
 /** Writes the record. Throws Error where that fails: the former record still counts. */
-export function writeRecord(store: BootRecordStore, record: BootRecord): void {
+export function writeRecord(store: RecordKeeper, record: BootRecord): void {
   const outcome = store.write(record);
   if (!outcome.written) throw new Error(`nothing was changed, since the boot record cannot be written: ${outcome.reason}`);
 }

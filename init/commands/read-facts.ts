@@ -2,6 +2,8 @@ import type { ToldRecovery } from "../../boot/recovery/step.ts";
 import type { BootReport } from "../../boot/report.ts";
 import type { ToldLoader } from "../../boot/stores/told-loader.ts";
 import type { ControlBootloader, ControlFile, ControlTrust, SlotDefinition } from "../../state-ops/control.ts";
+import { BadInput } from "../../state-ops/outcome.ts";
+import { bootRecordReader } from "../../state-ops/read-boot-record.ts";
 import { type ControlRecovery, RUNGS } from "../../state-ops/recovery.ts";
 
 /**
@@ -17,6 +19,9 @@ export type BootedControl = Pick<ControlFile, "system" | "slots" | "tries" | "tr
   bootloader?: ControlBootloader;
   /** Null for an initrd of a version that knew no recovery. */
   recovery: BootedRecovery | null;
+  /** Null where the initrd's version knows a store that this one does not. */
+  bootRecord: ControlFile["bootRecord"] | null;
+  chooser: ControlFile["chooser"];
 };
 
 export type BootedRecovery = Pick<ControlRecovery, "ladder" | "sources" | "factory" | "media">;
@@ -34,6 +39,9 @@ class Reader {
     this.#where = where;
   }
 
+  value(key: string): unknown {
+    return this.#values.get(key);
+  }
   text(key: string): string {
     const value = this.#values.get(key);
     return typeof value === "string" ? value : this.#fail(key, "a text");
@@ -218,6 +226,8 @@ export function readBootedControl(text: string): BootedControl {
     trust: control.nullable("trust", () => readTrust(control.object("trust"))) ?? { mode: "unsigned" },
     ...bootloaderIn(control),
     recovery: control.nullable("recovery", () => readRecovery(control.object("recovery"))),
+    bootRecord: readBootRecord(control),
+    chooser: control.word("chooser", ["slipway", "loader"]),
   }));
 }
 
@@ -231,6 +241,16 @@ function bootloaderIn(control: Reader): { bootloader?: ControlBootloader } {
     return { bootloader: { directories, program: bootloader.text("program") } };
   };
   return control.nullable("bootloader", read) ?? {};
+}
+
+/** A store of a newer version is nothing to write to; everything else of the machine can be told all the same. */
+function readBootRecord(control: Reader): BootedControl["bootRecord"] {
+  try {
+    return bootRecordReader.read(control.value("bootRecord"));
+  } catch (error) {
+    if (error instanceof BadInput) return null;
+    throw error;
+  }
 }
 
 /** Rungs that this version does not know are left out: nobody can ask for them here. */

@@ -2,6 +2,7 @@
 import { readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import { LONGEST_REQUEST, readRequest } from "../../boot/recovery/request.ts";
 import type { Rung } from "../../state-ops/recovery.ts";
+import { VFAT_NEEDS } from "../devices/vfat.ts";
 import { MS, O } from "../kernel/constants.ts";
 import { makeDirectories, withOpen } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
@@ -13,9 +14,6 @@ import { detachDataFilesystem } from "../state/data-filesystem.ts";
 
 /** Where the filesystem is mounted for as long as the file is looked at. */
 export const REQUEST_PLACE = "/run/slipway/request";
-
-/** The character sets of vfat, which the kernel cannot ask for by itself where no modprobe is. */
-const VFAT_NEEDS = ["nls_cp437", "nls_ascii", "nls_utf8", "nls_iso8859_1"];
 
 const HARMLESS = MS.NOSUID | MS.NODEV | MS.NOEXEC | MS.NOATIME;
 

@@ -23,10 +23,11 @@ import { type Policy, policyOf, slotCalled } from "../../boot/selection/policy.t
 import type { Selection } from "../../boot/selection/select.ts";
 import { rollbackOf, type Skipped } from "../../boot/selection/skipped.ts";
 import { type Degraded, degradedNotes } from "../../state-ops/data-use.ts";
-import { BootRecordStore, type JournalChange } from "../store/boot-record.ts";
+import { BootRecordStore, type JournalChange, type RecordKeeper } from "../store/boot-record.ts";
 import { openRecordDevice } from "../store/record-device.ts";
 import { readBootId } from "./boot-id.ts";
 import type { Launch } from "./launch.ts";
+import type { BootMirror } from "./loader-store.ts";
 
 /** What there is to remember of the state that the system is handed. */
 export interface HandedState {
@@ -43,10 +44,10 @@ export interface HandedState {
 export class Counters {
   readonly #launch: Launch;
   readonly #policy: Policy;
-  readonly #store: BootRecordStore | null;
+  readonly #store: RecordKeeper | null;
   readonly #failed = new Map<SlotName, string>();
   readonly #left = new Map<SlotName, LeftSlot>();
-  /** What the recovery of this boot did, one line each, for the journal. */
+  /** What the recovery of this boot did, and others before it, one line each, for the journal. */
   #recovered: string[] = [];
   /** Whether a try was counted in this boot. */
   #counted = false;
@@ -65,19 +66,29 @@ export class Counters {
   /** What became of the state of the attempt under way, for the journal. */
   #notes: readonly string[] = [];
 
-  /** `device` is null where no partition for the record was found: then nothing can be counted. */
-  constructor(launch: Launch, device: BlockDevice | null) {
+  /**
+   * `device` is null where no partition for the record was found: then nothing can be counted.
+   *
+   * @param mirror null where the record is the only store
+   */
+  constructor(
+    launch: Launch,
+    device: BlockDevice | null,
+    readonly mirror: BootMirror | null = null,
+  ) {
     this.#launch = launch;
     this.#policy = policyOf(launch.control);
     this.device = device?.path ?? null;
     this.#bootId = readBootId(launch.kernel);
-    this.#store = this.#open(device);
+    const own = this.#open(device);
+    this.#store = mirror?.mirror(own) ?? own;
     const read = this.#store?.read() ?? null;
     this.condition = read?.record.condition ?? "unreadable";
     this.journal = read?.journal ?? [];
     if (this.condition === "unreadable") {
       launch.warn(`boot record unreadable (${read?.record.reason ?? "no device"}): slots are tried in order, as trials`);
     } else if (this.condition === "empty") launch.log.notice("boot record empty: slots are tried in order, as trials");
+    for (const change of mirror?.read() ?? []) this.#noteMerged(change);
     const unwritable = this.#store?.unwritableReason ?? null;
     if (unwritable !== null) launch.warn(`boot record cannot be written: ${unwritable}`);
     this.#startedUnixMs = launch.kernel.now().unixMs;
@@ -125,6 +136,12 @@ export class Counters {
     this.#recovered = [...this.#recovered.filter((told) => told !== line), line].slice(-MOST_NOTES);
     const notes = [...this.#launch.stateNotes, ...this.#notes, ...this.#recovered];
     if (this.#counted) this.#updateJournal(this.attempt, { notes });
+  }
+
+  /** What others changed in the bootloader's store: told with every attempt of this boot. */
+  #noteMerged(change: string): void {
+    this.#launch.log.notice(change);
+    this.#recovered.push(change);
   }
 
   #open(device: BlockDevice | null): BootRecordStore | null {

@@ -98,7 +98,7 @@ export class NextSlots {
     const { control, words } = this.#boot;
     if (control.chooser === "slipway" && control.bootRecord.store === "record") return null;
     const { toldLoader } = await import("../../boot/stores/told-loader.ts");
-    return toldLoader(control, words, null);
+    return toldLoader(control, words, this.#counters.mirror?.met() ?? null);
   }
 
   /** What the report of a boot of `slot` says of its recovery; null where there was none. */

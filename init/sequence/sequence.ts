@@ -1,4 +1,6 @@
 /** A boot, in the order of README's "A boot in ten lines". Each part is a file beside this one; what is decided is in boot/ and state-ops/. */
+
+import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { UNPROVEN } from "../../boot/image/judge-seal.ts";
 import { applyLadder, applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
@@ -42,7 +44,7 @@ export async function launch(kernel: Kernel, log: Log, preinit: string, started:
   await boot.part("modules", () => devices.loadModules());
   startWatchdog(boot);
   const recordDevice = await boot.part("devices", () => devices.findRecord()).catch((error) => holdWithoutRecord(boot, error));
-  const counters = await boot.part("record", () => new Counters(boot, recordDevice));
+  const counters = await boot.part("record", () => openCounters(boot, devices, recordDevice));
   liftClock(kernel, log, counters.record.lastKnownUnixMs);
 
   let passed: Skipped[] = [];
@@ -60,6 +62,12 @@ export async function launch(kernel: Kernel, log: Log, preinit: string, started:
     const left = { slot: chosen.slot, reason: counters.failed.get(chosen.slot) ?? "unknown" };
     passed = [...passed.filter(({ slot }) => slot !== left.slot), left];
   }
+}
+
+async function openCounters(boot: Launch, devices: Devices, device: BlockDevice | null): Promise<Counters> {
+  if (boot.control.bootRecord.store === "record") return new Counters(boot, device);
+  const { openMirror } = await import("./loader-store.ts");
+  return new Counters(boot, device, await openMirror(boot, devices));
 }
 
 /** Prepares everything up to the handover to the slot that was counted. Null when it failed, with the reason recorded. */

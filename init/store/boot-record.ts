@@ -16,13 +16,27 @@ export interface RecordAndJournal {
   journal: JournalEntry[];
 }
 
+/** Boot record and boot journal, wherever they are kept. */
+export interface RecordKeeper {
+  readonly writable: boolean;
+  /** Why it is not writable; null when it is. */
+  readonly unwritableReason: string | null;
+  /** Record and journal. Never throws: what cannot be read is a condition. */
+  read(): RecordAndJournal;
+  readRecord(): RecordReading;
+  write(record: BootRecord): Written;
+  appendJournal(entry: JournalEntry): Written;
+  updateJournal(attempt: number, change: JournalChange): Written;
+  close(): void;
+}
+
 const { areaSize, copyOffsets, journalOffset, journalSize } = RECORD_LAYOUT;
 
 /**
  * Boot record and boot journal on their device, for PID 1 and the commands alike. Whoever writes in the running system
  * holds the lock of record-lock.ts from before `read` until after the last write.
  */
-export class BootRecordStore {
+export class BootRecordStore implements RecordKeeper {
   readonly #kernel: Kernel;
   readonly #device: RecordDevice;
   /** What the last write failed with, or why the device was opened for reading only. */

@@ -133,7 +133,7 @@ test("a recovery's drivers are there whatever was named: those of the network fo
     softdep: "",
   });
   const selected = (named: string[], network: boolean, media: boolean) =>
-    selectModules(withNetwork, "6.1-test", "x86-64", named, { network, media }).index;
+    selectModules(withNetwork, "6.1-test", "x86-64", named, { network, media, loader: false }).index;
   assert.equal(selected(["loop"], false, false).recovery, []);
   assert.not("virtio_net.ko" in selected(["loop"], false, false).depends);
   const index = selected(["loop"], true, true);

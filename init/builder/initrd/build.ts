@@ -4,6 +4,7 @@ import { gunzipSync } from "node:zlib";
 import { type Architecture, parseArchitecture } from "../../../boot/architecture.ts";
 import { readElf } from "../../../boot/elf.ts";
 import { MODULES, writeModuleIndex } from "../../../boot/modules.ts";
+import { storeDevices } from "../../../state-ops/boot-record-rules.ts";
 import type { ControlFile } from "../../../state-ops/control.ts";
 import { MAKERS, missingMaker } from "../../../state-ops/data-make.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
@@ -65,8 +66,12 @@ export async function buildInitrd(input: InitrdInput): Promise<string[]> {
   if (!existsSync(input.modules)) throw new BadInput(`--modules ${input.modules} does not exist`);
   const directory = readModuleDirectory(input.modules);
   const kernel = posix.basename(realpathSync(input.modules));
-  const { network, media, factory } = declared.recovery;
-  const needs = { network: network.mode !== "off", media: media || factory !== null };
+  const { network, media, factory, request } = declared.recovery;
+  const needs = {
+    network: network.mode !== "off",
+    media: media || factory !== null,
+    loader: request !== null || storeDevices(declared.bootRecord).some(({ isFilesystem }) => isFilesystem),
+  };
   const selection = selectModules(directory, kernel, architecture, input.named, needs);
   if (declared.trust.mode === "signed" && !selection.verity) {
     throw new BadInput(

@@ -89,6 +89,9 @@ export const mediaModules: readonly string[] = [
   ...["usb_storage", "uas"],
 ];
 
+/** Filesystems that a bootloader's files lie on, and a file that asks for a recovery. */
+export const loaderModules: readonly string[] = ["vfat", "ext4", "nls_cp437", "nls_ascii", "nls_utf8", "nls_iso8859_1"];
+
 /** preinit cannot do without them. */
 export const preinitModules: readonly string[] = ["loop", "squashfs"];
 

@@ -2,13 +2,23 @@ import type { Architecture } from "../../../boot/architecture.ts";
 import { type ModuleIndex, matchesAlias, moduleName } from "../../../boot/modules.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import type { ModuleDirectory } from "./depmod.ts";
-import { boardModules, defaultModules, mediaModules, networkModules, preinitModules, proofModules } from "./module-sets.ts";
+import {
+  boardModules,
+  defaultModules,
+  loaderModules,
+  mediaModules,
+  networkModules,
+  preinitModules,
+  proofModules,
+} from "./module-sets.ts";
 
-/** What a machine's recovery needs drivers for. */
-export interface RecoveryNeeds {
+/** What the control file needs drivers for. */
+export interface DriverNeeds {
   network: boolean;
   /** Removable media, or a partition with a filesystem of its own. */
   media: boolean;
+  /** A bootloader's filesystem. */
+  loader: boolean;
 }
 
 export interface ModuleSelection {
@@ -25,7 +35,7 @@ export interface ModuleSelection {
 
 /**
  * Chooses the modules of an initrd. `named` are loaded at every boot; when it is empty, the default set is there for
- * whoever asks (hardware by its modalias, a mount by "fs-TYPE"). What a recovery needs is there either way. Throws BadInput for
+ * whoever asks (hardware by its modalias, a mount by "fs-TYPE"). What the control file needs is there either way. Throws BadInput for
  * a name that the kernel does not have.
  */
 export function selectModules(
@@ -33,7 +43,7 @@ export function selectModules(
   kernel: string,
   architecture: Architecture,
   named: string[],
-  recovery: RecoveryNeeds = { network: false, media: false },
+  needs: DriverNeeds = { network: false, media: false, loader: false },
 ): ModuleSelection {
   const wanted = named.map((name) => moduleName(name));
   for (const [place, name] of wanted.entries()) {
@@ -44,9 +54,10 @@ export function selectModules(
   const load = inOrder(directory, wanted);
   const preinit = inOrder(directory, preinitModules);
   const ordinary = new Set([...preinit, ...load, ...inOrder(directory, [...defaults, ...boards, ...proofModules])]);
-  const media = inOrder(directory, recovery.media ? mediaModules : []);
-  const network = inOrder(directory, recovery.network ? networkModules : []);
-  const all = new Set([...ordinary, ...media, ...network]);
+  const media = inOrder(directory, needs.media ? mediaModules : []);
+  const network = inOrder(directory, needs.network ? networkModules : []);
+  const loader = inOrder(directory, needs.loader ? loaderModules : []);
+  const all = new Set([...ordinary, ...media, ...network, ...loader]);
   const byFile = [...all]
     .map((name) => [fileName(directory, name), name] as const)
     .sort(([left], [right]) => (left < right ? -1 : 1));

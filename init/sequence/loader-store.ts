@@ -1,0 +1,116 @@
+/** The bootloader's store during a boot. Loaded only where the control file says that there is one. */
+import { loaderWord } from "../../boot/selection/follow.ts";
+import { policyOf } from "../../boot/selection/policy.ts";
+import { storeId } from "../../boot/stores/base.ts";
+import type { MetStore } from "../../boot/stores/told-loader.ts";
+import { traitsOf } from "../../boot/stores/traits.ts";
+import { VFAT_NEEDS } from "../devices/vfat.ts";
+import { exists } from "../kernel/files.ts";
+import type { RecordKeeper } from "../store/boot-record.ts";
+import type { StoreDesk } from "../store/loader-store/loader-store.ts";
+import { MirroredRecord, type MirrorRules, type Reached } from "../store/loader-store/mirrored-record.ts";
+import { isFlash } from "../store/loader-store/mtd.ts";
+import { devicesOfStore, openLoaderStore } from "../store/loader-store/open.ts";
+import { DeviceFailure, type Devices } from "./devices.ts";
+import type { Launch } from "./launch.ts";
+
+/** Time between two looks for flash, which no uevent of a disk tells of, milliseconds. */
+const RETRY = 100;
+
+/** The store of this boot, before the record was read. */
+export class BootMirror {
+  readonly #boot: Launch;
+  readonly #reached: Reached;
+  readonly #rules: MirrorRules;
+  #mirrored: MirroredRecord | null = null;
+
+  constructor(boot: Launch, reached: Reached, rules: MirrorRules) {
+    this.#boot = boot;
+    this.#reached = reached;
+    this.#rules = rules;
+  }
+
+  /** The record with the store beside it. `own` is null where the record's own place was not found. */
+  mirror(own: RecordKeeper | null): MirroredRecord {
+    this.#mirrored = new MirroredRecord(this.#boot.kernel, own, this.#reached, this.#rules, (warning) =>
+      this.#boot.warnOnce(warning),
+    );
+    return this.#mirrored;
+  }
+
+  /** What others changed there, once the record was read. What is wrong with the store is warned of. */
+  read(): readonly string[] {
+    const reading = this.#mirrored?.reading;
+    if (reading?.condition === "unreadable") {
+      this.#boot.warn(`the bootloader's store cannot be read (${reading.reason}): the boot record says what there is to know`);
+    } else if (reading?.condition === "empty") {
+      this.#boot.log.notice(`the bootloader's store is empty (${reading.reason}): it is written from the boot record`);
+    } else if (reading && reading.reason !== null) this.#boot.warn(`the bootloader's store: ${reading.reason}`);
+    return this.#mirrored?.merged ?? [];
+  }
+
+  /** For the report of this boot. */
+  met(): MetStore {
+    const { store } = this.#boot.control.bootRecord;
+    const mirrored = this.#mirrored;
+    if (mirrored === null) return { store: null, merged: [], nonces: [] };
+    const { condition, view, reason } = mirrored.reading;
+    const place = this.#reached.store?.place ?? devicesOfStore(this.#boot.control.bootRecord).join(", ");
+    return {
+      store: { kind: store, place, condition, reason },
+      merged: [...mirrored.merged],
+      nonces: [view?.nonce ?? null, mirrored.knownNonce],
+    };
+  }
+}
+
+/** Waits for the store's devices as for every other. One that is not there is no reason not to boot. */
+export async function openMirror(boot: Launch, devices: Devices): Promise<BootMirror> {
+  const { control, kernel } = boot;
+  const { bootRecord, chooser } = control;
+  const desk: StoreDesk = {
+    kernel,
+    loadForFilesystem: (type) => {
+      boot.loadForFilesystem(type);
+      if (type === "vfat") for (const name of VFAT_NEEDS) boot.modules?.loadNamed(name);
+    },
+    environmentLock: null,
+  };
+  const { named } = loaderWord(boot.words.slot, control.slots);
+  const policy = policyOf(control);
+  const rules: MirrorRules = {
+    policy,
+    chooser,
+    traits: traitsOf(bootRecord),
+    store: storeId(bootRecord),
+    started: chooser === "loader" ? named : null,
+  };
+  try {
+    const nodes = new Map<string, string>();
+    for (const reference of devicesOfStore(bootRecord)) nodes.set(reference, await nodeOf(boot, devices, reference));
+    const store = openLoaderStore(desk, control, (reference) => nodes.get(reference) ?? reference);
+    return new BootMirror(boot, store === null ? { store, missing: "there is none" } : { store, missing: null }, rules);
+  } catch (error) {
+    if (!(error instanceof DeviceFailure)) throw error;
+    return new BootMirror(boot, { store: null, missing: error.message }, rules);
+  }
+}
+
+async function nodeOf(boot: Launch, devices: Devices, reference: string): Promise<string> {
+  if (!isFlash(reference)) {
+    const elsewhere = devices.look(reference);
+    // It may lie on another disk than the slots: then it was there before anybody waited.
+    return "found" in elsewhere ? elsewhere.found.path : (await devices.find("the bootloader's store", reference)).path;
+  }
+  const { kernel } = boot;
+  const until = kernel.now().bootMs + boot.control.deviceTimeout * 1000;
+  while (!exists(kernel, reference)) {
+    if (kernel.now().bootMs >= until) {
+      throw new DeviceFailure(
+        `${reference} did not appear in ${boot.control.deviceTimeout} s; is its driver (spi_nor, cfi_probe) in the initrd?`,
+      );
+    }
+    await boot.pause(RETRY);
+  }
+  return reference;
+}

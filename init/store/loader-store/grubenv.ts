@@ -1,0 +1,111 @@
+/** GRUB's environment block: a file that is written in place, since GRUB remembers its blocks. */
+import { changeGrubenv, GRUBENV_SIZE, readGrubenv } from "../../../boot/stores/grubenv.ts";
+import { GRUBENV_DIALECTS } from "../../../boot/stores/grubenv-dialects.ts";
+import type { StoreReading, StoreSlot, StoreView, VariableDialect } from "../../../boot/stores/view.ts";
+import { O } from "../../kernel/constants.ts";
+import { type Descriptor, type Kernel, KernelError } from "../../kernel/kernel.ts";
+import { exists, isCode, openBeneath, splitPath, withDescriptor, withDirectory } from "../../state/beneath.ts";
+import type { Written } from "../boot-record.ts";
+import { readBack, withStoreFilesystem } from "./filesystem.ts";
+import type { LoaderStore, StoreDesk } from "./loader-store.ts";
+import { failed, readingOf } from "./reading.ts";
+
+export interface GrubenvPlace {
+  /** Device node of the filesystem: "/dev/vda1". */
+  device: string;
+  /** From its root: "grub/grubenv". */
+  file: string;
+  dialect: "rauc" | "slipway";
+}
+
+export class GrubenvStore implements LoaderStore {
+  readonly kind = "grubenv";
+  readonly place: string;
+  readonly #desk: StoreDesk;
+  readonly #at: GrubenvPlace;
+  readonly #slots: readonly StoreSlot[];
+  readonly #dialect: VariableDialect;
+  /** As it was read last; null where it is not there, or cannot be read. */
+  #bytes: Uint8Array | null = null;
+
+  constructor(desk: StoreDesk, at: GrubenvPlace, slots: readonly StoreSlot[]) {
+    this.#desk = desk;
+    this.#at = at;
+    this.#slots = slots;
+    this.#dialect = GRUBENV_DIALECTS[at.dialect];
+    this.place = `${at.file} on ${at.device}`;
+  }
+
+  read(): StoreReading {
+    this.#bytes = null;
+    let bytes: Uint8Array;
+    try {
+      bytes = withStoreFilesystem(this.#desk, this.#at.device, false, (root) => readFile(this.#desk.kernel, root, this.#at.file));
+    } catch (error) {
+      const isMissing = isCode(error, "ENOENT");
+      const reason = isMissing ? `${this.place} is not there` : failed(this.place, error);
+      return { condition: isMissing ? "empty" : "unreadable", view: null, reason };
+    }
+    this.#bytes = bytes;
+    const { variables, reason } = readGrubenv(bytes);
+    if (variables === null) return { condition: "unreadable", view: null, reason: `${this.place}: ${reason}` };
+    return readingOf(this.#dialect.view(variables, this.#slots), reason && `${this.place}: ${reason}`, this.place);
+  }
+
+  foresee(view: StoreView): StoreView {
+    const { variables } = readGrubenv(this.#changed(view));
+    return this.#dialect.view(variables ?? new Map(), this.#slots);
+  }
+
+  write(view: StoreView): Written {
+    let bytes: Uint8Array;
+    try {
+      bytes = this.#changed(view);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return { written: false, reason: `${this.place}: ${error.message}` };
+    }
+    if (this.#bytes !== null && Buffer.compare(bytes, this.#bytes) === 0) return { written: true };
+    try {
+      withStoreFilesystem(this.#desk, this.#at.device, true, (root) => writeFile(this.#desk.kernel, root, this.#at.file, bytes));
+    } catch (error) {
+      return { written: false, reason: failed(this.place, error) };
+    }
+    this.#bytes = bytes;
+    return { written: true };
+  }
+
+  raw(): readonly (readonly [string, string])[] {
+    return [...((this.#bytes && readGrubenv(this.#bytes).variables) ?? [])];
+  }
+
+  #changed(view: StoreView): Uint8Array {
+    const variables = (this.#bytes && readGrubenv(this.#bytes).variables) ?? new Map<string, string>();
+    return changeGrubenv(this.#bytes, this.#dialect.changes(view, this.#slots, variables));
+  }
+}
+
+function readFile(kernel: Kernel, root: Descriptor, file: string): Uint8Array {
+  // What is longer is none, and the codec says so.
+  const read = (fd: Descriptor) => kernel.read(fd, GRUBENV_SIZE + 1, 0n);
+  return withDescriptor(kernel, () => openBeneath(kernel, root, file, O.RDONLY | O.NONBLOCK), read);
+}
+
+/** The same file and the same blocks of it: neither truncated nor renamed. One that is not there is made, in a directory that is. */
+function writeFile(kernel: Kernel, root: Descriptor, file: string, bytes: Uint8Array): void {
+  const [parent, name] = splitPath(file);
+  withDirectory(kernel, root, parent, (directory) => {
+    const isNew = !exists(kernel, directory, name);
+    const flags = O.RDWR | O.NONBLOCK | (isNew ? O.CREAT | O.EXCL : 0);
+    const open = () => openBeneath(kernel, directory, name, flags, isNew ? 0o600 : undefined);
+    withDescriptor(kernel, open, (fd) => {
+      const { kind, size } = kernel.status(fd);
+      if (kind !== "file") throw new KernelError("open", file, "EINVAL");
+      if (size > BigInt(bytes.length)) kernel.truncate(fd, BigInt(bytes.length));
+      kernel.write(fd, bytes, 0n);
+      kernel.sync(fd);
+      if (isNew) kernel.sync(directory);
+    });
+    readBack(kernel, directory, name, bytes);
+  });
+}
