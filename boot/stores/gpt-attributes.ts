@@ -145,6 +145,26 @@ export function bitsOf({ priority, tries, good }: LoaderSlot): BootBits {
   return { priority: most(priority), tries: good ? 0 : most(tries ?? MOST_IN_ATTRIBUTES), successful: good === true };
 }
 
+/** What {@link gptReading} says of the slots once `view` was written; null where there is no table. */
+export function foreseeView(tables: GptTables, view: StoreView, slots: readonly GptSlot[]): StoreView | null {
+  const { table } = tables;
+  if (typeof table === "string") return null;
+  return gptReading({ ...tables, table: { ...table, entries: entriesWith(table, view, slots) } }, slots).view;
+}
+
+function entriesWith(table: GptCopy, view: StoreView, slots: readonly GptSlot[]): Uint8Array {
+  const entries = table.entries.slice();
+  const data = new DataView(entries.buffer);
+  const there = new Set(readEntries(table).map(({ number }) => number));
+  for (const { name, number } of slots) {
+    const said = view.slots[name];
+    if (said === undefined || !there.has(number)) continue;
+    const at = (number - 1) * table.entrySize + 48;
+    data.setBigUint64(at, withBootBits(data.getBigUint64(at, true), bitsOf(said)), true);
+  }
+  return entries;
+}
+
 /**
  * Writes both copies so that the table says `view` of these slots; no stages where it says so already, in both copies. The copy
  * that is damaged, or else the backup, is written first and is durable before the other one is touched: at each instant one of the
@@ -154,16 +174,7 @@ export function bitsOf({ priority, tries, good }: LoaderSlot): BootBits {
 export function writeView(tables: GptTables, view: StoreView, slots: readonly GptSlot[]): TableRewrite | string {
   const { table, pair, backup } = tables;
   if (typeof table === "string") return table;
-  const entries = table.entries.slice();
-  const data = new DataView(entries.buffer);
-  for (const { name, number } of slots) {
-    const said = view.slots[name];
-    if (said === undefined) continue;
-    if (number < 1 || number > table.entryCount)
-      return `slot ${name} is partition ${number}, and the table has ${table.entryCount}`;
-    const at = (number - 1) * table.entrySize + 48;
-    data.setBigUint64(at, withBootBits(data.getBigUint64(at, true), bitsOf(said)), true);
-  }
+  const entries = entriesWith(table, view, slots);
   const primary = placedCopy(table, entries, {
     lba: 1n,
     otherLba: table.lba === 1n ? table.otherLba : pair.lastLba,

@@ -167,6 +167,13 @@ function readDevice(kernel: Kernel, name: string): BlockDevice | null {
   };
 }
 
+/** Node of the disk that a partition lies on, or of the disk itself; null where sysfs knows no such device. `path`: "/dev/vda2". */
+export function diskOf(kernel: Kernel, path: string): string | null {
+  const device = readDevice(kernel, path.slice("/dev/".length).replaceAll("/", "!"));
+  if (device === null || device.partition === null) return device?.path ?? null;
+  return device.disk === null ? null : (readDevice(kernel, device.disk)?.path ?? null);
+}
+
 /** Of "../../devices/…/block/vda/vda2": "vda". */
 function parentOf(kernel: Kernel, link: string): string | null {
   try {

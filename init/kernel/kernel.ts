@@ -258,8 +258,12 @@ export interface Kernel {
    * EADDRNOTAVAIL without memory, EBUSY while somebody else loads one.
    */
   loadKexec(kernel: Descriptor, initrd: Descriptor | null, commandLine: string): void;
-  /** [reboot] After sync(2). `kexec` starts the kernel of {@link Kernel.loadKexec}. Returns only where the kernel refuses. */
-  reboot(how: RebootKind): void;
+  /**
+   * [reboot] After sync(2). `kexec` starts the kernel of {@link Kernel.loadKexec}. Returns only where the kernel refuses.
+   *
+   * @param argument of a restart, for the firmware ([reboot RESTART2], at most 255 bytes): "0 tryboot" on a Raspberry Pi
+   */
+  reboot(how: RebootKind, argument?: string): void;
   /**
    * [reboot CAD_OFF, CAD_ON] What Ctrl-Alt-Del does: send SIGINT to PID 1, or restart the machine at once, as it does when
    * the kernel starts.

@@ -33,6 +33,8 @@ export const REBOOT: Record<RebootKind, number> = {
   halt: 0xcdef0123,
   kexec: 0x45584543,
 };
+/** A restart with an argument. */
+export const RESTART2 = 0xa1b2c3d4;
 export const KEXEC_FILE_NO_INITRAMFS = 4;
 const CTRL_ALT_DEL = { signal: 0, restart: 0x89abcdef } as const;
 
@@ -186,15 +188,16 @@ class LinuxKernel extends LinuxSockets implements Kernel {
     const [fd, flags] = initrd === null ? [-1, KEXEC_FILE_NO_INITRAMFS] : [initrd, 0];
     call("kexec_file_load", subjectOf(kernel), kernel, fd, text.length, text, flags);
   }
-  reboot(how: RebootKind): void {
+  reboot(how: RebootKind, argument?: string): void {
     rawCall("sync");
-    this.#rebootCall(REBOOT[how], how);
+    if (how === "restart" && argument !== undefined) this.#rebootCall(RESTART2, how, cString(argument));
+    else this.#rebootCall(REBOOT[how], how);
   }
   setCtrlAltDel(does: "signal" | "restart"): void {
     this.#rebootCall(CTRL_ALT_DEL[does], "Ctrl-Alt-Del");
   }
-  #rebootCall(command: number, subject: string): void {
-    call("reboot", subject, 0xfee1dead, 672274793, command, null);
+  #rebootCall(command: number, subject: string, argument: Memory | null = null): void {
+    call("reboot", subject, 0xfee1dead, 672274793, command, argument);
   }
 }
 

@@ -307,6 +307,17 @@ test("a kernel is loaded from files, and a restart by kexec wants one", () => {
   assert.match(kernel.trace, /load-kexec\("\/vmlinuz", "?\/initrd"?, "quiet"\)\nreboot\("kexec"\)/);
 });
 
+test("a restart passes the firmware its argument", () => {
+  const plain = new RecordingKernel();
+  assert.throws(() => plain.reboot("restart"), /reboot restart/);
+  assert.match(plain.trace, /\nreboot\("restart"\)|^reboot\("restart"\)/);
+  const kernel = new RecordingKernel();
+  assert.throws(() => kernel.reboot("restart", "0 tryboot"), /reboot restart/);
+  assert.match(kernel.trace, /reboot\("restart", "0 tryboot"\)/);
+  const { end } = kernel;
+  assert.equal(end instanceof Ended ? end.how : null, { kind: "reboot", how: "restart", argument: "0 tryboot" });
+});
+
 test("the real kernel refuses to load what is no open file, and without one there is nothing to start", () => {
   const kernel = linuxKernel();
   // Without the right to reboot EPERM comes first, in a kernel that is built without it ENOSYS.

@@ -153,11 +153,11 @@ export class RecordingKernel extends RecordingProcesses implements Kernel {
     });
   }
 
-  reboot(how: RebootKind): void {
-    this.run("reboot", "reboot", how, [], true, () => {
+  reboot(how: RebootKind, argument?: string): void {
+    this.run("reboot", "reboot", how, argument === undefined ? [] : [JSON.stringify(argument)], true, () => {
       if (how === "kexec" && this.loadedKexec === null) throw new Errno("EINVAL");
       for (const device of this.machine.files.devices.values()) device.sync();
-      throw new Ended({ kind: "reboot", how });
+      throw new Ended({ kind: "reboot", how, ...(argument === undefined ? {} : { argument }) });
     });
   }
 

@@ -89,7 +89,7 @@ export class Ended extends Error {
   constructor(
     readonly how:
       | { kind: "exec"; program: string; args: string[]; environment: Record<string, string> }
-      | { kind: "reboot"; how: RebootKind },
+      | { kind: "reboot"; how: RebootKind; argument?: string },
   ) {
     super(how.kind === "exec" ? `executed ${how.program}` : `reboot ${how.how}`);
     this.name = "Ended";
