@@ -100,11 +100,13 @@ function partitionNode(
 }
 
 function mountEsp(kernel: Kernel, { path }: BlockDevice, place: string, purpose: EspPurpose): Descriptor {
-  makeDirectories(kernel, place, 0o700);
   const flags = MS.NOSUID | MS.NODEV | MS.NOEXEC | MS.NOATIME;
   const mount = (more: number) => kernel.mount(path, place, "vfat", flags | more, "umask=0077");
+  let made = false;
   let mounted = false;
   try {
+    makeDirectories(kernel, place, 0o700);
+    made = true;
     try {
       mount(purpose === "look" ? MS.RDONLY : 0);
     } catch (error) {
@@ -116,7 +118,7 @@ function mountEsp(kernel: Kernel, { path }: BlockDevice, place: string, purpose:
     return kernel.open(place, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
   } catch (error) {
     if (mounted) detachDataFilesystem(kernel, place);
-    else kernel.remove(place, { directory: true });
+    else if (made) kernel.remove(place, { directory: true });
     if (!(error instanceof KernelError)) throw error;
     throw new Refusal(`${path} cannot be mounted (${error.code}); ${mountRemedy(error.code)}`);
   }

@@ -1,3 +1,4 @@
+import { bootloaderRecord, refuseDuringTrial } from "../../boot/bootloader/record.ts";
 import { chooseTarget } from "../../boot/converge/choose-target.ts";
 import { refuseImage, refuseLarge, withoutQuarantine } from "../../boot/converge/preflight.ts";
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
@@ -62,6 +63,7 @@ export async function install(kernel: Kernel, places: Places, order: InstallOrde
 async function installInto(kernel: Kernel, places: Places, machine: Machine, order: InstallOrder): Promise<ConvergeAnswer> {
   const { policy, report } = machine;
   const record = changeRecord(kernel, places, WHO, ({ record }) => record);
+  refuseDuringTrial(bootloaderRecord(record.bootloader));
   const named = order.slot === null ? null : requireSlot(machine, order.slot);
   const image = await judged(machine, order.source);
   refuseImage(image, { system: machine.control.system, record, policy, initrd: report, retry: order.retry });

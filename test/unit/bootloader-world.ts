@@ -119,15 +119,15 @@ export class BootloaderWorld {
     return found;
   }
 
-  #kernel(more: { boot?: object; control?: object } = {}): RecordingKernel {
+  #kernel(more: { plain?: boolean } = {}): RecordingKernel {
     const kernel = new RecordingKernel({ efivars: this.efivars });
     for (const device of this.devices) kernel.addDevice(device);
-    const attempt = { ...report(), attempt: this.attempt, data: null, generation: null, ...more.boot };
+    const attempt = { ...report(), attempt: this.attempt, data: null, generation: null };
     kernel.plant("/", {
       run: {
         slipway: {
           "boot.json": JSON.stringify(attempt),
-          "control.json": controlFile({ bootloader: BOOTLOADER, data: null, ...more.control }).text,
+          "control.json": controlFile({ data: null, ...(more.plain ? {} : { bootloader: BOOTLOADER }) }).text,
         },
       },
     });
@@ -135,8 +135,8 @@ export class BootloaderWorld {
     return kernel;
   }
 
-  /** The running system's files and what PID 1 told anew, with `more` in control file and boot report. */
-  renew(more: { boot?: object; control?: object } = {}): RecordingKernel {
+  /** The same boot again. `plain`: its control file names no boot directories. */
+  renew(more: { plain?: boolean } = {}): RecordingKernel {
     this.kernel = this.#kernel(more);
     return this.kernel;
   }
