@@ -13,5 +13,6 @@ export const arm64Tests: readonly string[] = [
   "debian-boot", // systemd: commit, state, reboot
   "debian-update", // update, trial, commit, rollback
   "debian-install.long", // install from a server, as a delta
+  "u-boot.long", // U-Boot chooses
   "debian-recovery", // destroyed slots, an empty disk
 ];

@@ -73,13 +73,13 @@ export const productFragments: Record<string, string> = Object.fromEntries(
 const reporting = `report() { name=$1; shift; { echo "<<begin $name>>"; "$@" 2>&1; echo; echo "<<end $name>>"; } >/dev/ttyS1; }
 `;
 
-/** The control file for `system` and the product's own fragments. */
-export async function smallControl(system: string): Promise<string> {
-  const directory = await madeOf("small-control", [system, productFragments], async (aside) => {
+/** The control file for `system`, the files that it names, and the product's own fragments. */
+export async function smallControl(system: string, beside: Record<string, string> = {}): Promise<string> {
+  const directory = await madeOf("small-control", [system, productFragments, beside], async (aside) => {
     const tree = `${aside}/tree`;
     mkdirSync(tree);
     await smallRootTree(tree, { facts: "none", ending: "hang", directories: ["var/tmp"] });
-    await compileControl(system, tree, `${aside}/control.json`, productFragments);
+    await compileControl(system, tree, `${aside}/control.json`, productFragments, beside);
     rmSync(tree, { recursive: true });
   });
   return `${directory}/control.json`;

@@ -21,6 +21,8 @@ export interface SmallMachineSpec {
   /** Default what the largest image needs. */
   slotSize?: string;
   initrd?: InitrdOptions;
+  /** Files that system.yaml names, by file name: "fw_env.config". */
+  beside?: Record<string, string>;
   /** A loader's own partitions, as `slipway disk build --partition` takes them: "esp:esp=FILE". */
   partitions?: readonly string[];
 }
@@ -37,18 +39,23 @@ export interface SmallMachine {
 export async function smallMachine(spec: SmallMachineSpec): Promise<SmallMachine> {
   const system = spec.system ?? smallSystem(Object.keys(spec.slots));
   const { kernel } = await guestKernel(spec.initrd?.flavour);
-  const initrd = await smallInitrd(system, spec.initrd);
+  const initrd = await smallInitrd(system, spec.initrd, spec.beside);
   return { kernel, initrd, disk: await smallDisk(spec) };
 }
 
 /** The initrd for `system`. Kept. */
-export async function smallInitrd(system: string, options: InitrdOptions = {}): Promise<string> {
-  return initrdFor(await smallControl(system), options);
+export async function smallInitrd(
+  system: string,
+  options: InitrdOptions = {},
+  beside: Record<string, string> = {},
+): Promise<string> {
+  return initrdFor(await smallControl(system, beside), options);
 }
 
 /** A throw-away copy of the disk of `spec`. */
 export async function smallDisk(spec: SmallMachineSpec): Promise<string> {
-  const control = await smallControl(spec.system ?? smallSystem(Object.keys(spec.slots)));
+  const { beside = {} } = spec;
+  const control = await smallControl(spec.system ?? smallSystem(Object.keys(spec.slots)), beside);
   const system = spec.diskSystem ?? spec.system ?? smallSystem(Object.keys(spec.slots));
   const words: string[] = [];
   for (const [name, image] of Object.entries(spec.slots)) {
@@ -56,8 +63,9 @@ export async function smallDisk(spec: SmallMachineSpec): Promise<string> {
   }
   if (spec.slotSize !== undefined) words.push("--slot-size", spec.slotSize);
   for (const partition of spec.partitions ?? []) words.push("--partition", partition);
-  const directory = await madeOf("small-disk", [system, words, spec.size], async (aside) => {
-    writeFiles(aside, { "/system.yaml": system });
+  const directory = await madeOf("small-disk", [system, words, spec.size, beside], async (aside) => {
+    const files = Object.entries({ ...beside, "system.yaml": system });
+    writeFiles(aside, Object.fromEntries(files.map(([name, text]) => [`/${name}`, text])));
     const where = ["--size", spec.size ?? "512M", "-o", `${aside}/disk`];
     await slipway(["disk", "build", "--system", `${aside}/system.yaml`, ...words, ...where]);
   });
