@@ -48,6 +48,7 @@ setenv slipway_boot '
   setenv slipway_from /${slot}/
   test -e ${devtype} ${devnum}:${distro_bootpart} ${slipway_from}Image || setenv slipway_from /
   setenv slipway_fdt ${fdtcontroladdr}
+  test -z "${fdt_addr}" || setenv slipway_fdt ${fdt_addr}
   if test -e ${devtype} ${devnum}:${distro_bootpart} ${slipway_from}board.dtb; then
     load ${devtype} ${devnum}:${distro_bootpart} ${fdt_addr_r} ${slipway_from}board.dtb && setenv slipway_fdt ${fdt_addr_r};
   fi
