@@ -98,8 +98,8 @@ test("set-primary activates, and leaves the running slot where it comes first", 
 test("set-state bad gives up a slot, and keeps what is known of its image", () => {
   const machine = new TestMachine();
   const answer = setBad(machine.kernel, machine.places, "b");
-  assert.match(answer.did.join(" "), /Slot b boots no more \(marked bad by rauc\). The next boot is slot a/);
-  assert.equal(machine.slot("b"), slot({ imageId: IMAGE_B, tries: 0, reason: "marked bad by rauc" }));
+  assert.match(answer.did.join(" "), /Slot b boots no more \(marked bad through rauc-backend\). The next boot is slot a/);
+  assert.equal(machine.slot("b"), slot({ imageId: IMAGE_B, tries: 0, reason: "marked bad through rauc-backend" }));
   assert.is(setBad(machine.kernel, machine.places, "b").changed, false);
   assert.equal(setOtherGood(machine.kernel, machine.places, "b").changed, true);
   assert.equal(machine.slot("b"), slot({ imageId: IMAGE_B }));

@@ -81,12 +81,13 @@ test("its image is proven at the next boot, and on trial: RAUC writes nothing me
   const report = JSON.parse(await shell.must("cat /run/slipway/boot.json"));
   assert.equal([report.proof, report.image.version, report.verity.device], ["unsigned", "v2", "/dev/dm-0"]);
   await raucSays(shell, "B booted, B first, A good, B good");
-  const before = await shell.must("sha256sum /dev/disk/by-partlabel/root-a");
+  const written = "awk '{ print $7 }' /sys/class/block/vda2/stat";
+  const before = await shell.must(written);
   await fails("rauc install /mnt/plain.raucb", /Pre-install handler error/);
   assert.match(await log(), /Error: slipway: the running slot b is on trial, slot a is its fallback; run "slipway commit" first/);
   await fails("rauc status mark-bad other", /Failed marking slot rootfs\.0 as bad/);
   await fails("rauc status mark-active other", /failed to activate slot rootfs\.0/);
-  assert.is(await shell.must("sha256sum /dev/disk/by-partlabel/root-a"), before, "slot a was written to");
+  assert.is(await shell.must(written), before, "slot a was written to");
   // What is so already may be asked for.
   assert.match(await shell.must("rauc status mark-active booted"), /activated slot rootfs\.1/);
 });
@@ -109,7 +110,7 @@ test("mark-active, mark-bad and mark-good by either are seen by the other at onc
   await shell.must("rauc status mark-bad other");
   assert.equal(
     [slotOf(await statusOf(shell), "a").givenUp, slotOf(await statusOf(shell), "a").state],
-    ["marked bad by rauc", "committed"],
+    ["marked bad through rauc-backend", "committed"],
   );
   await raucSays(shell, "B booted, B first, A bad, B good");
   await shell.must("rauc status mark-good other");

@@ -14,7 +14,7 @@ import { bootnameIn, slotWithBootname } from "./bootnames.ts";
 import { readyForRauc } from "./ready.ts";
 
 export const WHO = "slipway rauc-backend";
-const REASON = "marked bad by rauc";
+const REASON = "marked bad through rauc-backend";
 
 /** RAUC's words for what a slot is: `good` boots when its turn comes, `bad` does not. */
 export type RaucState = "good" | "bad";

@@ -2,6 +2,7 @@
  * A Debian with rauc 1.8 and swupdate in it, disks of machines whose bootloader has a store of its own, and bundles that the
  * host's rauc made.
  */
+import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { type DemoImage, type DemoImageOptions, demoImage } from "../../../qemu/demo-machine.ts";
@@ -17,6 +18,7 @@ import { type Debian, initrdControl, startDebian } from "./debian.ts";
 export type GroundStore = "record" | "grubenv" | "uboot-env";
 
 const LOADERS = `${import.meta.dirname}/../../../boot/loaders/rauc`;
+const SWUPDATE = `${import.meta.dirname}/../../../boot/loaders/swupdate`;
 /** What boot/loaders/rauc/ has for each. */
 const CONFIGURATIONS = { record: "slipway.conf", grubenv: "grub.conf", "uboot-env": "u-boot.conf" } as const;
 
@@ -79,6 +81,8 @@ export async function groundImage({ version, keys, files }: GroundImage): Promis
       ...Object.fromEntries(configurations),
       "/etc/rauc/ca.cert.pem": readFileSync(ca, "utf8"),
       "/etc/fw_env.config": fwEnvConfig,
+      "/etc/swupdate/ca.cert.pem": readFileSync(ca, "utf8"),
+      "/usr/bin/install-other": { content: readFileSync(`${SWUPDATE}/install-other`, "utf8"), mode: 0o755 },
       "/etc/hwrevision": "gateway 1.0\n",
       // Both run when they are called.
       "/etc/systemd/system/swupdate.service": "",
@@ -242,3 +246,20 @@ RequiredBy=boot-complete.target
 `,
   "/usr/lib/systemd/system/boot-complete.target.d/waiting.conf": "[Unit]\nRequires=waiting.service\n",
 };
+
+/** A .swu of SWUpdate's with `image`: description, its signature, the image. */
+export async function swuFile(image: string, version: string): Promise<string> {
+  const { certificate, key } = await bundleKeys();
+  const template = readFileSync(`${SWUPDATE}/sw-description`, "utf8");
+  const sum = createHash("sha256").update(readFileSync(image)).digest("hex");
+  const description = template.replaceAll("VERSION", version).replaceAll('"SHA256"', `"${sum}"`);
+  const directory = await keptOf("swu", [image, description, certificate], async (aside) => {
+    writeFiles(aside, { "/sw-description": description, "/list": "sw-description\nsw-description.sig\nrootfs.img\n" });
+    cpSync(image, `${aside}/rootfs.img`);
+    const signed = ["-in", "sw-description", "-out", "sw-description.sig", "-outform", "DER", "-nosmimecap", "-binary"];
+    await runProgram("openssl", ["cms", "-sign", ...signed, "-signer", certificate, "-inkey", key], { directory: aside });
+    await runProgram("sh", ["-c", "cpio --quiet -o -H crc <list >update.swu"], { directory: aside });
+    rmSync(`${aside}/rootfs.img`);
+  });
+  return `${directory}/update.swu`;
+}
