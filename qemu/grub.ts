@@ -48,7 +48,7 @@ export function grubScript({ lines = {}, ...settings }: GrubSettings = {}): stri
   for (const [name, value] of Object.entries(settings))
     replace(new RegExp(`^set ${name}=.*$`, "m"), `set ${name}=${quoted(String(value))}`);
   for (const [old, line] of Object.entries(lines)) {
-    replace(new RegExp(`^ *${old.replaceAll(/[$.]/g, "\\$&")}$`, "m"), line);
+    replace(new RegExp(`^ *${old.replaceAll(/[$.[\]]/g, "\\$&")}$`, "m"), line);
   }
   return text;
 }
@@ -65,14 +65,15 @@ terminal_input serial
  * The partitions of a disk that GRUB starts, as `slipway disk build --partition` takes them: with BIOS its core image, and the
  * EFI system partition with GRUB's own and `files`. Kept.
  *
+ * @param more modules beside those that the script needs
  * @param without modules to leave out: tests of the script put functions in their place
  */
 export async function grubPartitions(
   firmware: "bios" | "ovmf",
   files: EspFiles,
-  { mebibytes = 64, without = [] }: { mebibytes?: number; without?: readonly string[] } = {},
+  { mebibytes = 64, more = [], without = [] }: { mebibytes?: number; more?: readonly string[]; without?: readonly string[] } = {},
 ): Promise<string[]> {
-  const modules = [...MODULES, "linux", "serial", "terminal"].filter((name) => !without.includes(name));
+  const modules = [...MODULES, "linux", "serial", "terminal", ...more].filter((name) => !without.includes(name));
   const directory = await madeOf("grub", [firmware, modules, early, mebibytes, files], async (aside) => {
     writeFileSync(`${aside}/early.cfg`, early);
     const core = (format: string, output: string, prefix: string, more: string[]) =>
