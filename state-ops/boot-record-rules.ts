@@ -103,12 +103,12 @@ function fittingFaults(slots: readonly SlotDefinition[], bootRecord: ControlBoot
   switch (bootRecord.store) {
     case "gpt": {
       const file = slots.find((slot) => "file" in slot);
-      if (file === undefined) return [];
+      if (file === undefined) return gptFaults(slots);
       const text = `slot ${file.name} is a file, and "store: gpt" keeps its bits in the slots' entries of the partition table`;
       return [{ at: ["slots", file.name, "file"], text: `${text}; make it a partition` }];
     }
     case "tryboot":
-      if (slots.length === 2) return [];
+      if (slots.length === 2) return trybootFaults(slots);
       return [
         { at: ["slots"], text: `"store: tryboot" knows what boots and what is tried: two slots, and here are ${slots.length}` },
       ];
@@ -124,6 +124,27 @@ function fittingFaults(slots: readonly SlotDefinition[], bootRecord: ControlBoot
     default:
       return [];
   }
+}
+
+/** Four bits of an entry are the priority, and the table itself says which entry is meant. */
+function gptFaults(slots: readonly SlotDefinition[]): BootRecordFault[] {
+  const many =
+    slots.length > 15 ? [{ at: ["slots"], text: `"store: gpt" has 15 priorities, and here are ${slots.length} slots` }] : [];
+  const unknown = slots.flatMap((slot) => {
+    if ("file" in slot || !/^(LABEL|UUID)=/.test(slot.device)) return [];
+    const text = `"store: gpt" finds a slot in the partition table, which knows no ${slot.device}; name it by PARTLABEL= or PARTUUID=`;
+    return [{ at: ["slots", slot.name, "device"], text }];
+  });
+  return [...many, ...unknown];
+}
+
+function trybootFaults(slots: readonly SlotDefinition[]): BootRecordFault[] {
+  return slots.flatMap((slot) => {
+    if (/^[1-9]\d{0,2}$/.test(bootnameOf(slot))) return [];
+    const told = JSON.stringify(bootnameOf(slot));
+    const text = `"store: tryboot" knows slot ${slot.name} by the number of the partition that its kernel boots from, not by ${told}; give it that as "bootname"`;
+    return [{ at: ["slots", slot.name], text }];
+  });
 }
 
 /** What is wrong with the places of an environment. */

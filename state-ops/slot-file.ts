@@ -27,7 +27,10 @@ export function slotFileName(file: string): string {
 }
 
 /** Reference to the device that the boot record lies on: its own, or that of the data filesystem, which is there for its file. */
-export function deviceUnderRecord({ bootRecord, data }: Pick<ControlFile, "bootRecord" | "data">): string {
+export function deviceUnderRecord({
+  bootRecord,
+  data,
+}: Pick<ControlFile, "bootRecord"> & { data: Pick<NonNullable<ControlFile["data"]>, "device"> | null }): string {
   return bootRecord.device ?? data?.device ?? "";
 }
 

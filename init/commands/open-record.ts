@@ -62,7 +62,7 @@ export function reachStore(
     isFlash(reference) ? reference : deviceOnBootDisk(kernel, machine, "the bootloader's store", reference);
   let store: LoaderStore | null;
   try {
-    store = openLoaderStore(desk, { bootRecord, slots }, nodeOf);
+    store = openLoaderStore(desk, { bootRecord, slots, data: machine.control.data }, nodeOf);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     return { store: null, missing: error.message };

@@ -55,7 +55,7 @@ export class BootMirror {
     const mirrored = this.#mirrored;
     if (mirrored === null) return { store: null, merged: [], nonces: [] };
     const { condition, view, reason } = mirrored.reading;
-    const place = this.#reached.store?.place ?? devicesOfStore(this.#boot.control.bootRecord).join(", ");
+    const place = this.#reached.store?.place ?? devicesOfStore(this.#boot.control).join(", ");
     return {
       store: { kind: store, place, condition, reason },
       merged: [...mirrored.merged],
@@ -87,7 +87,7 @@ export async function openMirror(boot: Launch, devices: Devices): Promise<BootMi
   };
   try {
     const nodes = new Map<string, string>();
-    for (const reference of devicesOfStore(bootRecord)) nodes.set(reference, await nodeOf(boot, devices, reference));
+    for (const reference of devicesOfStore(control)) nodes.set(reference, await nodeOf(boot, devices, reference));
     const store = openLoaderStore(desk, control, (reference) => nodes.get(reference) ?? reference);
     return new BootMirror(boot, store === null ? { store, missing: "there is none" } : { store, missing: null }, rules);
   } catch (error) {

@@ -168,7 +168,7 @@ interface Opened {
 
 function open(kind: Kind, on: Kernel = kernel, environmentLock: string | null = null): Opened {
   const desk = { kernel: on, loadForFilesystem: () => {}, environmentLock };
-  const store = openLoaderStore(desk, { bootRecord: kind.bootRecord, slots }, (reference) => reference);
+  const store = openLoaderStore(desk, { bootRecord: kind.bootRecord, slots, data: null }, (reference) => reference);
   assert.ok(store);
   const warnings: string[] = [];
   const rules = {
@@ -370,7 +370,7 @@ test("a filesystem that the system has read-only is written, and read-only for t
   kernel.mount("none", place, "", MS.REMOUNT | MS.RDONLY, "");
   try {
     const desk = { kernel, loadForFilesystem: () => {}, environmentLock: null };
-    const store = openLoaderStore(desk, { bootRecord: kind.bootRecord, slots }, (reference) => reference);
+    const store = openLoaderStore(desk, { bootRecord: kind.bootRecord, slots, data: null }, (reference) => reference);
     assert.is(store?.read().condition, "empty");
     const slot = (priority: number) => ({ priority, tries: null, good: true });
     assert.equal(store?.write({ slots: { a: slot(2), b: slot(1) }, nonce: null }), { written: true });

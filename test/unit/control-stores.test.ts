@@ -10,7 +10,11 @@ import { sampleControl } from "../samples/control-file.ts";
 
 /** system.yaml with another `boot-record:`, on line 6. */
 function systemWith(bootRecord: string, more = ""): string {
-  return sampleSystem.replace(/boot-record: .*/, `boot-record: { ${bootRecord} }`) + more;
+  const system = sampleSystem.replace(/boot-record: .*/, `boot-record: { ${bootRecord} }`) + more;
+  if (!bootRecord.startsWith("store: tryboot")) return system;
+  return system
+    .replace("PARTLABEL=root-a", 'PARTLABEL=root-a, bootname: "2"')
+    .replace("PARTLABEL=root-b", 'PARTLABEL=root-b, bootname: "3"');
 }
 
 const device = "PARTLABEL=boot-record";
@@ -198,6 +202,16 @@ const mistakes: [what: string, system: string, message: RegExp][] = [
     "attributes of a file",
     systemWith("store: gpt, gpt: { dialect: chromeos }").replace("{ device: PARTLABEL=root-b }", "{ file: images/b, size: 1M }"),
     /^system\.yaml:3:14: slot b is a file, and "store: gpt" keeps its bits/,
+  ],
+  [
+    "a slot in a partition table that does not know it",
+    systemWith("store: gpt, gpt: { dialect: chromeos }").replace("PARTLABEL=root-b", "LABEL=root-b"),
+    /^system\.yaml:3:\d+: "store: gpt" finds a slot in the partition table, which knows no LABEL=root-b; name it by PARTLABEL=/,
+  ],
+  [
+    "tryboot without the number of a partition",
+    systemWith("store: tryboot, tryboot: { device: LABEL=x }").replace(`bootname: "3"`, "bootname: B"),
+    /^system\.yaml:3:\d+: "store: tryboot" knows slot b by the number of the partition .*, not by "B"; give it that as "bootname"/,
   ],
   [
     "a third slot of tryboot",

@@ -2,11 +2,10 @@
 import { changeGrubenv, GRUBENV_SIZE, readGrubenv } from "../../../boot/stores/grubenv.ts";
 import { GRUBENV_DIALECTS } from "../../../boot/stores/grubenv-dialects.ts";
 import type { StoreReading, StoreSlot, StoreView, VariableDialect } from "../../../boot/stores/view.ts";
-import { O } from "../../kernel/constants.ts";
-import { type Descriptor, type Kernel, KernelError } from "../../kernel/kernel.ts";
-import { exists, isCode, openBeneath, splitPath, withDescriptor, withDirectory } from "../../state/beneath.ts";
+import { isCode } from "../../state/beneath.ts";
 import type { Written } from "../boot-record.ts";
-import { readBack, withStoreFilesystem } from "./filesystem.ts";
+import { withStoreFilesystem } from "./filesystem.ts";
+import { readInPlace, writeInPlace } from "./in-place.ts";
 import type { LoaderStore, StoreDesk } from "./loader-store.ts";
 import { failed, readingOf } from "./reading.ts";
 
@@ -40,7 +39,9 @@ export class GrubenvStore implements LoaderStore {
     this.#bytes = null;
     let bytes: Uint8Array;
     try {
-      bytes = withStoreFilesystem(this.#desk, this.#at.device, false, (root) => readFile(this.#desk.kernel, root, this.#at.file));
+      bytes = withStoreFilesystem(this.#desk, this.#at.device, false, (root) =>
+        readInPlace(this.#desk.kernel, root, this.#at.file, GRUBENV_SIZE + 1),
+      );
     } catch (error) {
       const isMissing = isCode(error, "ENOENT");
       const reason = isMissing ? `${this.place} is not there` : failed(this.place, error);
@@ -67,7 +68,9 @@ export class GrubenvStore implements LoaderStore {
     }
     if (this.#bytes !== null && Buffer.compare(bytes, this.#bytes) === 0) return { written: true };
     try {
-      withStoreFilesystem(this.#desk, this.#at.device, true, (root) => writeFile(this.#desk.kernel, root, this.#at.file, bytes));
+      withStoreFilesystem(this.#desk, this.#at.device, true, (root) =>
+        writeInPlace(this.#desk.kernel, root, this.#at.file, bytes),
+      );
     } catch (error) {
       return { written: false, reason: failed(this.place, error) };
     }
@@ -83,29 +86,4 @@ export class GrubenvStore implements LoaderStore {
     const variables = (this.#bytes && readGrubenv(this.#bytes).variables) ?? new Map<string, string>();
     return changeGrubenv(this.#bytes, this.#dialect.changes(view, this.#slots, variables));
   }
-}
-
-function readFile(kernel: Kernel, root: Descriptor, file: string): Uint8Array {
-  // What is longer is none, and the codec says so.
-  const read = (fd: Descriptor) => kernel.read(fd, GRUBENV_SIZE + 1, 0n);
-  return withDescriptor(kernel, () => openBeneath(kernel, root, file, O.RDONLY | O.NONBLOCK), read);
-}
-
-/** The same file and the same blocks of it: neither truncated nor renamed. One that is not there is made, in a directory that is. */
-function writeFile(kernel: Kernel, root: Descriptor, file: string, bytes: Uint8Array): void {
-  const [parent, name] = splitPath(file);
-  withDirectory(kernel, root, parent, (directory) => {
-    const isNew = !exists(kernel, directory, name);
-    const flags = O.RDWR | O.NONBLOCK | (isNew ? O.CREAT | O.EXCL : 0);
-    const open = () => openBeneath(kernel, directory, name, flags, isNew ? 0o600 : undefined);
-    withDescriptor(kernel, open, (fd) => {
-      const { kind, size } = kernel.status(fd);
-      if (kind !== "file") throw new KernelError("open", file, "EINVAL");
-      if (size > BigInt(bytes.length)) kernel.truncate(fd, BigInt(bytes.length));
-      kernel.write(fd, bytes, 0n);
-      kernel.sync(fd);
-      if (isNew) kernel.sync(directory);
-    });
-    readBack(kernel, directory, name, bytes);
-  });
 }

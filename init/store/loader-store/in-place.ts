@@ -1,0 +1,45 @@
+/** A bootloader's file that keeps its blocks: neither truncated to nothing nor renamed. */
+import { O } from "../../kernel/constants.ts";
+import { type Descriptor, type Kernel, KernelError } from "../../kernel/kernel.ts";
+import { exists, openBeneath, splitPath, withDescriptor, withDirectory } from "../../state/beneath.ts";
+import { readBack } from "./filesystem.ts";
+
+/** At most `length` bytes of the file, of whose size the codec may have an opinion. `file`: from the filesystem's root. */
+export function readInPlace(kernel: Kernel, root: Descriptor, file: string, length: number): Uint8Array {
+  const read = (fd: Descriptor) => kernel.read(fd, length, 0n);
+  return withDescriptor(kernel, () => openBeneath(kernel, root, file, O.RDONLY | O.NONBLOCK), read);
+}
+
+/**
+ * Writes the whole file, and reads it back. One that is not there is made, in a directory that is.
+ *
+ * @param padding a byte that says nothing where it stands behind what was there: a shorter file is first made as long as it will be
+ * with it, durably, so that the change itself touches no directory
+ */
+export function writeInPlace(
+  kernel: Kernel,
+  root: Descriptor,
+  file: string,
+  bytes: Uint8Array,
+  padding: number | null = null,
+): void {
+  const [parent, name] = splitPath(file);
+  withDirectory(kernel, root, parent, (directory) => {
+    const isNew = !exists(kernel, directory, name);
+    const flags = O.RDWR | O.NONBLOCK | (isNew ? O.CREAT | O.EXCL : 0);
+    const open = () => openBeneath(kernel, directory, name, flags, isNew ? 0o600 : undefined);
+    withDescriptor(kernel, open, (fd) => {
+      const { kind, size } = kernel.status(fd);
+      if (kind !== "file") throw new KernelError("open", file, "EINVAL");
+      if (size > BigInt(bytes.length)) kernel.truncate(fd, BigInt(bytes.length));
+      else if (padding !== null && !isNew && size < BigInt(bytes.length)) {
+        kernel.write(fd, new Uint8Array(bytes.length - Number(size)).fill(padding), size);
+        kernel.sync(fd);
+      }
+      kernel.write(fd, bytes, 0n);
+      kernel.sync(fd);
+      if (isNew) kernel.sync(directory);
+    });
+    readBack(kernel, directory, name, bytes);
+  });
+}
