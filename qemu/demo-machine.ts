@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { appendFileSync, cpSync, mkdirSync, rmSync } from "node:fs";
 import { debianTar, debianTree } from "./debian.ts";
 import { makeImage } from "./images.ts";
-import { guestKernel } from "./kernel.ts";
+import { guestKernel, type KernelFlavour } from "./kernel.ts";
 import { compileControl, initrdFor, madeOf, slipway } from "./product.ts";
 import { runProgram } from "./program.ts";
 import { type ImageSeal, sealWords } from "./seal.ts";
@@ -46,6 +46,8 @@ export interface DemoImageOptions {
   system?: string;
   /** More fragments, by file name. */
   fragments?: Record<string, string>;
+  /** The image's own kernel, with the initrd that its control file goes into, and modules for it alone. Needs `seal`. */
+  kernel?: KernelFlavour;
   /** Makes it with slipway image build, as users do. Default: a filesystem image without a seal. */
   seal?: ImageSeal;
 }
@@ -60,7 +62,7 @@ function uuidOf(value: unknown): string {
 }
 
 /** What goes into a Debian's tree, without the control file. */
-export type DemoTreeOptions = Omit<DemoImageOptions, "system" | "fragments" | "seal">;
+export type DemoTreeOptions = Omit<DemoImageOptions, "system" | "fragments" | "seal" | "kernel">;
 
 /** Fills the empty directory `tree` with a Debian that has systemd and slipway. */
 async function demoTree(tree: string, modules: string, options: DemoTreeOptions): Promise<void> {
@@ -90,7 +92,7 @@ export async function demoTar(options: DemoTreeOptions): Promise<string> {
 
 /** An image of a Debian with systemd and slipway in it. Takes about ten seconds, and none where it was made before. */
 export async function demoImage(options: DemoImageOptions): Promise<DemoImage> {
-  const [{ modules }, tar] = await Promise.all([guestKernel(), debianTar(options.packages)]);
+  const [{ kernel, modules }, tar] = await Promise.all([guestKernel(options.kernel), debianTar(options.packages)]);
   const directory = await madeOf("debian", [options, modules, tar], async (aside) => {
     const tree = `${aside}/tree`;
     mkdirSync(tree);
@@ -101,6 +103,10 @@ export async function demoImage(options: DemoImageOptions): Promise<DemoImage> {
     cpSync(`${aside}/control.json`, `${tree}/usr/lib/slipway/control.json`);
     if (options.seal) {
       const words = await sealWords({ system: /^system: (\S+)/m.exec(system)?.[1] ?? "", version, ...options.seal });
+      if (options.kernel) {
+        const initrd = await initrdFor(`${aside}/control.json`, { flavour: options.kernel });
+        words.push("--kernel", kernel, "--initrd", initrd);
+      }
       await slipway(["image", "build", "--root", tree, ...words, "-o", `${aside}/image`]);
     } else {
       await makeImage(tree, `${aside}/image`, "erofs", { uuid: uuidOf(options) });
