@@ -17,6 +17,7 @@
  *   shared/ID                     stores that no rollback touches
  *   images/c.img                  a slot that is a file (slot-file.ts): made by the first install into it, and from then on
  *                                 neither collected nor reset by anything
+ *   record/boot-record            the boot record, where no partition is for it: never collected, and kept over a factory reset
  *   updater/requests.json         what the running system asks the next boot to do (requests.ts)
  *   trash/                        what is to be deleted is renamed to here
  */
@@ -32,6 +33,8 @@ export const LAYOUT = {
   images: "images",
   trash: "trash",
   updater: "updater",
+  /** Directory and name. */
+  record: ["record", "boot-record"],
 } as const;
 
 /** No text that is read from the data filesystem is longer, in bytes, but baseline.json. */

@@ -101,8 +101,7 @@ export function commit(kernel: Kernel, places: Places, waitMs = LOCK_WAIT): Answ
     const warnings = removeMark(kernel, places);
     const noted = store.updateJournal(attempt, { stage: "good", outcome: "good" });
     if (!noted.written) warnings.push(`the boot journal does not say so: ${noted.reason}`);
-    const { device } = machine.report.record;
-    if (device !== null) warnings.push(...keepNetworkProfile(kernel, device));
+    if (store.path !== null) warnings.push(...keepNetworkProfile(kernel, store.path));
     const { tries } = slotOf(committed, slot);
     const did = trial
       ? `Slot ${slot} is committed: its trial is over, and it has ${tries} tries.`

@@ -4,12 +4,14 @@ import { storeId } from "../../boot/stores/base.ts";
 import { traitsOf } from "../../boot/stores/traits.ts";
 import type { ControlBootRecord, ControlFile } from "../../state-ops/control.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
-import { type Kernel, KernelError } from "../kernel/kernel.ts";
-import { openBootRecord, type RecordKeeper } from "../store/boot-record.ts";
+import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
+import { BootRecordStore, openBootRecord, type RecordKeeper } from "../store/boot-record.ts";
 import type { LoaderStore, StoreDesk } from "../store/loader-store/loader-store.ts";
 import { MirroredRecord, type Reached } from "../store/loader-store/mirrored-record.ts";
 import { isFlash } from "../store/loader-store/mtd.ts";
 import { openLoaderStore } from "../store/loader-store/open.ts";
+import { openRecordFile } from "../store/record-file.ts";
+import { withSlotData } from "./data-access.ts";
 import type { Machine, Places } from "./machine.ts";
 import { deviceOnBootDisk } from "./slot-device.ts";
 
@@ -39,7 +41,10 @@ function openOwnRecord(kernel: Kernel, machine: Machine): RecordKeeper {
     );
   }
   try {
-    return openBootRecord(kernel, device);
+    if (machine.control.bootRecord?.device !== null) return openBootRecord(kernel, device);
+    const open = (data: Descriptor) => openRecordFile(kernel, data, "write");
+    // The descriptor outlives the mount.
+    return new BootRecordStore(kernel, withSlotData(kernel, machine, "the boot record", open));
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
     const remedy = error.code === "EACCES" || error.code === "EPERM" ? "run this as root" : "is the disk still there?";

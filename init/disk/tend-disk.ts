@@ -46,8 +46,9 @@ function restore(boot: Launch, disk: BlockDevice, pair: GptPair): void {
   boot.note(`the partition table of ${disk.path} is restored: ${what}`);
 }
 
-/** As it is before this boot writes to it. */
-function readRecord({ kernel }: Launch, device: BlockDevice): RecordReading {
+/** As it is before this boot writes to it. A file on the data filesystem knows of state only where that is there. */
+function readRecord({ kernel, control }: Launch, device: BlockDevice): RecordReading {
+  if (control.bootRecord.device === null) return { condition: "empty", record: null, sequence: 0, nextCopy: 0, reason: null };
   const store = new BootRecordStore(kernel, openRecordDevice(kernel, device.path, "look"));
   try {
     return store.read().record;

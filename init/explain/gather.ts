@@ -1,8 +1,8 @@
-import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { type DeviceReference, parseReference } from "../../boot/devices/reference.ts";
 import { matching } from "../../boot/devices/resolve.ts";
 import { applyLadder, applyLock, parseCommandLine } from "../../boot/kernel-command-line.ts";
 import { RUN } from "../../boot/report.ts";
+import { storeDevices } from "../../state-ops/boot-record-rules.ts";
 import type { ControlFile, FileSlot } from "../../state-ops/control.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { readControl } from "../../state-ops/read-control.ts";
@@ -15,11 +15,10 @@ import { exists, readText, readTextIfThere } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { kernelRelease } from "../sequence/next-init.ts";
 import { WATCHDOG } from "../sequence/watchdog.ts";
-import { BootRecordStore } from "../store/boot-record.ts";
-import { openRecordDevice } from "../store/record-device.ts";
-import { type BootFacts, fileKey, type MachineFacts, type RecordFacts } from "./facts.ts";
+import { type BootFacts, fileKey, type MachineFacts } from "./facts.ts";
 import { gatherData } from "./gather-data.ts";
 import { gatherFileImage, gatherImage } from "./gather-image.ts";
+import { conditionOf, gatherRecord } from "./gather-record.ts";
 import { ReadOnlyMounts } from "./read-only-mounts.ts";
 import { Search } from "./search.ts";
 
@@ -65,8 +64,12 @@ function gatherMachine(kernel: Kernel, control: ControlFile, commandLine: string
   const recordReference = parseReference(deviceUnderRecord(control));
   const { devices } = scanBlockDevices(kernel, needsOf(references(control)));
   const candidates = matching(devices, recordReference);
-  const records = Object.fromEntries(candidates.map((device) => [device.name, gatherRecord(kernel, device)]));
-  const conditions = new Map(Object.entries(records).map(([name, facts]) => [name, facts.condition]));
+  const asked = applyLock(parseCommandLine(commandLine), control.commandLine === "locked");
+  const words = applyLadder(asked, control.recovery.ladder);
+  const mounts = new ReadOnlyMounts(kernel);
+  const looks = { kernel, control, devices, mounts, words };
+  const records = Object.fromEntries(candidates.map((device) => [device.name, gatherRecord(looks, device)]));
+  const conditions = new Map(candidates.map((device) => [device.name, conditionOf(control, device, records[device.name])]));
   const search = new Search(control, devices, conditions);
   const found = search.findRecord();
   const facts: Omit<BootFacts, "control" | "commandLine"> = {
@@ -77,9 +80,6 @@ function gatherMachine(kernel: Kernel, control: ControlFile, commandLine: string
     data: {},
   };
   if (found.ambiguous !== null) return facts;
-  const asked = applyLock(parseCommandLine(commandLine), control.commandLine === "locked");
-  const words = applyLadder(asked, control.recovery.ladder);
-  const mounts = new ReadOnlyMounts(kernel);
   const files: FileSlot[] = [];
   for (const slot of control.slots) {
     if ("file" in slot) {
@@ -113,6 +113,7 @@ function references(control: ControlFile): DeviceReference[] {
     ...control.slots.flatMap((slot) => ("device" in slot ? [slot.device] : [])),
     ...(control.disk === null ? [] : [control.disk]),
     ...(control.data === null ? [] : [control.data.device]),
+    ...storeDevices(control.bootRecord).map(({ device }) => device),
   ];
   return texts.map(parseReference);
 }
@@ -145,26 +146,4 @@ function machineFacts(kernel: Kernel, running: Running | null): MachineFacts {
     verity: verityVersion(kernel),
     running: running === null ? null : { attempt: running.attempt, slot: running.slot },
   };
-}
-
-/** Reads both copies and the journal. Throws KernelError where that is forbidden. */
-function gatherRecord(kernel: Kernel, device: BlockDevice): RecordFacts {
-  const unwritable = device.readOnly
-    ? `${device.path} cannot be opened for writing (EACCES); is the disk write-protected?`
-    : null;
-  try {
-    const store = new BootRecordStore(kernel, openRecordDevice(kernel, device.path, "look"));
-    try {
-      const { record: reading, journal } = store.read();
-      const { condition, record, sequence, nextCopy, reason } = reading;
-      return { fault: null, unwritable, condition, sequence, nextCopy, reason, record, journal };
-    } finally {
-      store.close();
-    }
-  } catch (error) {
-    if (error instanceof KernelError && (error.code === "EACCES" || error.code === "EPERM")) throw error;
-    const fault = error instanceof Error ? error.message : String(error);
-    const nothing = { sequence: 0, nextCopy: 0 as const, reason: null, record: null, journal: [] };
-    return { fault, unwritable, condition: "unreadable", ...nothing };
-  }
 }

@@ -54,7 +54,7 @@ export class Recovery {
     this.#devices = devices;
     this.#counters = counters;
     this.#screen = new RecoveryScreen(boot.kernel);
-    this.#network = new LazyNetwork(boot, counters.device);
+    this.#network = new LazyNetwork(boot, counters.profile);
     this.#told = new ToldSteps(boot, counters);
     this.#facts = { left: counters.left, badTargets: new Set(), ended: false, unreached: false, longestPause };
     this.#asked = request;

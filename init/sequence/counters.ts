@@ -24,7 +24,7 @@ import type { Selection } from "../../boot/selection/select.ts";
 import { rollbackOf, type Skipped } from "../../boot/selection/skipped.ts";
 import { type Degraded, degradedNotes } from "../../state-ops/data-use.ts";
 import { BootRecordStore, type JournalChange, type RecordKeeper } from "../store/boot-record.ts";
-import { openRecordDevice } from "../store/record-device.ts";
+import { openRecordDevice, type RecordDevice } from "../store/record-device.ts";
 import { readBootId } from "./boot-id.ts";
 import type { Launch } from "./launch.ts";
 import type { BootMirror } from "./loader-store.ts";
@@ -56,8 +56,10 @@ export class Counters {
   /** The last 32 attempts before this boot, last written first. */
   readonly journal: JournalEntry[];
   readonly previous: PreviousAttempt | null;
-  /** Where the boot record is; null where it was not found. */
+  /** Where the boot record is, or the data filesystem that holds it; null where it was not found. */
   readonly device: string | null;
+  /** What opens the place once more, where the network's profile is kept beside the record. */
+  readonly profile: string | null;
   #startedUnixMs: number;
   /** For the journal; nothing where the kernel does not tell. */
   readonly #bootId: Pick<JournalEntry, "bootId">;
@@ -69,18 +71,21 @@ export class Counters {
   /**
    * `device` is null where no partition for the record was found: then nothing can be counted.
    *
+   * @param file the record, where it is a file on `device`; null where that cannot be opened
    * @param mirror null where the record is the only store
    */
   constructor(
     launch: Launch,
     device: BlockDevice | null,
+    file?: RecordDevice | null,
     readonly mirror: BootMirror | null = null,
   ) {
     this.#launch = launch;
     this.#policy = policyOf(launch.control);
     this.device = device?.path ?? null;
     this.#bootId = readBootId(launch.kernel);
-    const own = this.#open(device);
+    const own = file ? new BootRecordStore(launch.kernel, file) : file === null ? null : this.#open(device);
+    this.profile = own?.path ?? null;
     this.#store = mirror?.mirror(own) ?? own;
     const read = this.#store?.read() ?? null;
     this.condition = read?.record.condition ?? "unreadable";

@@ -24,6 +24,7 @@ export async function checkData(launch: Launch, filesystem: DataFilesystem, devi
   const program = checker.programs.find((path) => exists(launch.kernel, path));
   if (program === undefined) return { result: "absent", text: missingChecker(checker) };
   launch.log.notice(`${checker.name} looks at ${device}: ${why}`);
+  launch.recordOnData?.letGo();
   try {
     const ended = await runFilesystemProgram(launch, program, [checker.name, ...checker.words(device)], CHECK_LOG);
     const verdict = ended === null ? tooLong : checker.judge(ended);
@@ -31,6 +32,8 @@ export async function checkData(launch: Launch, filesystem: DataFilesystem, devi
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
     return { result: "left", text: `${checker.name} cannot be run: ${error.message}` };
+  } finally {
+    launch.recordOnData?.takeUp();
   }
 }
 

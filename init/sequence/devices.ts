@@ -1,13 +1,16 @@
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { type DeviceReference, parseReference } from "../../boot/devices/reference.ts";
 import { matches, type RecordCondition, type Resolution, resolveAll, resolveAnywhere } from "../../boot/devices/resolve.ts";
+import { type FilesystemType, readSuperblock, SUPERBLOCK_BYTES } from "../../boot/devices/superblock.ts";
 import { MODULES, readModuleIndex } from "../../boot/modules.ts";
 import { deviceUnder, deviceUnderRecord } from "../../state-ops/slot-file.ts";
 import { ModuleLoader } from "../devices/modules.ts";
 import { needsOf, scanBlockDevices } from "../devices/scan.ts";
 import { type WaitOptions, waitForDevices } from "../devices/wait.ts";
 import { tendDisk } from "../disk/tend-disk.ts";
-import { readTextIfThere } from "../kernel/files.ts";
+import { O } from "../kernel/constants.ts";
+import { readTextIfThere, withOpen } from "../kernel/files.ts";
+import type { Kernel } from "../kernel/kernel.ts";
 import { BootRecordStore } from "../store/boot-record.ts";
 import { openRecordDevice } from "../store/record-device.ts";
 import type { Launch } from "./launch.ts";
@@ -151,7 +154,9 @@ export class Devices {
 
   /** Any disk may have a partition of that name, and a slot may be asked too: so it is opened for reading only. */
   #condition(device: BlockDevice): RecordCondition {
+    const { bootRecord, data } = this.#boot.control;
     try {
+      if (bootRecord.device === null) return filesystemOn(this.#boot.kernel, device) === data?.filesystem ? "valid" : "empty";
       const store = new BootRecordStore(this.#boot.kernel, openRecordDevice(this.#boot.kernel, device.path, "look"));
       try {
         return store.readRecord().condition;
@@ -163,4 +168,9 @@ export class Devices {
       return "unreadable";
     }
   }
+}
+
+function filesystemOn(kernel: Kernel, { path }: BlockDevice): FilesystemType | null {
+  const bytes = withOpen(kernel, path, O.RDONLY, (fd) => kernel.read(fd, SUPERBLOCK_BYTES, 0n));
+  return readSuperblock(bytes)?.type ?? null;
 }

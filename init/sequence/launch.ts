@@ -21,6 +21,8 @@ export class Launch {
   watchdog: Watchdog | null = null;
   /** What else is to be done as often as the chores: cheap, and never throwing. */
   alsoChore: (() => void) | null = null;
+  /** What keeps the data filesystem in use, to be let go of while its checker looks; the boot record, where it is a file there. */
+  recordOnData: { letGo(): void; takeUp(): void } | null = null;
   /** Null in an initrd without modules. */
   modules: ModuleLoader | null = null;
 

@@ -1,4 +1,5 @@
-/** The bootloader's store during a boot. Loaded only where the control file says that there is one. */
+/** A boot whose record is no partition alone: a file, or beside a bootloader's store. Loaded only where the control file says so. */
+import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { loaderWord } from "../../boot/selection/follow.ts";
 import { policyOf } from "../../boot/selection/policy.ts";
 import { storeId } from "../../boot/stores/base.ts";
@@ -11,6 +12,7 @@ import type { StoreDesk } from "../store/loader-store/loader-store.ts";
 import { MirroredRecord, type MirrorRules, type Reached } from "../store/loader-store/mirrored-record.ts";
 import { isFlash } from "../store/loader-store/mtd.ts";
 import { devicesOfStore, openLoaderStore } from "../store/loader-store/open.ts";
+import { Counters } from "./counters.ts";
 import { DeviceFailure, type Devices } from "./devices.ts";
 import type { Launch } from "./launch.ts";
 
@@ -64,8 +66,17 @@ export class BootMirror {
   }
 }
 
+/** The counters of a boot, with the record wherever it is. `device`: its partition, or that of the data filesystem. */
+export async function openRecordAndStore(boot: Launch, devices: Devices, device: BlockDevice | null): Promise<Counters> {
+  const { bootRecord } = boot.control;
+  const isFile = bootRecord.device === null && device !== null;
+  const file = isFile ? await (await import("./record-file.ts")).openRecordOnData(boot, device) : undefined;
+  const mirror = bootRecord.store === "record" ? null : await openMirror(boot, devices);
+  return new Counters(boot, device, file, mirror);
+}
+
 /** Waits for the store's devices as for every other. One that is not there is no reason not to boot. */
-export async function openMirror(boot: Launch, devices: Devices): Promise<BootMirror> {
+async function openMirror(boot: Launch, devices: Devices): Promise<BootMirror> {
   const { control, kernel } = boot;
   const { bootRecord, chooser } = control;
   const desk: StoreDesk = {

@@ -65,9 +65,10 @@ export async function launch(kernel: Kernel, log: Log, preinit: string, started:
 }
 
 async function openCounters(boot: Launch, devices: Devices, device: BlockDevice | null): Promise<Counters> {
-  if (boot.control.bootRecord.store === "record") return new Counters(boot, device);
-  const { openMirror } = await import("./loader-store.ts");
-  return new Counters(boot, device, await openMirror(boot, devices));
+  const { bootRecord } = boot.control;
+  if (bootRecord.store === "record" && bootRecord.device !== null) return new Counters(boot, device);
+  const { openRecordAndStore } = await import("./loader-store.ts");
+  return openRecordAndStore(boot, devices, device);
 }
 
 /** Prepares everything up to the handover to the slot that was counted. Null when it failed, with the reason recorded. */

@@ -81,7 +81,8 @@ function writable<Result>(file: string, work: () => Result): Result {
  * A btrfs would write every changed block to a new place: what is allocated would not be used, and a full disk would be found
  * halfway. Its checksums go with that; an image has its own. Only a file that is empty can be told.
  */
-function noCopyOnWrite(kernel: Kernel, fd: Descriptor): void {
+/** What is written in place keeps its place. Only btrfs would give it another. */
+export function noCopyOnWrite(kernel: Kernel, fd: Descriptor): void {
   if (kernel.filesystemStatus(fd).magic !== FILESYSTEM_MAGIC.btrfs) return;
   const flags = new Uint8Array(new ArrayBuffer(8));
   const view = new DataView(flags.buffer);

@@ -18,6 +18,8 @@ export interface RecordAndJournal {
 
 /** Boot record and boot journal, wherever they are kept. */
 export interface RecordKeeper {
+  /** What opens its place once more, for what else is kept there; null where it has none. */
+  readonly path: string | null;
   readonly writable: boolean;
   /** Why it is not writable; null when it is. */
   readonly unwritableReason: string | null;
@@ -52,6 +54,14 @@ export class BootRecordStore implements RecordKeeper {
     this.#kernel = kernel;
     this.#device = device;
     this.#unwritable = device.readOnly;
+  }
+
+  get path(): string {
+    return this.#device.path;
+  }
+
+  get #shown(): string {
+    return this.#device.shown ?? this.#device.path;
   }
 
   /** False when the device was opened for reading only, could not be read, or the last write of the record failed. */
@@ -130,16 +140,17 @@ export class BootRecordStore implements RecordKeeper {
     try {
       const bytes = this.#kernel.read(this.#device.fd, length, BigInt(offset));
       if (bytes.length === length) return bytes;
-      faults.push(`${name}: only ${bytes.length} of ${length} bytes could be read from ${this.#device.path}`);
+      faults.push(`${name}: only ${bytes.length} of ${length} bytes could be read from ${this.#shown}`);
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
-      faults.push(`${name}: reading ${this.#device.path} failed (${error.code})`);
+      faults.push(`${name}: reading ${this.#shown} failed (${error.code})`);
     }
     return new Uint8Array(length).fill(0xff);
   }
 
   #writeDurably(bytes: Uint8Array, offset: number, readBack: boolean): Written {
-    const { path, fd, readOnly } = this.#device;
+    const { fd, readOnly } = this.#device;
+    const path = this.#shown;
     if (readOnly !== null) return { written: false, reason: readOnly };
     try {
       this.#kernel.write(fd, bytes, BigInt(offset));

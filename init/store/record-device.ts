@@ -4,9 +4,11 @@ import { O } from "../kernel/constants.ts";
 import { sizeOf } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 
-/** The partition (or, in tests, the file) that holds boot record and journal, open past the page cache. */
+/** The partition or file that holds boot record and journal, open past the page cache. */
 export interface RecordDevice {
   path: string;
+  /** What messages call it, where that is not its path. */
+  shown?: string;
   fd: Descriptor;
   /** Why it cannot be written; null when it can. */
   readOnly: string | null;

@@ -1,5 +1,5 @@
 /** The filesystem of a bootloader's files: mounted where nobody else sees it, for one look or change. */
-import { readSuperblock, SUPERBLOCK_BYTES } from "../../../boot/devices/superblock.ts";
+import { type FilesystemType, readSuperblock, SUPERBLOCK_BYTES } from "../../../boot/devices/superblock.ts";
 import { RUN } from "../../../boot/report.ts";
 import { MNT, MS, O } from "../../kernel/constants.ts";
 import { makeDirectories, withOpen } from "../../kernel/files.ts";
@@ -30,6 +30,7 @@ export function withStoreFilesystem<Result>(
   const { kernel } = desk;
   const type = typeOn(kernel, device);
   desk.loadForFilesystem(type);
+  if (desk.look) return desk.look(device, type, use);
   const place = `${RUN.directory}/loader-${kernel.processId()}`;
   const before = told(device, () => {
     if (kernel.processId() !== 1) kernel.privateMounts();
@@ -46,7 +47,7 @@ export function withStoreFilesystem<Result>(
   }
 }
 
-function typeOn(kernel: Kernel, device: string): string {
+function typeOn(kernel: Kernel, device: string): FilesystemType {
   const read = () => withOpen(kernel, device, O.RDONLY, (fd) => readSuperblock(kernel.read(fd, SUPERBLOCK_BYTES, 0n)));
   const superblock = told(device, read);
   if (superblock !== null && KNOWN.includes(superblock.type)) return superblock.type;

@@ -1,5 +1,6 @@
+import type { FilesystemType } from "../../../boot/devices/superblock.ts";
 import type { StoreReading, StoreView } from "../../../boot/stores/view.ts";
-import type { Kernel } from "../../kernel/kernel.ts";
+import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import type { Written } from "../boot-record.ts";
 
 /** A bootloader's store on this machine. Nothing of it stays open between two calls. */
@@ -28,4 +29,6 @@ export interface StoreDesk {
   loadForFilesystem(type: string): void;
   /** /var/lock/fw_printenv.lock, which U-Boot's tools hold while they change the environment; null in the initrd, where nobody else is. */
   environmentLock: string | null;
+  /** Set where nothing may change: mounts the filesystem on `device` without a journal's replay. Throws StoreFailure. */
+  look?<Result>(device: string, type: FilesystemType, use: (root: Descriptor) => Result): Result;
 }

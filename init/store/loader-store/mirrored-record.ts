@@ -59,16 +59,16 @@ export class MirroredRecord implements RecordKeeper {
     this.reading = { condition: "unreadable", view: null, reason: reached.missing ?? "it was not read" };
   }
 
+  get path(): string | null {
+    return this.#record?.path ?? null;
+  }
+
   get writable(): boolean {
     return this.#record?.writable ?? false;
   }
 
   get unwritableReason(): string | null {
     return this.#record === null ? "it is not there" : this.#record.unwritableReason;
-  }
-
-  get place(): string {
-    return this.#reached.store?.place ?? "";
   }
 
   read(): RecordAndJournal {
