@@ -33,7 +33,8 @@ export function openRecord(kernel: Kernel, machine: Machine): RecordKeeper {
   );
 }
 
-function openOwnRecord(kernel: Kernel, machine: Machine): RecordKeeper {
+/** The record alone, whatever a store beside it says. Throws as {@link openRecord}. */
+export function openOwnRecord(kernel: Kernel, machine: Machine): BootRecordStore {
   const { device } = machine.report.record;
   if (device === null) {
     throw new Refusal(

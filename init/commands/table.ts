@@ -122,6 +122,18 @@ export const table: Entry[] = [
     load: () => import("./state/gc.ts"),
   },
   {
+    name: "store show",
+    summary: "where the boot record is, what the bootloader's store says, and what others changed there",
+    group: "running system",
+    load: () => import("./store/show.ts"),
+  },
+  {
+    name: "store migrate",
+    summary: "move to another control file's store, or place of the boot record; the present one stays as it is",
+    group: "running system",
+    load: () => import("./store/migrate.ts"),
+  },
+  {
     name: "bootloader status",
     summary: "which bootloader runs, is committed and is fallen back to, and what of the firmware's entries is wrong",
     group: "running system",

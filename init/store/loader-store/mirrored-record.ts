@@ -3,6 +3,7 @@ import type { BootRecord } from "../../../boot/record/record.ts";
 import type { RecordReading } from "../../../boot/record/store.ts";
 import { baseOf, type StoreBase } from "../../../boot/stores/base.ts";
 import { type MergeFacts, mergeStore, recordFromStore } from "../../../boot/stores/merge.ts";
+import { newNonce } from "../../../boot/stores/new-nonce.ts";
 import { projectRecord } from "../../../boot/stores/project.ts";
 import type { StoreReading, StoreView } from "../../../boot/stores/view.ts";
 import { firstOf, isStoreFirst, type OnDisk, sameView } from "../../../boot/stores/write-order.ts";
@@ -172,8 +173,4 @@ export class MirroredRecord implements RecordKeeper {
 
 function nowhere(): RecordReading {
   return { condition: "unreadable", record: null, sequence: 0, nextCopy: 0, reason: "no device" };
-}
-
-function newNonce(): string {
-  return Buffer.from(crypto.getRandomValues(new Uint8Array(8))).toString("hex");
 }
