@@ -145,11 +145,19 @@ const bootsFirst = ({ slots }: StoreView) =>
     .filter(([, { priority, tries, good }]) => priority > 0 && tries !== 0 && good !== false)
     .sort(([, one], [, other]) => other.priority - one.priority)[0]?.[0];
 
-/** Both committed, a first: where the stories begin that need no trial. Set by the first one. */
+const COMMIT = "report commit slipway commit";
+const activating = (slot: string) => `report activate slipway activate ${slot}`;
+
+/** Both committed, a first: where the stories begin that need no trial. Made by the story of the trials, where that came first. */
 let settled: string | null = null;
 
-function settledDisk(): string {
-  if (settled === null) throw new Error("the story of trial and commit did not come to its end");
+async function settledDisk(loader: LoaderUnderTest): Promise<string> {
+  if (settled === null) {
+    const disk = await loaderDisk(loader);
+    await loaderBoot(loader, disk, orders(COMMIT, activating("b"), END));
+    await loaderBoot(loader, disk, orders(COMMIT, activating("a"), END));
+    settled = disk;
+  }
   return throwAwayCopy(settled);
 }
 
@@ -160,11 +168,7 @@ export function trialScenarios(loader: LoaderUnderTest): void {
 
   test(`${name}: a first boot names a slot; committed, it is good in the store; the other one is activated`, async () => {
     disk = await loaderDisk(loader);
-    const told = await loaderBoot(
-      loader,
-      disk,
-      orders("report commit slipway commit", "report activate slipway activate b", STATUS, END),
-    );
+    const told = await loaderBoot(loader, disk, orders(COMMIT, activating("b"), STATUS, END));
     assert.is(told.root, "v1");
     assert.is(told.report.slot, "a");
     assert.is(told.report.trial, true);
@@ -193,7 +197,7 @@ export function trialScenarios(loader: LoaderUnderTest): void {
   });
 
   test(`${name}: the loader then starts the old slot, which says why; activated again, the other one`, async () => {
-    const told = await loaderBoot(loader, disk, orders(STATUS, "report activate slipway activate b", END));
+    const told = await loaderBoot(loader, disk, orders(STATUS, activating("b"), END));
     assert.is(told.root, "v1");
     assert.is(told.report.slot, "a");
     assert.is(toldLoader(told).named, "a");
@@ -203,11 +207,7 @@ export function trialScenarios(loader: LoaderUnderTest): void {
   });
 
   test(`${name}: a trial that is committed is good in the store`, async () => {
-    const told = await loaderBoot(
-      loader,
-      disk,
-      orders("report commit slipway commit", "report activate slipway activate a", END),
-    );
+    const told = await loaderBoot(loader, disk, orders(COMMIT, activating("a"), END));
     assert.is(told.root, "v2");
     const view = await loader.view(disk);
     assert.is(view.slots.b?.good, true, JSON.stringify(view));
@@ -218,7 +218,7 @@ export function trialScenarios(loader: LoaderUnderTest): void {
   });
 
   test(`${name}: a kernel that gets nowhere is left by the loader's count; slipway is told afterwards`, async () => {
-    const own = settledDisk();
+    const own = await settledDisk(loader);
     await loader.setInitrd(own, "a", await deadInitrd());
     const told = await loaderBoot(loader, own, orders(STATUS, END));
     assert.is(told.root, "v2");
@@ -236,7 +236,7 @@ export function proofScenarios(loader: LoaderUnderTest): void {
   const spoil = (disk: string, slot: string) => writeInto(disk, `root-${slot}`, new Uint8Array(8192).fill(0x5a));
 
   test(`${name}: an image that fails its proof is left after one restart: slipway gives it up in the store`, async () => {
-    const disk = settledDisk();
+    const disk = await settledDisk(loader);
     spoil(disk, "a");
     const told = await loaderBoot(loader, disk, orders(STATUS, END));
     assert.is(told.root, "v2");
@@ -248,7 +248,7 @@ export function proofScenarios(loader: LoaderUnderTest): void {
   });
 
   test(`${name}: with both spoiled slipway says why, and goes on trying; no loop of the loader hides it`, async () => {
-    const disk = settledDisk();
+    const disk = await settledDisk(loader);
     spoil(disk, "a");
     spoil(disk, "b");
     const machine = await loader.start(disk, { memoryMiB: 512, timeoutMs: 240_000, disks: [{ file: disk }] });
@@ -262,7 +262,7 @@ export function proofScenarios(loader: LoaderUnderTest): void {
   const { repeat } = loader;
   if (repeat === undefined) return;
   test(`${name}: a loader that names a bad slot for ever is overruled`, async () => {
-    const disk = settledDisk();
+    const disk = await settledDisk(loader);
     spoil(disk, "a");
     await repeat(disk);
     const told = await loaderBoot(loader, disk, orders(STATUS, END));
@@ -278,7 +278,7 @@ export function storeScenarios(loader: LoaderUnderTest): void {
   const { name } = loader;
   for (const [what, tear] of Object.entries(loader.tears)) {
     test(`${name}: ${what}: the machine boots, and the store is made whole`, async () => {
-      const disk = settledDisk();
+      const disk = await settledDisk(loader);
       await tear(disk);
       const told = await loaderBoot(loader, disk, orders(STATUS, END));
       assert.is(told.report.trial, false);
@@ -294,10 +294,10 @@ export function storeScenarios(loader: LoaderUnderTest): void {
   const { otherStore } = loader;
   if (otherStore === undefined) return;
   test(`${name}: a loader that reads another store is found out: activate refuses, status says so`, async () => {
-    const disk = settledDisk();
+    const disk = await settledDisk(loader);
     await otherStore(disk);
     const activate = "report activate sh -c 'slipway activate b; echo exit $?'";
-    const first = await loaderBoot(loader, disk, orders("report activated slipway activate b", END));
+    const first = await loaderBoot(loader, disk, orders(activating("b"), END));
     assert.is(toldLoader(first).nonce, "same");
     const told = await loaderBoot(loader, disk, orders(activate, STATUS, "report plain slipway status", END));
     assert.is(toldLoader(told).nonce, "other");
