@@ -4,6 +4,7 @@
  */
 
 import { isHex } from "../../state-ops/plain-text.ts";
+import { readEntryName } from "./bls-names.ts";
 
 /**
  * `same`: the loader reads what was written. `other`: it reads another store. `none`: it echoes nothing. `unknown`: nothing was
@@ -29,11 +30,26 @@ export function compareNonce(written: readonly (string | null)[], echoed: string
   return known.includes(echoed) ? "same" : "other";
 }
 
+/**
+ * The same of a loader that names the entry which it started, as systemd-boot does (LoaderEntrySelected), where no nonce can tell:
+ * whether that is one of the files in the directory which slipway writes. A counter in a name says how often it was started.
+ *
+ * @param selected null: it does not tell
+ */
+export function compareEntry(files: readonly string[], selected: string | null): NonceVerdict {
+  if (selected === null) return "none";
+  const idOf = (file: string) => {
+    const name = readEntryName(file);
+    return name === null ? file.toLowerCase() : `${name.id}.${name.kind}`.toLowerCase();
+  };
+  return files.some((file) => idOf(file) === idOf(selected)) ? "same" : "other";
+}
+
 /** Why nothing that the loader is to obey can be changed, and what helps; null where it can. */
 export function whyOtherStore(verdict: NonceVerdict, place: string): string | null {
   if (verdict !== "other") return null;
   return (
-    `the bootloader reads another store than ${place}: the nonce that it passed on was not written there, so that it would not` +
+    `the bootloader reads another store than ${place}: what it passed on is not from there, and it would not` +
     " boot what is asked for; have it read that one (its configuration, or boot-record in system.yaml and a new initrd), then reboot"
   );
 }

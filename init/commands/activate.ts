@@ -11,6 +11,7 @@ import { readSlotImage } from "../store/image-id.ts";
 import { refuseWithoutSpace } from "./activation-space.ts";
 import { type Answer, finish, print } from "./answer.ts";
 import { finishByKexec, KEXEC_HELP, refuseTwoWays, requireKexec } from "./kexec.ts";
+import { refuseUnheard } from "./loader-facts.ts";
 import { type Change, changeRecord, PLACES, type Places, readMachine, requireSlot, writeRecord } from "./machine.ts";
 import { withSlotPlace } from "./slot-place.ts";
 import { flag, type Verb } from "./verb.ts";
@@ -56,6 +57,7 @@ export function activateSlot(kernel: Kernel, places: Places, name: string): Answ
   return changeRecord(kernel, places, "slipway activate", (facts) => {
     const { machine, store, record } = facts;
     const slot = requireSlot(machine, name);
+    refuseUnheard(kernel, places, machine);
     const { slot: running } = machine.report;
     const { imageId, reading } = withSlotPlace(kernel, machine, slot, (place) => imageIn(kernel, slot, place));
     if (slot !== running) refuseUnbootable(facts, slot, reading);

@@ -13,6 +13,7 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import type { NetworkContext } from "../network/context.ts";
 import { SOURCE_FLAGS, SOURCE_HELP } from "../network/options.ts";
+import { whyUnheard } from "./loader-facts.ts";
 import { PLACES, type Places, readMachine } from "./machine.ts";
 import { flag, type Verb } from "./verb.ts";
 
@@ -71,7 +72,10 @@ export async function checkChannel(kernel: Kernel, places: Places, asked: Asked,
       because: over.because,
       text: becauseText(over),
     })),
-    warnings: unsigned ? ["this machine believes any channel and any image: its control file says trust: unsigned"] : [],
+    warnings: [
+      ...(unsigned ? ["this machine believes any channel and any image: its control file says trust: unsigned"] : []),
+      ...[whyUnheard(kernel, places, machine)].filter((why) => why !== null),
+    ],
     next: nextOf(offered, waitsIn),
   };
 }

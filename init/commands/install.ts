@@ -24,6 +24,7 @@ import { refuseWithoutSpace } from "./activation-space.ts";
 import { amountsOf, type ConvergeAnswer, finishConverge, printConverged, tellingOf } from "./converge-answer.ts";
 import { about, type Judged, judged, nothingOffered, nothingToDo } from "./judged-image.ts";
 import { finishByKexec, KEXEC_HELP, refuseTwoWays, requireKexec } from "./kexec.ts";
+import { refuseUnheard } from "./loader-facts.ts";
 import {
   type Change,
   changeRecord,
@@ -62,6 +63,7 @@ export async function install(kernel: Kernel, places: Places, order: InstallOrde
 
 async function installInto(kernel: Kernel, places: Places, machine: Machine, order: InstallOrder): Promise<ConvergeAnswer> {
   const { policy, report } = machine;
+  refuseUnheard(kernel, places, machine);
   const record = changeRecord(kernel, places, WHO, ({ record }) => record);
   refuseDuringTrial(bootloaderRecord(record.bootloader));
   const named = order.slot === null ? null : requireSlot(machine, order.slot);

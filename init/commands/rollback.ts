@@ -12,6 +12,7 @@ import { readGenerations } from "../state/data-filesystem.ts";
 import { type Answer, finish } from "./answer.ts";
 import { withDataFilesystem } from "./data-access.ts";
 import { withEmptySlots } from "./empty-slots.ts";
+import { refuseUnheard } from "./loader-facts.ts";
 import { changeRecord, type Machine, PLACES, type Places, writeRecord } from "./machine.ts";
 import { type RollbackState, rollbackState } from "./rollback-state.ts";
 import { readRequests, writeRequests } from "./state/request-file.ts";
@@ -31,6 +32,7 @@ export interface RollbackAnswer extends Answer {
  */
 export function rollback(kernel: Kernel, places: Places, which: WhichState = "old"): RollbackAnswer {
   return changeRecord(kernel, places, "slipway rollback", ({ machine, store, record, journal }) => {
+    refuseUnheard(kernel, places, machine);
     const { slot, attempt } = machine.report;
     const trial = slotOf(record, slot).state !== "committed";
     const { record: left, target } = rollBack(withEmptySlots(kernel, machine, record), slot, machine.policy, OPERATOR_ROLLBACK);

@@ -3,6 +3,9 @@ import { freshRecord } from "../../boot/record/store.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
 import { pendingTrial } from "../../boot/selection/running.ts";
 import { notBootable, slotOf } from "../../boot/selection/slots.ts";
+import { whyOtherStore } from "../../boot/stores/nonce.ts";
+import { loaderSlotText } from "../../boot/stores/view-text.ts";
+import { firstOf } from "../../boot/stores/write-order.ts";
 import { systemDrift } from "../../state-ops/control-drift.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { readTextIfThere } from "../kernel/files.ts";
@@ -10,6 +13,7 @@ import type { Kernel } from "../kernel/kernel.ts";
 import type { RecordAndJournal } from "../store/boot-record.ts";
 import { withEmptySlots } from "./empty-slots.ts";
 import { lastBoots, rollbackFacts } from "./last-boots.ts";
+import { type LoaderChoiceFacts, loaderChoiceFacts } from "./loader-facts.ts";
 import { isUncommitted, type Machine, type Places, readMachine } from "./machine.ts";
 import { nextBoot } from "./next-boot.ts";
 import { nextStep } from "./next-step.ts";
@@ -93,6 +97,14 @@ function expected(record: BootRecord, policy: Policy, read: Read): Status["next"
   return { slot: policy.slots[0] ?? null, why: "without a boot record the slots are tried in their order, uncounted" };
 }
 
+/** What the loader starts next by what its store says; null where it does not choose, or that is not known. */
+function loaderNext({ chooser, store, nonce }: LoaderChoiceFacts): Status["next"] | null {
+  if (chooser === "slipway" || store === null || store.condition !== "valid" || nonce === "other") return null;
+  const slot = firstOf({ slots: store.slots, nonce: null });
+  const said = slot === null ? undefined : store.slots[slot];
+  return said === undefined ? null : { slot, why: `first in the bootloader's store (${loaderSlotText(said)})` };
+}
+
 /** A warning where an image says what its initrd does not: somebody changed system.yaml and built no initrd with it. */
 function driftOf(kernel: Kernel, places: Places): string[] {
   const [image, initrd] = [places.imageControl, places.control].map((path) => objectIn(readTextIfThere(kernel, path)));
@@ -122,8 +134,11 @@ export function readStatus(kernel: Kernel, places: Places): Status {
   // A slot that the control file has and the record has not comes last, as PID 1 would put it.
   const complete = { ...known, slots: { ...freshRecord(policy).slots, ...known.slots } };
   const record = withEmptySlots(kernel, machine, complete);
-  const next = expected(record, policy, read);
+  const bootloader = loaderChoiceFacts(kernel, places, machine, record);
+  const next = loaderNext(bootloader) ?? expected(record, policy, read);
   const warnings = [...report.warnings, ...driftOf(kernel, places)];
+  const unheard = whyOtherStore(bootloader.nonce, bootloader.store?.place ?? "the boot record");
+  if (unheard !== null) warnings.push(unheard);
   const slots = policy.slots.map((name) => {
     const version = name === report.slot ? versionOf(kernel, places) : null;
     return { ...slotFacts(kernel, machine, record, name, warnings), version, next: name === next.slot };
@@ -152,6 +167,7 @@ export function readStatus(kernel: Kernel, places: Places): Status {
     recovery: recoveryFacts(machine, record),
     watchdog: watchdogFacts(kernel, places, machine),
     trust: trustFacts(kernel, places, machine, record),
+    bootloader,
     generation: report.generation,
     stateNotes: report.stateNotes,
     ...statusState(kernel, machine, warnings),

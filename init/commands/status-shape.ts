@@ -1,5 +1,6 @@
 import type { ImageId, SlotName } from "../../boot/record/record.ts";
 import type { LastBoot, RollbackFacts } from "./last-boots.ts";
+import type { LoaderChoiceFacts } from "./loader-facts.ts";
 import type { RecoveryFacts } from "./status-recovery.ts";
 import type { StatusState } from "./status-state.ts";
 import type { TrustFacts } from "./trust-facts.ts";
@@ -47,6 +48,7 @@ export interface Status {
   recovery: RecoveryFacts;
   watchdog: WatchdogFacts;
   trust: TrustFacts;
+  bootloader: LoaderChoiceFacts;
   generation: string | null;
   /** What became of the state in this boot that is not as in an ordinary one, one sentence each. */
   stateNotes: string[];

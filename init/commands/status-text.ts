@@ -1,4 +1,5 @@
 import type { LastBoot } from "./last-boots.ts";
+import type { LoaderChoiceFacts, StoreFacts } from "./loader-facts.ts";
 import { askedText, recoveryLines } from "./status-recovery.ts";
 import type { SlotFacts, Status } from "./status-shape.ts";
 import { table, timeText } from "./text.ts";
@@ -73,6 +74,34 @@ function nextBootText({ next, recovery }: Status): string {
   return recovery.ladder.length === 0 ? next.why : `${next.why}: a recovery begins (${recovery.ladder.join(", ")})`;
 }
 
+/** Nothing where slipway chooses, and the boot record is the only store. */
+function loaderLines({ bootloader, trust }: Status): string[] {
+  const { chooser, named, nonce, store, merged } = bootloader;
+  const { name, entry } = trust.loader;
+  if (chooser === "slipway" && store === null) return [];
+  const said = named === null ? "it named no slot at this boot" : `it named slot ${named} at this boot`;
+  const chose = chooser === "loader" ? `the bootloader chooses the slot: ${said}` : "slipway chooses the slot";
+  return [
+    ...(name === null ? [] : [`${name}${entry === null ? "" : `, which started ${entry}`}`]),
+    chose,
+    ...(store === null ? [] : [storeLine(store, nonce), ...store.differences]),
+    ...merged,
+  ];
+}
+
+const HEARD = {
+  same: ", which the loader reads",
+  other: ", and THE LOADER READS ANOTHER STORE",
+  none: "; whether the loader reads it is not known: it passes no slipway.nonce= on",
+  unknown: "",
+} as const;
+
+function storeLine({ kind, place, condition, reason, summary }: StoreFacts, nonce: LoaderChoiceFacts["nonce"]): string {
+  const says = summary === null ? "" : `: ${summary}`;
+  const state = condition === "valid" ? "" : `, ${condition}`;
+  return `${kind} in ${place}${state}${reason === null ? "" : ` (${reason})`}${HEARD[nonce]}${says}`;
+}
+
 function factOf(name: string, text: string | null): [string, string][] {
   return text === null ? [] : [[name, text]];
 }
@@ -92,6 +121,7 @@ export function statusText(status: Status, { colour, all }: { colour: boolean; a
       `image ${imageId.slice(0, 12)}, in attempt ${attempt}: ${reason}`,
     ]),
     ["Loader", trust.loader.summary],
+    ...loaderLines(status).map((line): [string, string] => ["", line]),
     ["Boot record", recordLine(status)],
     ["Watchdog", status.watchdog.summary],
     ...recoveryLines(status.recovery).map((line, index): [string, string] => [index === 0 ? "Recovery" : "", line]),

@@ -6,6 +6,7 @@ import { bootFloor, installFloor } from "../../boot/selection/floors.ts";
 import { decodeVariable, EFI_VARIABLE } from "../../boot/stores/efi-variables.ts";
 import { readBytes } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
+import { loaderText } from "./loader-facts.ts";
 import type { Machine, Places } from "./machine.ts";
 
 export interface LoaderFacts {
@@ -14,6 +15,12 @@ export interface LoaderFacts {
   secureBoot: boolean | null;
   /** Whether kernel, initrd, control file and command line came as one program: a unified kernel image. */
   unifiedImage: boolean;
+  /** What the loader calls itself (LoaderInfo): "systemd-boot 252.39". Null where it does not tell. */
+  name: string | null;
+  /** The entry that it started (LoaderEntrySelected): "slipway-a.efi". Null where it does not tell. */
+  entry: string | null;
+  /** Whether this kernel and its initrd are the slot's own, which slipway started by kexec. */
+  kexec: boolean;
   /** One sentence. */
   summary: string;
 }
@@ -43,13 +50,20 @@ function variable(kernel: Kernel, places: Places, name: string): Uint8Array | nu
 }
 
 /** Reads what the firmware tells. A machine without UEFI has no such directory. */
-export function loaderFacts(kernel: Kernel, places: Places): LoaderFacts {
+export function loaderFacts(kernel: Kernel, places: Places, kexec = false): LoaderFacts {
   const value = variable(kernel, places, EFI_VARIABLE.secureBoot);
   const unifiedImage = variable(kernel, places, EFI_VARIABLE.stubInfo) !== null;
   const secureBoot = value === null ? null : value[0] === 1;
   const firmware = value === null && !unifiedImage ? "other" : "uefi";
-  return { firmware, secureBoot, unifiedImage, summary: loaderSummary(secureBoot, unifiedImage) };
+  const [name, entry] = [EFI_VARIABLE.loaderInfo, EFI_VARIABLE.loaderEntrySelected].map((text) =>
+    loaderText(kernel, places, text),
+  );
+  const first = loaderSummary(secureBoot, unifiedImage);
+  const summary = kexec ? `${KEXECED}; the first stage: ${first}` : first;
+  return { firmware, secureBoot, unifiedImage, name: name ?? null, entry: entry ?? null, kexec, summary };
 }
+
+const KEXECED = "kernel and initrd are the slot's own, out of its proven image, started by kexec";
 
 const REPLACEABLE = "whoever writes the boot partition can replace kernel, initrd, control file and command line";
 
@@ -69,9 +83,13 @@ export function trustFacts(kernel: Kernel, places: Places, machine: Machine, rec
     ...{ image, proof, signers },
     floors: boot === null || install === null ? null : { boot, install },
     quarantined: record.quarantined,
-    loader: loaderFacts(kernel, places),
+    loader: loaderFacts(kernel, places, isSecondStage(machine, record)),
     summary: imageSummary(machine.report),
   };
+}
+
+function isSecondStage({ report }: Machine, { attempt }: BootRecord): boolean {
+  return attempt?.number === report.attempt && attempt.kexec !== undefined;
 }
 
 function imageSummary({ image, proof, signers }: BootReport): string {

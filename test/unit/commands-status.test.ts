@@ -212,6 +212,7 @@ test("the JSON says the same, with all attempts", () => {
   );
   assert.is(status.next.slot, "a");
   assert.equal(Object.keys(JSON.parse(JSON.stringify(status))).sort(), [
+    "bootloader",
     "boots",
     "degraded",
     "generation",
