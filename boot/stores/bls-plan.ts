@@ -140,9 +140,10 @@ function clearance(
   const steps: EntryStep[] = torn.filter(({ text }) => text === "").map(({ name }) => ({ do: "remove", name }));
   const taken = new Set(files.map(({ name }) => name));
   for (const [entry, ...others] of bySlot.values()) {
-    for (const { file, name, rank } of others) {
+    for (const { file, name, rank, tail } of others) {
       if (!entry || (rank === null && name.id !== entry.name.id)) continue;
-      if (name.kind === "conf" && file.text !== entry.file.text) {
+      // What a name ends in tells one unified kernel image from another; a rename keeps it.
+      if (name.kind === "conf" ? file.text !== entry.file.text : tail !== entry.tail) {
         steps.push({ do: "remove", name: file.name });
         continue;
       }
@@ -153,4 +154,16 @@ function clearance(
     }
   }
   return steps;
+}
+
+/**
+ * The name by which a new unified kernel image of `slot` is put beside the old one: of a higher rank than all, and out of boots,
+ * so that the loader takes it last until it is activated. The view written then removes the old one.
+ *
+ * @param tail tells this image from others of the slot: "-" and letters or digits
+ */
+export function newImageName(files: readonly EntryFile[], slots: readonly StoreSlot[], slot: StoreSlot, tail: string): string {
+  const all = [...sortEntries(files, slots, "efi").bySlot.values()].flat();
+  const rank = Math.max(0, ...all.map((entry) => entry.rank ?? 0)) + 1;
+  return printEntryName({ id: printOwnName(slot, rank, tail), counter: { left: 0, done: null }, kind: "efi" });
 }

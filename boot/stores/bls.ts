@@ -32,7 +32,7 @@ export interface SlotEntry {
 export interface Entries {
   /** Each slot's entry, best first; what follows it is what a cut left behind, or what somebody put there beside it. */
   bySlot: ReadonlyMap<SlotName, readonly SlotEntry[]>;
-  /** Files under names that only slipway gives, and that are no entry of any slot: torn when they were written. */
+  /** Files under names that only slipway gives, and that the loader takes for no entry: torn when they were written. */
   torn: readonly EntryFile[];
 }
 
@@ -73,8 +73,9 @@ export function sortEntries(files: readonly EntryFile[], slots: readonly StoreSl
     const slot = slots.find((candidate) =>
       kind === "conf" ? said === candidate.name || said === candidate.bootname : readOwnName(name.id, candidate) !== null,
     );
-    if (slot) bySlot.get(slot.name)?.push({ file, name, ...(readOwnName(name.id, slot) ?? { rank: null, tail: "" }) });
-    else if (slots.some((candidate) => readOwnName(name.id, candidate) !== null)) torn.push(file);
+    const isTorn = kind === "efi" && file.text === "";
+    if (slot && !isTorn) bySlot.get(slot.name)?.push({ file, name, ...(readOwnName(name.id, slot) ?? { rank: null, tail: "" }) });
+    else if (slots.some((candidate) => (readOwnName(name.id, candidate)?.rank ?? null) !== null)) torn.push(file);
   }
   for (const entries of bySlot.values()) entries.sort(better);
   return { bySlot, torn };
@@ -109,7 +110,7 @@ export function readEntries(files: readonly EntryFile[], slots: readonly StoreSl
       reasons.push(`slot "${slot}" has ${entry.file.name} and ${names}; ${entry.file.name} is taken`);
     }
   }
-  if (torn.length > 0) reasons.push(`${torn.map(({ name }) => name).join(" and ")} names no slot: torn when it was written`);
+  if (torn.length > 0) reasons.push(`${torn.map(({ name }) => name).join(" and ")} is no entry: torn when it was written`);
   if (present.length === 0) {
     const wanted = kind === "conf" ? "slipway.slot= on its options line" : "a name like slipway-BOOTNAME.efi";
     return {

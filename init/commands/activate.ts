@@ -14,6 +14,7 @@ import { finishByKexec, KEXEC_HELP, refuseTwoWays, requireKexec } from "./kexec.
 import { refuseUnheard } from "./loader-facts.ts";
 import { type Change, changeRecord, PLACES, type Places, readMachine, requireSlot, writeRecord } from "./machine.ts";
 import { withSlotPlace } from "./slot-place.ts";
+import { type Brought, bringUki, NOTHING } from "./slot-uki.ts";
 import { flag, type Verb } from "./verb.ts";
 
 function imageIn(kernel: Kernel, slot: string, { path, shown }: SlotPlace): { imageId: ImageId; reading: SealReading } {
@@ -52,8 +53,15 @@ function refuseUnbootable({ machine, record }: Change, slot: string, reading: Se
  * Makes the next boot choose `name`, on trial unless the very image it holds was committed there. Throws BadInput for a
  * slot that is not there, Refusal for an empty one, for one whose image could not boot, where the rules of selection forbid it
  * and where its first boot would find no space to clone the state, Error where the record cannot be written.
+ *
+ * @param bring what {@link bringUki} made ready
  */
-export function activateSlot(kernel: Kernel, places: Places, name: string): Answer {
+export function activateSlot(
+  kernel: Kernel,
+  places: Places,
+  name: string,
+  bring: (imageId: ImageId) => Brought = () => NOTHING,
+): Answer {
   return changeRecord(kernel, places, "slipway activate", (facts) => {
     const { machine, store, record } = facts;
     const slot = requireSlot(machine, name);
@@ -64,14 +72,15 @@ export function activateSlot(kernel: Kernel, places: Places, name: string): Answ
     const activated = activate(record, slot, imageId, running, machine.policy);
     const changed = JSON.stringify(activated) !== JSON.stringify(record);
     const warnings = changed ? refuseWithoutSpace(kernel, places, machine, activated, slot) : [];
+    const brought = changed ? bring(imageId) : NOTHING;
     if (changed) writeRecord(store, activated);
     const { state, tries } = slotOf(activated, slot);
     const as = state === "committed" ? "as a committed slot" : "on trial";
     return {
       slot,
       changed,
-      did: [`The next boot is slot ${slot} with image ${imageId.slice(0, 12)}, ${as} with ${tries} tries.`],
-      warnings,
+      did: [...brought.did, `The next boot is slot ${slot} with image ${imageId.slice(0, 12)}, ${as} with ${tries} tries.`],
+      warnings: [...warnings, ...brought.warnings],
       next: slot === running ? "nothing to do: the slot runs already." : `reboot (systemctl reboot) to go to slot ${slot}.`,
     };
   });
@@ -97,7 +106,8 @@ Options:
     const json = flag(values, "json");
     refuseTwoWays(how);
     if (how.kexec) requireKexec(kernel);
-    const answer = activateSlot(kernel, PLACES, slot);
+    const machine = readMachine(kernel, PLACES);
+    const answer = activateSlot(kernel, PLACES, slot, await bringUki(kernel, machine, requireSlot(machine, slot)));
     const elsewhere = answer.slot !== readMachine(kernel, PLACES).report.slot;
     if (how.kexec && elsewhere) return finishByKexec(kernel, PLACES, answer, (told) => print(told, json));
     return finish(answer, { json, reboot: how.reboot }, PLACES);

@@ -35,6 +35,7 @@ import {
   requireSlot,
   writeRecord,
 } from "./machine.ts";
+import { bringUki } from "./slot-uki.ts";
 import { flag, text, type Verb } from "./verb.ts";
 
 const WHO = "slipway install";
@@ -164,6 +165,7 @@ async function carriedOut(job: Job, before: BootRecord): Promise<ConvergeAnswer>
   const [wanted, teller] = wantedOf(job, () => change(({ record }) => withdraw(record, slot, machine.report.slot)));
   const done = await converge(wanted).finally(() => teller.end());
   const { bytes, lines } = amountsOf(done, donors, slot);
+  const brought = (await bringUki(kernel, machine, slot))(image.imageId);
   change(({ record }) => {
     const allowed = order.retry ? withoutQuarantine(record, image.imageId) : record;
     return activate(allowed, slot, image.imageId, machine.report.slot, machine.policy);
@@ -176,8 +178,8 @@ async function carriedOut(job: Job, before: BootRecord): Promise<ConvergeAnswer>
   return {
     slot,
     changed: done.changed || !isSame(expected, before),
-    did: [...did, `The next boot is slot ${slot}, ${as} with ${tries} tries.`],
-    warnings: image.warnings,
+    did: [...did, ...brought.did, `The next boot is slot ${slot}, ${as} with ${tries} tries.`],
+    warnings: [...image.warnings, ...brought.warnings],
     next: `reboot (systemctl reboot) to go to slot ${slot}.`,
     ...about(image),
     bytes,

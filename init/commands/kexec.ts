@@ -1,25 +1,16 @@
 /** A slot tried without the firmware's reboot: the kernel and the initrd in its proven image are loaded, and started by the shutdown. */
-import { judgeSeal, needsKernelSignature, refuseUnsealed } from "../../boot/image/judge-seal.ts";
-import type { Manifest } from "../../boot/image/seal.ts";
-import { verityName } from "../../boot/image/verity-table.ts";
 import { newBootLine } from "../../boot/kexec/command-line.ts";
 import { loadFailure } from "../../boot/kexec/load-failure.ts";
 import type { SlotName } from "../../boot/record/record.ts";
 import { SlotFailure } from "../../boot/selection/attempt.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
-import type { SlotPlace } from "../converge/slot-place.ts";
-import { attachLoop } from "../devices/loop.ts";
-import { VerityDevice, VerityUnavailable } from "../image/verity-device.ts";
-import { O } from "../kernel/constants.ts";
-import { readText, withOpen } from "../kernel/files.ts";
+import { VerityUnavailable } from "../image/verity-device.ts";
+import { readText } from "../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { checkInitrd, INITRD_NAME, KERNEL_NAME, KERNELS, openSlotKernel, WrongKernel } from "../kexec/slot-kernel.ts";
-import { readSlotImage } from "../store/image-id.ts";
-import { ownArchitecture } from "../version.ts";
 import type { Answer } from "./answer.ts";
-import { withSlotImage } from "./data-access.ts";
-import { type Machine, type Places, readMachine } from "./machine.ts";
-import { withSlotPlace } from "./slot-place.ts";
+import { type Places, readMachine } from "./machine.ts";
+import { provenImage } from "./proven-image.ts";
 import { requestKexec } from "./systemctl.ts";
 
 /** For the help of verbs. */
@@ -74,66 +65,9 @@ export async function finishByKexec<A extends Answer>(
  */
 export async function loadFromSlot(kernel: Kernel, places: Places, slot: SlotName): Promise<string> {
   const machine = readMachine(kernel, places);
-  const manifest = await withSlotPlace(kernel, machine, slot, (place) => judgedManifest(kernel, machine, place));
   const ruling: object = JSON.parse(readText(kernel, places.control));
-  return withSlotPlace(kernel, machine, slot, (place) =>
-    refusing(slot, () =>
-      withDevice(kernel, place, (device) =>
-        withProven(kernel, machine, { slot, device, manifest }, (proven) =>
-          withSlotImage(kernel, slot, proven, (root) => load(kernel, slot, root, ruling)),
-        ),
-      ),
-    ),
-  );
-}
-
-/** What the slot's seal says, once it is believed; null where there is none and none is asked for. */
-async function judgedManifest(kernel: Kernel, { control }: Machine, { path }: SlotPlace): Promise<Manifest | null> {
-  const { reading } = readSlotImage(kernel, path);
-  try {
-    if (reading.is === "sealed") {
-      await judgeSeal(reading.seal, { ...control, architecture: ownArchitecture });
-      return reading.seal.manifest;
-    }
-    refuseUnsealed(reading, control.trust);
-    return null;
-  } catch (error) {
-    throw error instanceof SlotFailure ? new Refusal(error.message) : error;
-  }
-}
-
-/** The slot as a block device: dm-verity and mounts want one. */
-function withDevice<Result>(kernel: Kernel, { path, shown }: SlotPlace, use: (device: string) => Result): Result {
-  if (path === shown) return use(path);
-  const loop = withOpen(kernel, path, O.RDONLY, (file) => attachLoop(kernel, file, shown));
-  try {
-    return use(loop.path);
-  } finally {
-    kernel.close(loop.held);
-  }
-}
-
-interface ProvenSlot {
-  slot: SlotName;
-  device: string;
-  manifest: Manifest | null;
-}
-
-function withProven<Result>(
-  kernel: Kernel,
-  { control }: Machine,
-  { slot, device, manifest }: ProvenSlot,
-  use: (proven: string) => Result,
-): Result {
-  if (manifest === null) return use(device);
-  const number = kernel.statusAt(device).node;
-  const kernelSignature = needsKernelSignature(control.trust);
-  const verity = VerityDevice.create(kernel, { name: `${verityName(slot)}-kexec`, manifest, number, kernelSignature });
-  try {
-    return use(verity.path);
-  } finally {
-    verity.remove();
-  }
+  const look = await provenImage(kernel, machine, slot, "kexec");
+  return refusing(slot, () => look((root) => load(kernel, slot, root, ruling)));
 }
 
 function load(kernel: Kernel, slot: SlotName, root: Descriptor, ruling: object): string {

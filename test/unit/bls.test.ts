@@ -6,7 +6,7 @@ import * as assert from "uvu/assert";
 import { nextOfLoader, readEntries } from "../../boot/stores/bls.ts";
 import { blessed, condemned, countedDown, type EntryKind, printEntryName, readEntryName } from "../../boot/stores/bls-names.ts";
 import { compareVersions, type EntryFile, loaderOrder } from "../../boot/stores/bls-order.ts";
-import { type EntryStep, planEntries } from "../../boot/stores/bls-plan.ts";
+import { type EntryStep, newImageName, planEntries } from "../../boot/stores/bls-plan.ts";
 import { entryOptions, entryValue, entryWord, withValue, withWord } from "../../boot/stores/bls-text.ts";
 import type { StoreSlot, StoreView } from "../../boot/stores/view.ts";
 
@@ -211,7 +211,7 @@ test("of two ranks the higher is newer, and the other is removed when its text d
 test("an entry torn at its making is removed, a stranger's file for the same slot is not", () => {
   const good = conf("slipway-1-A.conf", "A", "", keyed);
   const files = [good, { name: "slipway-2-B+3.conf", text: "" }, conf("rescue.conf", "A")];
-  assert.match(readEntries(files, slots, "conf").reason ?? "", "slipway-2-B+3.conf names no slot");
+  assert.match(readEntries(files, slots, "conf").reason ?? "", "slipway-2-B+3.conf is no entry");
   assert.equal(planEntries(files, slots, "conf", view(files)).steps, [{ do: "remove", name: "slipway-2-B+3.conf" }]);
 });
 
@@ -244,6 +244,28 @@ test("unified kernel images: one rename makes another slot the first, and the ve
   const { steps } = planEntries(files, slots, "efi", wanted);
   assert.equal(steps, [{ do: "rename", from: "slipway-1-B-2.0+0-3.efi", to: "slipway-3-B-2.0+3.efi" }]);
   assert.is(nextOfLoader(after(files, steps), slots, "efi"), "b");
+});
+
+test("a new unified kernel image lies beside the old one, out of boots, and takes its place when it is activated", () => {
+  const files = [image("slipway-4-A.efi"), image("slipway-3-B-0000.efi")];
+  const b = { name: "b", bootname: "B" };
+  const name = newImageName(files, slots, b, "-1111");
+  assert.is(name, "slipway-5-B-1111+0.efi");
+  const torn = [...files, image(name, "")];
+  assert.match(readEntries(torn, slots, "efi").reason ?? "", `${name} is no entry`);
+  assert.is(view(torn, "efi").slots.b?.good, true);
+  assert.equal(planEntries(torn, slots, "efi", view(torn, "efi")).steps, [{ do: "remove", name }]);
+  const both = [...files, image(name)];
+  assert.is(nextOfLoader(both, slots, "efi"), "a");
+  assert.is(view(both, "efi").slots.b?.good, false);
+  const wanted: StoreView = {
+    slots: { a: { priority: 1, tries: null, good: true }, b: { priority: 2, tries: 3, good: null } },
+    nonce: null,
+  };
+  assert.equal(planEntries(both, slots, "efi", wanted).steps, [
+    { do: "remove", name: "slipway-3-B-0000.efi" },
+    { do: "rename", from: name, to: "slipway-5-B-1111+3.efi" },
+  ]);
 });
 
 test("unified kernel images with versions inside cannot be ordered by their names, and nothing is changed then", () => {

@@ -1,16 +1,17 @@
 /** systemd-boot's counted entries: a directory of files whose names say what the loader counts. */
 import { readPe } from "../../../boot/portable-executable.ts";
-import { readEntries } from "../../../boot/stores/bls.ts";
+import { readEntries, sortEntries } from "../../../boot/stores/bls.ts";
 import { type EntryKind, readEntryName } from "../../../boot/stores/bls-names.ts";
 import type { EntryFile } from "../../../boot/stores/bls-order.ts";
-import { type EntryPlan, type EntryStep, planEntries } from "../../../boot/stores/bls-plan.ts";
+import { type EntryPlan, type EntryStep, newImageName, planEntries } from "../../../boot/stores/bls-plan.ts";
 import type { StoreReading, StoreSlot, StoreView } from "../../../boot/stores/view.ts";
-import { BadInput } from "../../../state-ops/outcome.ts";
+import { BadInput, Refusal } from "../../../state-ops/outcome.ts";
 import { O } from "../../kernel/constants.ts";
 import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import { isCode, openBeneath, withDescriptor, withDirectory, writeNewFile } from "../../state/beneath.ts";
 import type { Written } from "../boot-record.ts";
 import { withStoreFilesystem } from "./filesystem.ts";
+import { copyImage, refuseWithoutRoom, sameFile } from "./image-file.ts";
 import type { LoaderStore, StoreDesk } from "./loader-store.ts";
 import { failed } from "./reading.ts";
 
@@ -78,6 +79,33 @@ export class BlsStore implements LoaderStore {
 
   raw(): readonly (readonly [string, string])[] {
     return this.#files.filter(({ name }) => readEntryName(name)?.kind === this.#entries).map(({ name, text }) => [name, text]);
+  }
+
+  /**
+   * Puts the unified kernel image `from` beside those of the slot, out of boots, on the disk when this returns; {@link write} of a
+   * view in which the slot has boots makes it the slot's own, and removes the old one. Nothing that the loader reads is changed.
+   *
+   * @param tail tells it from the slot's other images: see newImageName of bls-plan.ts
+   * @returns its name, or null where the slot has that very one already
+   * @throws Refusal where there is no room, or the files cannot be reached
+   */
+  bringImage(slot: StoreSlot, tail: string, from: Descriptor): string | null {
+    const { kernel } = this.#desk;
+    try {
+      return this.#inDirectory(true, (directory) => {
+        const files = readFiles(kernel, directory);
+        const { bySlot, torn } = sortEntries(files, this.#slots, "efi");
+        const [own] = bySlot.get(slot.name) ?? [];
+        if (own?.tail === tail && sameFile(kernel, directory, own.file.name, from)) return null;
+        for (const { name } of torn) makeStep(kernel, directory, { do: "remove", name });
+        const name = newImageName(files, this.#slots, slot, tail);
+        refuseWithoutRoom(kernel, directory, this.place, kernel.status(from).size);
+        copyImage(kernel, directory, name, from);
+        return name;
+      });
+    } catch (error) {
+      throw error instanceof Refusal ? error : new Refusal(failed(this.place, error));
+    }
   }
 
   #plan(view: StoreView): EntryPlan {

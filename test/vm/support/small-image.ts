@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { dirname } from "node:path";
 import { ARCHITECTURE } from "../../../boot/architecture.ts";
 import { decodeManifest, type Manifest } from "../../../boot/image/seal.ts";
 import { guestArchitecture } from "../../../qemu/architecture.ts";
@@ -25,6 +26,8 @@ export interface SmallImage {
   /** Shell lines that run before the end; `report NAME COMMAND…` sends what a command writes. */
   script?: string;
   files?: TreeFiles;
+  /** Files of the host to copy, by their path in the image. */
+  copies?: Record<string, string>;
   /** Empty directories. */
   directories?: string[];
   /** Paths that are taken out again in the end. */
@@ -128,6 +131,10 @@ export async function smallImage(image: SmallImage, control: string): Promise<st
       const own = image.control === undefined ? readFileSync(control, "utf8") : image.control;
       if (own !== null) writeFiles(tree, { "/usr/lib/slipway/control.json": own });
       writeFiles(tree, image.files ?? {});
+      for (const [path, source] of Object.entries(image.copies ?? {})) {
+        mkdirSync(dirname(`${tree}${path}`), { recursive: true });
+        cpSync(source, `${tree}${path}`, { dereference: true });
+      }
       if (image.kernel) await addKernel(tree, image.kernel);
       for (const path of image.remove ?? []) rmSync(`${tree}${path}`, { recursive: true });
       await makeImage(tree, `${aside}/image`, filesystem, { uuid: uuidOf(image), ...image.options });
