@@ -221,6 +221,9 @@ Without SOURCE it is the channel that ${UPDATE_FILE} names.
 What the slot and the other slots hold already is used, the rest is fetched; each block is checked before it is written. Run it
 again after an interruption of any kind: it goes on.
 
+Where systemd-boot starts unified kernel images (boot-record: bls in EFI/Linux), the one that the image brings for the slot, at
+/usr/lib/slipway/uki/BOOTNAME.efi, is put beside that of each slot before the next boot is chosen, and takes the old one's place then.
+
 The slot is neither the running one nor, where there are more than two, the fallback. Refused before anything is written: while
 the running slot is on trial or another one waits for its trial; for a slot in use; for an image that is not signed as this
 machine asks for, of another system, older than one that was committed, too large, quarantined, or in need of a newer initrd;

@@ -66,7 +66,8 @@ function mountEitherWay(
 ): "as asked" | "made writable" {
   const mount = (flags: number) => kernel.mount(device, place, type, flags | HARMLESS, "");
   try {
-    mount(writable ? 0 : MS.RDONLY);
+    // FAT has no journal: of a rename the new name is on the disk before the old one goes, so that a cut loses neither.
+    mount(writable ? MS.DIRSYNC : MS.RDONLY);
     return "as asked";
   } catch (error) {
     if (!isCode(error, "EBUSY")) throw error;
