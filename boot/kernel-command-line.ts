@@ -17,7 +17,7 @@ export interface CommandLine {
   breakAt: BreakStage | null;
   shell: boolean;
   /** Which slot is asked for, by its name or its bootname. `slipway.slot=` wins over `rauc.slot=`. */
-  slot: { name: string; from: "slipway.slot" | "rauc.slot" } | null;
+  slot: { name: string; from: "slipway.slot" | "rauc.slot" | "bootloader/partition" } | null;
   /** What the bootloader found in its store: boot/stores/nonce.ts. */
   nonce: string | null;
   /** `slipway.kexec=NONCE`: PID 1 started this kernel itself, in the attempt that has this nonce. */

@@ -113,6 +113,8 @@ export interface BootRecord {
    * there are none, and where the loader does not choose.
    */
   spentNamed?: number;
+  /** Restarts in a row by which the firmware was asked for a trial that did not come up. Left out while there are none. */
+  trialsAsked?: number;
   /** What the running system knows of its bootloaders (bootloader/record.ts). PID 1 keeps it as it is. Left out where it knows none. */
   bootloader?: object;
   /**

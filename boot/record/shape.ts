@@ -167,7 +167,7 @@ export function bootRecord(value: unknown): BootRecord {
       "dataFilesystem",
       "lastKnownUnixMs",
     ],
-    ["floors", "channelSerials", "recovery", "spentNamed", "bootloader", "base"],
+    ["floors", "channelSerials", "recovery", "spentNamed", "trialsAsked", "bootloader", "base"],
   );
   fields.integer("schema", 1, 1);
   return {
@@ -185,6 +185,7 @@ export function bootRecord(value: unknown): BootRecord {
     ...(fields.has("base") ? { base: objectOf(fields, "base") } : {}),
     ...(fields.has("recovery") ? { recovery: recovery(fields.value("recovery")) } : {}),
     ...(fields.has("spentNamed") ? { spentNamed: countOf(fields, "spentNamed") } : {}),
+    ...(fields.has("trialsAsked") ? { trialsAsked: countOf(fields, "trialsAsked") } : {}),
     ...(fields.has("bootloader") ? { bootloader: objectOf(fields, "bootloader") } : {}),
   };
 }

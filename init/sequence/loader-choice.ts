@@ -1,9 +1,11 @@
 /** `chooser: loader`. Loaded only where the control file says so. */
 import type { SlotName } from "../../boot/record/record.ts";
+import { askTrial, trialCame } from "../../boot/selection/ask-trial.ts";
 import { followLoader, type LoaderWord, lastReasons, loaderWord, meetLoader } from "../../boot/selection/follow.ts";
 import { policyOf } from "../../boot/selection/policy.ts";
 import type { Selection } from "../../boot/selection/select.ts";
 import { joinSkipped, type Skipped } from "../../boot/selection/skipped.ts";
+import { TRYBOOT } from "../../boot/stores/autoboot.ts";
 import { showOnConsoles } from "./console.ts";
 import type { Counters } from "./counters.ts";
 import type { Launch } from "./launch.ts";
@@ -30,12 +32,32 @@ export class LoaderChoice {
 
   /** The slot to try. Where one is left to the loader's count it shows why, and restarts the machine. */
   async choose(passed: readonly Skipped[]): Promise<Selection> {
+    if (passed.length === 0) this.#askTrial();
     const { record, failed, writable: recordWritable, condition } = this.#counters;
     const facts = { ...this.#word, failed, recordWritable, lastReasons: this.#lastReasons };
     const following = followLoader(record, facts, policyOf(this.#boot.control), condition);
     for (const alarm of following.alarms) this.#alarm(alarm);
     if (following.leaves === null) return following;
     return this.#leave(joinSkipped([following.leaves], passed));
+  }
+
+  /** Restarts towards a trial that the firmware starts when it is asked, and not by itself. */
+  #askTrial(): void {
+    const { control, kernel, log } = this.#boot;
+    if (control.bootRecord.store !== "tryboot" || !this.#counters.writable) return;
+    const asked = askTrial(this.#counters.record, this.#word.named, policyOf(control));
+    const changed = asked?.record ?? trialCame(this.#counters.record);
+    if (changed.trialsAsked !== this.#counters.record.trialsAsked || asked) {
+      // What is not durable would be asked for for ever.
+      if (!this.#counters.change(changed)) return;
+    }
+    if (asked === null) return;
+    if (asked.slot === null) {
+      this.#alarm("the trial that waits is given up: the firmware does not start it");
+      return;
+    }
+    log.error(`slot ${asked.slot} is on trial, and the firmware started slot ${this.#word.named}: restarting with "${TRYBOOT}"`);
+    kernel.reboot("restart", TRYBOOT);
   }
 
   #alarm(text: string): void {

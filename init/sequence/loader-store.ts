@@ -1,12 +1,14 @@
 /** A boot whose record is no partition alone: a file, or beside a bootloader's store. Loaded only where the control file says so. */
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
+import type { CommandLine } from "../../boot/kernel-command-line.ts";
 import { loaderWord } from "../../boot/selection/follow.ts";
 import { policyOf } from "../../boot/selection/policy.ts";
 import { storeId } from "../../boot/stores/base.ts";
 import type { MetStore } from "../../boot/stores/told-loader.ts";
 import { traitsOf } from "../../boot/stores/traits.ts";
 import { VFAT_NEEDS } from "../devices/vfat.ts";
-import { exists } from "../kernel/files.ts";
+import { exists, readBytes } from "../kernel/files.ts";
+import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import type { RecordKeeper } from "../store/boot-record.ts";
 import type { StoreDesk } from "../store/loader-store/loader-store.ts";
 import { MirroredRecord, type MirrorRules, type Reached } from "../store/loader-store/mirrored-record.ts";
@@ -77,8 +79,9 @@ export async function openRecordAndStore(boot: Launch, devices: Devices, device:
 
 /** Waits for the store's devices as for every other. One that is not there is no reason not to boot. */
 async function openMirror(boot: Launch, devices: Devices): Promise<BootMirror> {
-  const { control, kernel } = boot;
+  const { control, kernel, words } = boot;
   const { bootRecord, chooser } = control;
+  if (bootRecord.store === "tryboot" && chooser === "loader") words.slot ??= bootedPartition(kernel);
   const desk: StoreDesk = {
     kernel,
     loadForFilesystem: (type) => {
@@ -104,6 +107,20 @@ async function openMirror(boot: Launch, devices: Devices): Promise<BootMirror> {
   } catch (error) {
     if (!(error instanceof DeviceFailure)) throw error;
     return new BootMirror(boot, { store: null, missing: error.message }, rules);
+  }
+}
+
+/** The partition that a Raspberry Pi's firmware booted from, which is a slot's bootname; null where it does not tell. */
+function bootedPartition(kernel: Kernel): CommandLine["slot"] {
+  try {
+    // A number of the device tree: four bytes, the highest first.
+    const bytes = readBytes(kernel, "/proc/device-tree/chosen/bootloader/partition");
+    if (bytes.length !== 4) return null;
+    const partition = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+    return { name: String(partition), from: "bootloader/partition" };
+  } catch (error) {
+    if (error instanceof KernelError) return null;
+    throw error;
   }
 }
 
