@@ -71,7 +71,7 @@ export function mergeStore(record: BootRecord, base: StoreView, seen: StoreView,
  * The record to begin with where there is none, from what the store says: its order, and what it gives up. All slots are trials,
  * since nothing is known of their images. Where it gives all of them up they are tried all the same.
  */
-export function recordFromStore(seen: StoreView, { policy }: LoaderRules): BootRecord {
+export function recordFromStore(seen: StoreView, { policy }: Pick<LoaderRules, "policy">): BootRecord {
   const fresh = freshRecord(policy);
   const said = (name: SlotName) => seen.slots[name];
   const names = [...policy.slots].sort((one, other) => (said(other)?.priority ?? 0) - (said(one)?.priority ?? 0));
