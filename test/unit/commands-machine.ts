@@ -112,6 +112,8 @@ export interface MachineOptions {
   control?: Partial<ControlFile>;
   /** First bytes of slot b; null: all zero. */
   slotB?: Uint8Array | null;
+  /** What a mount of slot b, or of the dm-verity device over it, shows; without it nothing can be mounted. */
+  treeB?: Tree;
   /** Below /run and /sys. */
   run?: Tree;
   sys?: Tree;
@@ -128,7 +130,7 @@ process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 let count = 0;
 
 export class TestMachine {
-  readonly kernel = new RecordingKernel({ unixMs: NOW });
+  readonly kernel = new RecordingKernel({ unixMs: NOW, verity: [1, 9, 0] });
   readonly places: Places;
   readonly recordDevice: BlockDevice;
   readonly dataDevice: BlockDevice;
@@ -151,7 +153,8 @@ export class TestMachine {
     part(2, "root-a", image(1).head, { type: "erofs", tree: image(1).tree });
     const layout = { gens: {}, slots: {}, shared: {}, work: {}, trash: {} };
     this.dataDevice = part(4, "sys-data", ext4(4), { type: "ext4", tree: { ...layout, ...options.data } });
-    part(3, "root-b", options.slotB === undefined ? image(2).head : options.slotB);
+    const slotB = options.treeB === undefined ? undefined : { type: "erofs", tree: options.treeB };
+    part(3, "root-b", options.slotB === undefined ? image(2).head : options.slotB, slotB);
     this.kernel.plant("/", {
       run: {
         slipway: {
