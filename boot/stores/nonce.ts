@@ -50,6 +50,6 @@ export function whyOtherStore(verdict: NonceVerdict, place: string): string | nu
   if (verdict !== "other") return null;
   return (
     `the bootloader reads another store than ${place}: what it passed on is not from there, and it would not` +
-    " boot what is asked for; have it read that one (its configuration, or boot-record in system.yaml and a new initrd), then reboot"
+    " boot what is asked for; have its configuration read that one, or move to the one that it reads (slipway store migrate), then reboot"
   );
 }
