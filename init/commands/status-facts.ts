@@ -105,6 +105,11 @@ function loaderNext({ chooser, store, nonce }: LoaderChoiceFacts): Status["next"
   return said === undefined ? null : { slot, why: `first in the bootloader's store (${loaderSlotText(said)})` };
 }
 
+/** Where it is not known what the loader will name. */
+function unlessNamed({ chooser }: LoaderChoiceFacts, next: Status["next"]): Status["next"] {
+  return chooser === "slipway" ? next : { ...next, why: `${next.why}, unless the bootloader names another` };
+}
+
 /** A warning where an image says what its initrd does not: somebody changed system.yaml and built no initrd with it. */
 function driftOf(kernel: Kernel, places: Places): string[] {
   const [image, initrd] = [places.imageControl, places.control].map((path) => objectIn(readTextIfThere(kernel, path)));
@@ -135,7 +140,7 @@ export function readStatus(kernel: Kernel, places: Places): Status {
   const complete = { ...known, slots: { ...freshRecord(policy).slots, ...known.slots } };
   const record = withEmptySlots(kernel, machine, complete);
   const bootloader = loaderChoiceFacts(kernel, places, machine, record);
-  const next = loaderNext(bootloader) ?? expected(record, policy, read);
+  const next = loaderNext(bootloader) ?? unlessNamed(bootloader, expected(record, policy, read));
   const warnings = [...report.warnings, ...driftOf(kernel, places)];
   const unheard = whyOtherStore(bootloader.nonce, bootloader.store?.place ?? "the boot record");
   if (unheard !== null) warnings.push(unheard);

@@ -113,6 +113,15 @@ test("a machine without such a store says nothing of it", () => {
   assert.not.match(statusText(status, { colour: false, all: false }), /bootloader chooses|slipway chooses/);
 });
 
+test("with slipway's own record alone, nobody knows what the loader will name", () => {
+  const status = statusOf(new TestMachine({ control: { chooser: "loader" }, record: full }));
+  assert.match(status.next.why, /^first of the slots that can boot .*, unless the bootloader names another$/);
+  assert.match(
+    statusText(status, { colour: false, all: false }),
+    /the bootloader chooses the slot: it named no slot at this boot/,
+  );
+});
+
 test("a store that cannot be read is said, with the reason", () => {
   const { store } = statusOf(machine({}, { data: {} })).bootloader;
   assert.equal([store?.condition, store?.summary, store?.slots], ["empty", null, {}]);
