@@ -110,13 +110,18 @@ function presumed(planning: Planning, slot: string, path: string): ImageFacts {
 
 /** The checks before the state. Returns the path of the init. */
 function checkImage(planning: Planning, plan: SlotPlan, root: RootFacts | null): string {
-  const { facts, words, record, warnings } = planning;
+  const { facts, words, record, warnings, control, unknown } = planning;
+  const ownKernel = control.kernel === "slot";
+  if (ownKernel) {
+    const what = `which kernel slot ${plan.slot} runs on: its image's own is started by kexec where another one runs`;
+    unknown.push(`${what} (kernel: slot); the plan is that of the stage which runs on it`);
+  }
   if (root === null) return words.init ?? PRESUMED_INIT;
-  const foreignModules = foreignAmong(facts.machine.kernelRelease, root.modules);
+  const foreignModules = ownKernel ? null : foreignAmong(facts.machine.kernelRelease, root.modules);
   const foreign = checkRoot({ missing: root.missingMountPoints, foreignModules }, record.trial);
   plan.checks.push("the root has the directories that the handover needs");
-  if (foreign === null) plan.checks.push(modulesSentence(facts.machine.kernelRelease, root));
-  else warnings.push(`slot ${plan.slot}: ${foreign}`);
+  if (foreign === null && !ownKernel) plan.checks.push(modulesSentence(facts.machine.kernelRelease, root));
+  else if (foreign !== null) warnings.push(`slot ${plan.slot}: ${foreign}`);
   const { path, warnings: passedOver } = chooseInit(words.init, (place) => whyNot(planning, root, place));
   warnings.push(...passedOver);
   plan.checks.push(`${path} can be executed`);

@@ -1,6 +1,9 @@
 /** `kernel: slot`: a boot in two stages, and everything that may stand between them. */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { gatherFacts } from "../../init/explain/gather.ts";
+import { planBoot } from "../../init/explain/plan.ts";
+import { planText } from "../../init/explain/print.ts";
 import { link, file as memoryFile, type Tree } from "../../init/kernel/recording/memory-tree.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { matchesGolden } from "../golden.ts";
@@ -348,6 +351,18 @@ test("a trial's second try: what became of its first is known to the second stag
   intoOwn(world, await world.boot());
   assert.is(world.readRecord().record?.attempt?.kexec?.previousEnd, "clean");
   assert.is(report(await world.boot()).generation, second, "goes on");
+});
+
+test("boot --explain says what it cannot know, and does not leave the slot for modules of another kernel", async () => {
+  const trial = image(2, ownKernel());
+  const { [`usr/lib/modules/${KERNEL_RELEASE}/modules.dep`]: _, ...tree } = trial.tree;
+  const world = await beforeTrial({ ...trial, tree });
+  const kernel = world.kernel();
+  kernel.plant("/", { mnt: {} });
+  const plan = await planBoot(gatherFacts(kernel, { control: null, commandLine: null }));
+  const text = planText(plan);
+  assert.match(text, /which kernel slot b runs on: its image's own is started by kexec where another one runs \(kernel: slot\)/);
+  assert.not.match(text, /has modules for/);
 });
 
 test("power may fail at any effect of either stage", async () => {
