@@ -353,6 +353,25 @@ test("a trial's second try: what became of its first is known to the second stag
   assert.is(report(await world.boot()).generation, second, "goes on");
 });
 
+test("chooser: loader: the second stage goes on with the slot that the loader named", async () => {
+  const control: Partial<ControlFile> = { ...MACHINE, chooser: "loader" };
+  const trial = image(
+    2,
+    ownKernel({ [`usr/lib/modules/${OWN.release}/initramfs.img`]: memoryFile(initrd(controlFile(control).text)) }),
+  );
+  const world = new World({ a: v1, control, commandLine: "slipway.slot=a" });
+  assert.is((await world.boot()).end, "exec /sbin/init");
+  world.commitAndShutDown("a", v1.id);
+  world.installInB(trial);
+  world.commandLine = "slipway.slot=b";
+  intoOwn(world, await world.boot());
+  assert.match(world.commandLine, /^slipway\.slot=b panic=10 slipway\.kexec=/);
+  const boot = await world.boot();
+  const { slot, attempt, loader } = report(boot);
+  assert.equal([slot, attempt, loader?.chooser, loader?.named], ["b", 2, "loader", "b"]);
+  assert.is(world.readRecord().record?.slots.b?.tries, 2);
+});
+
 test("boot --explain says what it cannot know, and does not leave the slot for modules of another kernel", async () => {
   const trial = image(2, ownKernel());
   const { [`usr/lib/modules/${KERNEL_RELEASE}/modules.dep`]: _, ...tree } = trial.tree;
