@@ -21,7 +21,7 @@ import {
   v2File,
 } from "./support/kexec-ground.ts";
 import { validRecord } from "./support/record-on-disk.ts";
-import { type SmallImage, smallControl, smallImage } from "./support/small-image.ts";
+import { hang, type SmallImage, smallControl, smallImage } from "./support/small-image.ts";
 import { boot, part, smallInitrd, smallMachine, startSmall } from "./support/small-machine.ts";
 
 const scratch = mkdtempSync(`${tmpdir()}/slipway-kexec-`);
@@ -139,6 +139,29 @@ test("somebody else's slipway.kexec= is refused and counted, and starts no kerne
   );
   assert.match(told.report.skipped[0]?.reason ?? "", /has modules for .* only, and the kernel that runs is/);
   assert.is(validRecord(machine.disk).slots.b?.tries, 2);
+});
+
+test("a hang of the new kernel is the watchdog's, which stays armed over the kexec where its driver is told to", async () => {
+  // The loader's kernel is the one with a driver for it here, and the slot's own hangs before it would have one.
+  const hanging = signedSystem(["b", "a"], "watchdog: { timeout: 15s, after: keep }\n");
+  const ruling = await smallControl(hanging);
+  const entries = initrdEntries(readFileSync(ruling, "utf8")).filter(({ path }) => path !== "init");
+  const program = readFileSync(await hang());
+  const file = archive([...entries, { path: "init", kind: "file", mode: 0o755, content: program }]);
+  writeFileSync(`${scratch}/hanging`, file);
+  const kernel: SmallImage["kernel"] = { flavour: "cloud", initrd: `${scratch}/hanging` };
+  const b = await smallImage({ ...v2, facts: "hangs", kernel }, ruling);
+  const initrd = { flavour: "generic" as const };
+  const machine = await smallMachine({ system: hanging, slots: { b, a: v2File }, size: "1G", slotSize: "250M", initrd });
+  // The board's own, which QEMU keeps from restarting anything unless it is told to.
+  const extra = ["-global", "ICH9-LPC.noreboot=off", "-action", "watchdog=reset"];
+  const options = { ...memory, extra, append: "watchdog.stop_on_reboot=0" };
+  const running = await startSmall(machine, options);
+  await running.expect(/starting its own kernel .*cloud/);
+  await running.expect(/hanging for ever/);
+  await running.exited;
+  const record = validRecord(machine.disk);
+  assert.equal([record.attempt?.slot, record.slots.b?.tries], ["b", 2]);
 });
 
 test.run();

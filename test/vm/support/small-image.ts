@@ -96,6 +96,12 @@ function probe(): Promise<string> {
 /** A program that needs its dynamic linker. */
 const dynamic = () => compiled("small-dynamic", "int main(void) { return 0; }\n", []);
 
+/** An init that says so on the console, and hangs. */
+export const hang = () =>
+  compiled("small-hang", '#include <unistd.h>\nint main(void) { write(1, "hanging for ever\\n", 17); for (;;) pause(); }\n', [
+    "-static",
+  ]);
+
 async function compiled(kind: string, source: string, words: string[]): Promise<string> {
   const directory = await madeOf(kind, [source, words], async (aside) => {
     writeFileSync(`${aside}/source.c`, source);
