@@ -6,7 +6,16 @@
 import { encodeLoadOption, LOAD_OPTION, type LoadOption } from "../stores/efi-load-option.ts";
 import { bootEntryName } from "../stores/efi-variables.ts";
 import { type EditionName, editionText, isSameEdition } from "./edition.ts";
-import { type BootloaderFacts, editionOfEntry, entryFor, findEdition, foundEditions, runningLoader } from "./facts.ts";
+import {
+  type BootloaderFacts,
+  editionOfEntry,
+  entryFor,
+  type FoundEdition,
+  findEdition,
+  foundEditions,
+  placeOf,
+  runningLoader,
+} from "./facts.ts";
 
 /** One change of a variable, and why. Each is whole or not there at all, and after each the machine boots. */
 export type VariableStep =
@@ -26,63 +35,63 @@ export interface WantedEditions {
 
 /**
  * The committed edition first and the newest whole one of the other directory second. A committed one that is damaged or gone
- * gives way to the other. Where the record knows none, it is what runs, or what the firmware has first, or the newest.
+ * gives way to the best that is whole: of the other directory, and rather none that failed or is on trial. Where the record knows
+ * none, it is what runs, or what the firmware has first, or the newest.
  */
 export function wantedEditions(facts: BootloaderFacts): WantedEditions {
-  const { record, places } = facts;
-  const isExcluded = (edition: EditionName) =>
-    isSameEdition(edition, record.trial?.edition ?? null) || isSameEdition(edition, record.failed?.edition ?? null);
-  const usable = (edition: EditionName | null) => {
-    const found = findEdition(facts, edition);
-    return found !== null && found.fault === null ? found : null;
-  };
-  const newest = (within: string[]): EditionName | null => {
-    const sorted = foundEditions(facts).filter(({ fault }) => fault === null);
-    const here = sorted.filter((edition) => within.includes(directoryOf(facts, edition)) && !isExcluded(edition));
-    return here.sort((left, right) => right.number - left.number)[0] ?? null;
-  };
-  const directories = places.map((place) => `${place.device} ${place.directory}`);
-  const others = (edition: EditionName) => directories.filter((name) => name !== directoryOf(facts, edition));
-  if (record.committed === null) {
-    const first = usable(runningLoader(facts).edition) ?? firstInOrder(facts, isExcluded) ?? newestOf(directories, newest);
-    return { first: plain(first), second: first === null ? null : plain(newest(others(first))), why: null };
-  }
-  const other = newest(others(record.committed));
-  const committed = usable(record.committed);
-  if (committed !== null || other === null) return { first: record.committed, second: plain(other), why: null };
-  const fault = findEdition(facts, record.committed)?.fault ?? "it is not there";
-  return { first: plain(other), second: null, why: `${editionText(record.committed)} cannot boot: ${fault}` };
+  const { committed } = facts.record;
+  const first =
+    committed === null ? unrecorded(facts) : isWhole(facts, committed) ? committed : (best(facts, committed) ?? committed);
+  const elsewhere = (edition: FoundEdition) => first !== null && placeOf(facts, edition) !== placeOf(facts, first);
+  const second =
+    first === null ? undefined : wholeEditions(facts).find((edition) => !isDoubtful(facts, edition) && elsewhere(edition));
+  const fault =
+    committed === null || isSameEdition(first, committed) ? null : (findEdition(facts, committed)?.fault ?? "it is not there");
+  const why = fault === null || committed === null ? null : `${editionText(committed)} cannot boot: ${fault}`;
+  return { first: nameOf(first), second: nameOf(second ?? null), why };
 }
 
 /** Without what is known of it besides its name. */
-function plain(edition: EditionName | null): EditionName | null {
+function nameOf(edition: EditionName | null): EditionName | null {
   return edition === null ? null : { device: edition.device, path: edition.path };
 }
 
-function newestOf(directories: string[], newest: (within: string[]) => EditionName | null): EditionName | null {
-  for (const directory of directories) {
-    const found = newest([directory]);
-    if (found !== null) return found;
-  }
-  return null;
+function isWhole(facts: BootloaderFacts, edition: EditionName | null): boolean {
+  return findEdition(facts, edition)?.fault === null;
 }
 
-function firstInOrder(facts: BootloaderFacts, isExcluded: (edition: EditionName) => boolean): EditionName | null {
+/** It is on trial, or its trial failed. */
+function isDoubtful({ record }: BootloaderFacts, edition: EditionName): boolean {
+  return [record.trial?.edition, record.failed?.edition].some((name) => isSameEdition(name ?? null, edition));
+}
+
+/** Whole ones whose partition a boot entry can name, the newest first. */
+function wholeEditions(facts: BootloaderFacts): FoundEdition[] {
+  const usable = foundEditions(facts).filter((edition) => edition.fault === null && placeOf(facts, edition)?.partition !== null);
+  return usable.sort((left, right) => right.number - left.number);
+}
+
+/** In the place of `committed`, which cannot boot. */
+function best(facts: BootloaderFacts, committed: EditionName): FoundEdition | null {
+  const place = placeOf(facts, committed);
+  const worth = (edition: FoundEdition) => (isDoubtful(facts, edition) ? 0 : 2) + (placeOf(facts, edition) === place ? 0 : 1);
+  return wholeEditions(facts).sort((left, right) => worth(right) - worth(left))[0] ?? null;
+}
+
+/** Where the record knows no committed one. */
+function unrecorded(facts: BootloaderFacts): EditionName | null {
   const { order, entries } = facts.firmware;
-  for (const number of order) {
+  const listed = order.map((number) => {
     const option = entries.get(number);
-    const edition = option === undefined ? null : editionOfEntry(facts, option);
-    const found = findEdition(facts, edition);
-    if (found !== null && found.fault === null && !isExcluded(found)) return found;
-  }
-  return null;
-}
-
-function directoryOf({ places }: BootloaderFacts, edition: EditionName): string {
-  const place = places.find(({ device, directory }) => {
-    return device === edition.device && `${edition.path.toLowerCase()}/`.startsWith(`${directory.toLowerCase()}/`);
+    return option === undefined ? null : editionOfEntry(facts, option);
   });
-  return place === undefined ? "" : `${place.device} ${place.directory}`;
+  const known = [runningLoader(facts).edition, ...listed].find((edition) => {
+    return edition !== null && isWhole(facts, edition) && !isDoubtful(facts, edition);
+  });
+  if (known !== undefined) return known;
+  const whole = wholeEditions(facts);
+  const inOrder = facts.places.flatMap((place) => whole.filter((edition) => placeOf(facts, edition) === place));
+  return inOrder.find((edition) => !isDoubtful(facts, edition)) ?? inOrder[0] ?? null;
 }
 
 /** The lowest number that no entry has. Throws Error where there is none. */
@@ -95,14 +104,16 @@ export function freeEntry({ taken, next, current }: BootloaderFacts["firmware"],
 /**
  * The steps by which the firmware's entries become what is wanted; none where they are. Entries of other systems stay, in their
  * order. Entries that are needed are made first, the order changes then, and what nobody needs goes last.
- *
- * @param keep number of the entry of a trial that is not over
+ * The entry of a trial that is not over stays, in no order.
  */
-export function putRight(facts: BootloaderFacts, wanted: WantedEditions, keep: number | null): VariableStep[] {
+export function putRight(facts: BootloaderFacts, wanted: WantedEditions): VariableStep[] {
   const { firmware } = facts;
+  const { trial } = facts.record;
   const ours = [...firmware.entries].flatMap(([number, option]) => {
     const edition = editionOfEntry(facts, option);
-    return edition === null ? [] : [{ number, option, edition, place: firmware.order.indexOf(number) }];
+    // Of two that lead to the same, the one that this boot is by: it says what runs.
+    const place = number === firmware.current ? -1 : rank(firmware.order.indexOf(number));
+    return edition === null ? [] : [{ number, option, edition, place }];
   });
   const made: VariableStep[] = [];
   const kept: number[] = [];
@@ -110,9 +121,9 @@ export function putRight(facts: BootloaderFacts, wanted: WantedEditions, keep: n
     if (edition === null) continue;
     const option = entryFor(facts, edition);
     if (option === null) continue;
-    const matching = ours.filter((entry) => entry.number !== keep && isSameEdition(entry.edition, edition));
-    const best = matching.sort((left, right) => rank(left.place) - rank(right.place) || left.number - right.number)[0];
-    const number = best?.number ?? freeEntry(firmware, kept);
+    const matching = ours.filter((entry) => isSameEdition(entry.edition, edition));
+    const best = matching.sort((left, right) => left.place - right.place || left.number - right.number)[0];
+    const number = best?.number ?? freeEntry(firmware, [...kept, trial?.entry ?? -1]);
     kept.push(number);
     const why = best === undefined ? "the firmware has no entry for it" : entryFault(best.option, option);
     if (why !== null) made.push({ set: "entry", number, option, why: `${editionText(edition)}: ${why}` });
@@ -120,7 +131,8 @@ export function putRight(facts: BootloaderFacts, wanted: WantedEditions, keep: n
   const isKept = (edition: EditionName) => [wanted.first, wanted.second].some((name) => isSameEdition(name, edition));
   // The entry of this very boot says what runs.
   const isRunning = (number: number, edition: EditionName) => number === firmware.current && !isKept(edition);
-  const gone = ours.filter(({ number, edition }) => number !== keep && !kept.includes(number) && !isRunning(number, edition));
+  const isTrial = (edition: EditionName) => isSameEdition(edition, trial?.edition ?? null) && !isKept(edition);
+  const gone = ours.filter(({ number, edition }) => !kept.includes(number) && !isTrial(edition) && !isRunning(number, edition));
   const isOurs = new Set(ours.map(({ number }) => number));
   const isOther = (number: number) => firmware.taken.has(number) && !isOurs.has(number) && !kept.includes(number);
   const order = [...kept, ...new Set(firmware.order.filter(isOther))];
@@ -143,7 +155,7 @@ export function putRight(facts: BootloaderFacts, wanted: WantedEditions, keep: n
 
 /** Entries that are in no order come last. */
 function rank(place: number): number {
-  return place < 0 ? Number.POSITIVE_INFINITY : place;
+  return place < 0 ? 0x10000 : place;
 }
 
 function listed(order: readonly number[]): string {

@@ -1,7 +1,7 @@
 /** What became of a trial, and everything that a look at the bootloaders leads to. */
 import { bootEntryName } from "../stores/efi-variables.ts";
 import { type EditionName, editionNumber, editionText, isSameEdition } from "./edition.ts";
-import { type BootloaderFacts, editionOfEntry, findEdition, foundEditions, runningLoader } from "./facts.ts";
+import { type BootloaderFacts, editionOfEntry, findEdition, foundEditions, placeOf, runningLoader } from "./facts.ts";
 import { putRight, type VariableStep, type WantedEditions, wantedEditions } from "./put-right.ts";
 import { type BootloaderRecord, withCommittedTrial, withFailedTrial } from "./record.ts";
 
@@ -66,11 +66,10 @@ export function settle(facts: BootloaderFacts, commit: boolean): Settlement {
   const settled = { ...facts, record };
   const wanted = wantedEditions(settled);
   record = adopt(settled, wanted);
-  const keep = record.trial === null ? null : record.trial.entry;
-  const stale = keep === null && facts.firmware.next !== null && facts.firmware.next === trial?.entry;
+  const stale = record.trial === null && facts.firmware.next !== null && facts.firmware.next === trial?.entry;
   const steps: VariableStep[] = [
     ...(stale ? [{ remove: "next" as const, why: "the trial is over" }] : []),
-    ...putRight(settled, wanted, keep),
+    ...putRight(settled, wanted),
   ];
   warnings.push(...notesOf(settled, wanted, fate));
   return { fate, steps, record, wanted, did, warnings };
@@ -111,13 +110,8 @@ function notesOf(facts: BootloaderFacts, wanted: WantedEditions, fate: TrialFate
  */
 export function targetOf(facts: BootloaderFacts, { first }: WantedEditions): BootloaderFacts["places"][number] | null {
   const running = runningLoader(facts).edition;
-  const isUsed = (place: BootloaderFacts["places"][number]) =>
-    [running, first].some((edition) => edition !== null && inPlace(place, edition));
-  return facts.places.find((place) => !isUsed(place)) ?? null;
-}
-
-function inPlace({ device, directory }: { device: string; directory: string }, edition: EditionName): boolean {
-  return device === edition.device && `${edition.path.toLowerCase()}/`.startsWith(`${directory.toLowerCase()}/`);
+  const used = [running, first].map((edition) => (edition === null ? null : placeOf(facts, edition)));
+  return facts.places.find((place) => !used.includes(place)) ?? null;
 }
 
 /** Editions of a boot directory that nobody needs any more: all but those of `keep` and what a factory put there. */

@@ -36,7 +36,7 @@ function goBack(kernel: Kernel, bootloaders: Bootloaders, { store, record }: Cha
     const ended = { ...facts, record: withFailedTrial(facts.record, OPERATOR_ROLLBACK) };
     const wanted = wantedEditions(ended);
     const next = facts.firmware.next === trial.entry ? [{ remove: "next" as const, why: OPERATOR_ROLLBACK }] : [];
-    const steps = [...next, ...putRight(ended, wanted, null)];
+    const steps = [...next, ...putRight(ended, wanted)];
     carryOut(bootloaders.variables, steps);
     writeRecord(store, { ...record, bootloader: ended.record });
     const told = `The trial of ${editionText(trial.edition)} is given up; ${wanted.first === null ? "what the firmware finds" : editionText(wanted.first)} boots next.`;
@@ -50,7 +50,7 @@ function goBack(kernel: Kernel, bootloaders: Bootloaders, { store, record }: Cha
     );
   }
   const back = { ...facts, record: { ...settled, committed: second } };
-  const steps = putRight(back, { first: second, second: first, why: null }, null);
+  const steps = putRight(back, { first: second, second: first, why: null });
   carryOut(bootloaders.variables, steps);
   writeRecord(store, { ...record, bootloader: back.record });
   return {

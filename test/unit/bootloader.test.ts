@@ -211,7 +211,7 @@ test("entries that are doubled, switched off, reordered or led elsewhere are put
       () => {
         world.order = [0x21, first, second, other, 0x20];
       },
-      [0x21, second, other, 0x20],
+      [first, second, other, 0x20],
     ],
     [
       "numbers twice",

@@ -1,0 +1,204 @@
+/** A machine of two EFI system partitions that OVMF starts, with bootloaders to install. */
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { throwAwayCopy } from "../../../qemu/disks.ts";
+import { type EspFiles, makeEsp } from "../../../qemu/esp.ts";
+import { freshVariables } from "../../../qemu/firmware.ts";
+import { makeImage } from "../../../qemu/images.ts";
+import { guestKernel } from "../../../qemu/kernel.ts";
+import { type Machine, startMachine } from "../../../qemu/machine.ts";
+import type { MachineOptions } from "../../../qemu/machine-options.ts";
+import { madeOf } from "../../../qemu/product.ts";
+import { runProgram } from "../../../qemu/program.ts";
+import { SYSTEMD_BOOT } from "../../../qemu/systemd-boot-disk.ts";
+import { addLibraries, writeFiles } from "../../../qemu/tree.ts";
+import { smallControl, smallSystem } from "./small-image.ts";
+import { consoleWords, partsOf, smallDisk, smallInitrd } from "./small-machine.ts";
+
+/** One name for whatever loader it is, so that GRUB gives way to systemd-boot and back. */
+export const PROGRAM = "loader.efi";
+
+export const DIRECTORIES = ["EFI/slipway-a", "EFI/slipway-b"] as const;
+
+const system = smallSystem(
+  ["a"],
+  "ext4",
+  `bootloader:
+  program: ${PROGRAM}
+  directories:
+    - { device: PARTLABEL=esp-a, directory: ${DIRECTORIES[0]} }
+    - { device: PARTLABEL=esp-b, directory: ${DIRECTORIES[1]} }
+`,
+);
+
+/** What the running system does: what stands on the second disk, with the loaders and efibootmgr of the third below /mnt. */
+const script = `mount -t erofs -o ro /dev/vdc /mnt
+efibootmgr() { LD_LIBRARY_PATH=/mnt/lib /mnt/efibootmgr "$@"; }
+dd if=/dev/vdb bs=4096 count=16 2>/dev/null | tr -d '\\000' >/tmp/job
+. /tmp/job
+`;
+
+const MODULES = "part_gpt fat normal echo linux search search_fs_file configfile serial terminal test true sleep boot".split(" ");
+
+/** What every GRUB here begins with: its other files are beside its program, wherever that is. */
+const early = `serial --unit=0 --speed=115200
+terminal_output serial
+terminal_input serial
+configfile $cmdpath/grub.cfg
+`;
+
+/** The configuration of the loader `name`. */
+function configuration(name: string, does: "boots" | "hangs"): string {
+  const says = `echo "loader ${name} at $cmdpath"\n`;
+  if (does === "hangs") return `${says}while true; do sleep 3600; done\n`;
+  return `${says}search --no-floppy --file --set=root /slipway/linux
+linux /slipway/linux ${consoleWords}
+initrd /slipway/initrd
+boot
+`;
+}
+
+async function grubProgram(): Promise<string> {
+  const directory = await madeOf("grub-beside", [early, MODULES], async (aside) => {
+    writeFileSync(`${aside}/early.cfg`, early);
+    const words = ["-O", "x86_64-efi", "-p", "", "-c", `${aside}/early.cfg`, "-o", `${aside}/${PROGRAM}`, ...MODULES];
+    await runProgram("grub-mkimage", words);
+  });
+  return `${directory}/${PROGRAM}`;
+}
+
+/** Loaders to install, by their directories' names below /mnt. */
+const LOADERS: Record<string, "boots" | "hangs"> = { one: "boots", two: "boots", bad: "hangs" };
+
+/** The third disk: directories for `slipway bootloader install`, and efibootmgr with its libraries. */
+async function toolsDisk(): Promise<string> {
+  const grub = await grubProgram();
+  const directory = await madeOf("bootloader-tools", [LOADERS, readFileSync(grub).length], async (aside) => {
+    const tree = `${aside}/tree`;
+    for (const [name, does] of Object.entries(LOADERS)) {
+      writeFiles(tree, { [`/${name}/grub.cfg`]: configuration(name, does) });
+      cpSync(grub, `${tree}/${name}/${PROGRAM}`);
+    }
+    mkdirSync(`${tree}/systemd-boot`);
+    cpSync(SYSTEMD_BOOT, `${tree}/systemd-boot/${PROGRAM}`);
+    cpSync("/usr/bin/efibootmgr", `${tree}/efibootmgr`);
+    await addLibraries(tree, "/usr/bin/efibootmgr");
+    await runProgram("sh", [
+      "-c",
+      'cd "$1"; mkdir -p lib; find . -name "*.so*" -not -path "./lib/*" -exec cp -L {} lib/ ";"',
+      "sh",
+      tree,
+    ]);
+    await makeImage(tree, `${aside}/image`, "erofs");
+  });
+  return `${directory}/image`;
+}
+
+async function espFiles(): Promise<[EspFiles, EspFiles]> {
+  const { kernel } = await guestKernel();
+  const initrd = await bootInitrd();
+  const grub = await grubProgram();
+  const common: EspFiles = {
+    "slipway/linux": { file: kernel },
+    "slipway/initrd": { file: initrd },
+    "loader/loader.conf": "timeout 0\n",
+    "loader/entries/slipway.conf": `title slipway\nlinux /slipway/linux\ninitrd /slipway/initrd\noptions ${consoleWords}\n`,
+  };
+  const loader = (directory: string, name: string, program = PROGRAM): EspFiles => ({
+    [`${directory}/${program}`]: { file: grub },
+    [`${directory}/grub.cfg`]: configuration(name, "boots"),
+  });
+  return [
+    { ...common, ...loader("EFI/BOOT", "last resort", "BOOTX64.EFI"), ...loader(DIRECTORIES[0], "factory a") },
+    { ...common, ...loader(DIRECTORIES[1], "factory b") },
+  ];
+}
+
+/** With what a running system has of its own: the small root has no modules. */
+function bootInitrd(): Promise<string> {
+  const wanted = [
+    "virtio_pci",
+    "virtio_blk",
+    "loop",
+    "squashfs",
+    "erofs",
+    "overlay",
+    "ext4",
+    "vfat",
+    "nls_cp437",
+    "nls_ascii",
+    "efivarfs",
+  ];
+  return smallInitrd(system, { modules: wanted });
+}
+
+/** A machine whose disk, variables and jobs are its own. */
+export class BootloaderMachine {
+  private constructor(
+    readonly disk: string,
+    readonly variables: string,
+    readonly job: string,
+    readonly tools: string,
+  ) {}
+
+  /** @param directory for its files */
+  static async make(directory: string): Promise<BootloaderMachine> {
+    const [a, b] = await espFiles();
+    const esps = await madeOf(
+      "bootloader-esps",
+      [await bootInitrd(), (await guestKernel()).version, await smallControl(system)],
+      async (aside) => {
+        await makeEsp(`${aside}/a`, a, 96);
+        await makeEsp(`${aside}/b`, b, 96);
+      },
+    );
+    const partitions = [`esp-a:esp=${esps}/a`, `esp-b:esp=${esps}/b`];
+    const slots = { a: { facts: "v1", script, slipway: true } };
+    const disk = await smallDisk({ system, slots, partitions, size: "768M" });
+    const job = `${directory}/job`;
+    writeFileSync(job, Buffer.alloc(65536));
+    return new BootloaderMachine(disk, freshVariables(`${directory}/variables`), job, await toolsDisk());
+  }
+
+  /** Another machine with the same disk and variables as they are now. */
+  copy(directory: string): BootloaderMachine {
+    const variables = `${directory}/variables`;
+    cpSync(this.variables, variables);
+    const job = `${directory}/job`;
+    writeFileSync(job, Buffer.alloc(65536));
+    return new BootloaderMachine(throwAwayCopy(this.disk), variables, job, this.tools);
+  }
+
+  /** Starts it with `job`, shell lines for the running system. */
+  start(job: string, options: Partial<MachineOptions> = {}): Promise<Machine> {
+    const bytes = Buffer.alloc(65536);
+    bytes.write(`${job}\\n`);
+    writeFileSync(this.job, bytes);
+    return startMachine({
+      memoryMiB: 768,
+      timeoutMs: 150_000,
+      firmware: { kind: "ovmf", variables: this.variables },
+      disks: [{ file: this.disk }, { file: this.job }, { file: this.tools, readOnly: true }],
+      ...options,
+    });
+  }
+
+  /** Starts it, waits for the job's end, and tells which loaders said that they run, and what was reported. */
+  async run(job: string, options: Partial<MachineOptions> = {}): Promise<Ran> {
+    return ranToEnd(await this.start(job, options));
+  }
+}
+
+export interface Ran {
+  /** Names of GRUBs that said so, in order; systemd-boot says nothing. */
+  loaders: string[];
+  parts: ReadonlyMap<string, string>;
+  console: string;
+}
+
+/** Waits for the job's end and the machine's. */
+export async function ranToEnd(machine: Machine): Promise<Ran> {
+  await machine.expectResult("small root ends: power-off");
+  await machine.exited;
+  const loaders = [...machine.console.text.matchAll(/loader ([a-z ]+) at \(/g)].map(([, name = ""]) => name);
+  return { loaders, parts: partsOf(machine.results.text), console: machine.console.text };
+}
