@@ -16,6 +16,12 @@ import type { LoaderSlot, StoreView } from "./view.ts";
 /** The reason of a slot that another tool gave up. */
 export const MARKED_BAD = "marked bad in the bootloader's store";
 
+/**
+ * Nobody who changes variables takes the nonce away, but a loader does that lost them all and writes down what it takes for
+ * missing: all slots, with all their boots.
+ */
+const BEGUN_ANEW = "the bootloader's store was lost and begun anew, without the nonce: it is written again from the boot record";
+
 export interface MergeFacts extends LoaderRules {
   /** Wall clock, milliseconds since the epoch. */
   unixMs: number;
@@ -34,6 +40,7 @@ export interface Merged {
  * equal views the record stays as it is.
  */
 export function mergeStore(record: BootRecord, base: StoreView, seen: StoreView, facts: MergeFacts): Merged {
+  if (base.nonce !== null && seen.nonce === null) return { record, changes: [BEGUN_ANEW] };
   const changes: string[] = [];
   let merged = record;
   const known = (name: SlotName) => facts.policy.slots.includes(name) && Object.hasOwn(merged.slots, name);
