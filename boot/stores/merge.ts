@@ -46,7 +46,9 @@ export function mergeStore(record: BootRecord, base: StoreView, seen: StoreView,
   const known = (name: SlotName) => facts.policy.slots.includes(name) && Object.hasOwn(merged.slots, name);
   const front = newFront(base, seen);
   const order = merged;
-  for (const [name, now] of Object.entries(seen.slots)) {
+  // The one that was put first comes last: a commit of another slot puts that one first, and was before it.
+  const entries = Object.entries(seen.slots).sort(([one], [other]) => Number(one === front) - Number(other === front));
+  for (const [name, now] of entries) {
     const before = base.slots[name];
     if (before === undefined || !known(name)) continue;
     const change =

@@ -1,5 +1,6 @@
 import type { BootRecord, SlotName } from "../../boot/record/record.ts";
 import { freshRecord } from "../../boot/record/store.ts";
+import type { BootReport } from "../../boot/report.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
 import { pendingTrial } from "../../boot/selection/running.ts";
 import { notBootable, slotOf } from "../../boot/selection/slots.ts";
@@ -130,6 +131,11 @@ function objectIn(text: string | null): object | null {
   }
 }
 
+/** Whether the record says that this very boot is good. */
+function isGood({ attempt }: BootRecord, report: BootReport): boolean {
+  return attempt !== null && attempt.number === report.attempt && attempt.stage === "good";
+}
+
 /** What there is to tell of this machine. Throws Refusal where it was not booted by slipway. */
 export function readStatus(kernel: Kernel, places: Places): Status {
   const machine = readMachine(kernel, places);
@@ -156,7 +162,8 @@ export function readStatus(kernel: Kernel, places: Places): Status {
       imageId: report.imageId,
       attempt: report.attempt,
       why: report.why,
-      uncommitted: isUncommitted(kernel, places),
+      // Another tool may have committed it: the mark goes with the next command that writes.
+      uncommitted: isUncommitted(kernel, places) && !isGood(record, report),
     },
     slots,
     next,

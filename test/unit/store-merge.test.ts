@@ -247,6 +247,24 @@ for (const { what, record: before = record(), seen: change, facts = running, tol
   });
 }
 
+test("the running trial marked good, and then another slot put first: both, in whatever order the store has them", () => {
+  const runsB = record({
+    slots: { a: slot({ priority: 1 }), b: slot({ state: "trial", priority: 2, tries: 2, imageId: image("2") }) },
+    attempt: { number: 4, slot: "b", imageId: image("2"), trial: true, stage: "handover", cleanEnd: false },
+    lastCommitted: { slot: "a", imageId: image("1") },
+  });
+  const before: StoreView = { slots: { a: said(1, 3, true), b: said(2, 2, null) }, nonce: null };
+  const [a, b] = [said(2, 3, true), said(1, 3, true)];
+  for (const slots of [
+    { a, b },
+    { b, a },
+  ]) {
+    const { record: merged, changes } = mergeStore(runsB, before, { slots, nonce: null }, running);
+    assert.is(order(merged), "ab");
+    assert.equal([merged.slots.b?.state, merged.attempt?.stage, changes.length], ["committed", "good", 2]);
+  }
+});
+
 test("a slot that is not the control file's is nobody's", () => {
   const strange = { ...base, slots: { ...base.slots, x: said(4, 3, true) } };
   const { record: merged, changes } = mergeStore(record(), base, strange, running);

@@ -42,7 +42,7 @@ async function slipwaySays(line: string): Promise<void> {
   assert.is(`next ${status.next.slot}; ${slots.join(", ")}`, line);
 }
 
-test("an environment block without variables is made from the boot record", async () => {
+test("an environment block that says nothing of slots is told what the boot record knows", async () => {
   await committed(shell, "a");
   assert.is(await variables(), "A_OK=1 A_TRY=0 B_OK=0 B_TRY=1 ORDER=A B");
   await raucSays(shell, "A booted, A first, A good, B bad");

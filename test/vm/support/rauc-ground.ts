@@ -3,11 +3,12 @@
  * host's rauc made.
  */
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { type DemoImage, type DemoImageOptions, demoImage } from "../../../qemu/demo-machine.ts";
+import { makeEsp } from "../../../qemu/esp.ts";
 import type { GuestShell } from "../../../qemu/guest-shell.ts";
-import { emptyFile, makeImage } from "../../../qemu/images.ts";
+import { makeImage } from "../../../qemu/images.ts";
 import { initrdFor, keptOf, madeOf, slipway } from "../../../qemu/product.ts";
 import { runProgram } from "../../../qemu/program.ts";
 import { trustLine } from "../../../qemu/seal.ts";
@@ -94,16 +95,24 @@ export async function groundImage({ version, keys, files }: GroundImage): Promis
   });
 }
 
-/** The bootloader's own partitions, empty as it finds them first, as words of slipway disk build. */
+/**
+ * The bootloader's own partitions as words of slipway disk build. Nothing in them is about slots yet: an environment block that
+ * grub-editenv made, U-Boot's environment with a variable of the board's.
+ */
 async function loaderPartitions(store: GroundStore, directory: string): Promise<string[]> {
   if (store === "record") return [];
-  const file = `${directory}/${store}`;
-  emptyFile(file, (store === "grubenv" ? 36 : 1) * 1024 * 1024);
-  if (store === "uboot-env") return ["--partition", `uboot-env:linux=${file}`];
-  await runProgram("mkfs.vfat", ["-F", "32", "-n", "ESP", file]);
+  const file = `${directory}/partition`;
+  if (store === "uboot-env") {
+    writeFiles(directory, { "/variables": "board=gateway\n" });
+    // -r: with the flag by which U-Boot tells the newer of two copies; the other copy is not there yet.
+    await runProgram("mkenvimage", ["-r", "-s", "0x4000", "-o", `${directory}/copy`, `${directory}/variables`]);
+    const partition = new Uint8Array(1024 * 1024);
+    partition.set(readFileSync(`${directory}/copy`));
+    writeFileSync(file, partition);
+    return ["--partition", `uboot-env:linux=${file}`];
+  }
   await runProgram("grub-editenv", [`${directory}/grubenv`, "create"]);
-  await runProgram("mmd", ["-i", file, "::grub"]);
-  await runProgram("mcopy", ["-i", file, `${directory}/grubenv`, "::grub/grubenv"]);
+  await makeEsp(file, { "grub/grubenv": { file: `${directory}/grubenv` } }, 64);
   return ["--partition", `esp:esp=${file}`];
 }
 
