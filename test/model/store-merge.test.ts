@@ -19,7 +19,7 @@ import { projectRecord } from "../../boot/stores/project.ts";
 import type { StoreView } from "../../boot/stores/view.ts";
 import { isStoreFirst, sameView } from "../../boot/stores/write-order.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
-import { STORE_KINDS, type StoreKind, traitsOfKind, type Variables, written } from "../samples/loader-store.ts";
+import { type MemoryStore, STORE_KINDS, type StoreKind, type Tool, traitsOfKind } from "../samples/loader-store.ts";
 
 const long = process.env.SLIPWAY_TIER === "long";
 
@@ -41,7 +41,7 @@ class Machine {
   readonly #case: Case;
   readonly policy: Policy;
   readonly slots: { name: string; bootname: string }[];
-  variables: Variables = new Map();
+  readonly #store: MemoryStore;
   onDisk: { record: BootRecord; base: StoreView | null };
   /** What is in the slots. */
   readonly content: Map<SlotName, string>;
@@ -57,6 +57,7 @@ class Machine {
     this.#case = of;
     this.policy = { slots: of.slots, tries: of.tries, trust: { mode: "unsigned" } };
     this.slots = of.slots.map((name) => ({ name, bootname: name.toUpperCase() }));
+    this.#store = of.kind.make(this.slots);
     this.onDisk = { record: freshRecord(this.policy), base: null };
     this.content = new Map(of.slots.map((name) => [name, this.#newImage()]));
     this.sync(this.onDisk.record);
@@ -73,17 +74,18 @@ class Machine {
     return started === undefined ? facts : { ...facts, started };
   }
 
-  seen(): StoreView {
-    return this.#case.kind.dialect.view(this.variables, this.slots);
+  seen(): StoreView | null {
+    return this.#store.view();
   }
 
   /** The record as it is taken up: what others changed is in it. */
   read(started?: SlotName | null): BootRecord {
     this.#unixMs += 1;
     const { record, base } = this.onDisk;
-    if (base === null) return record;
+    const seen = this.seen();
+    if (base === null || seen === null) return record;
     const facts = this.facts(started);
-    const { record: merged } = mergeStore(record, base, this.seen(), facts);
+    const { record: merged } = mergeStore(record, base, seen, facts);
     this.#checkMerge(record, merged, started);
     return merged;
   }
@@ -112,19 +114,16 @@ class Machine {
 
   /** Writes both as init/store/loader-store does. Throws PowerCut where the power goes. */
   sync(record: BootRecord, base: StoreView | null = this.onDisk.base): void {
-    const { kind } = this.#case;
     const seen = this.seen();
     const view = projectRecord(record, NONCE, base === null ? null : seen, this.facts());
-    const next = written(kind, this.variables, view, this.slots);
-    const writeStore = () => {
-      this.variables = next.variables;
-    };
+    const foreseen = this.#store.foresee(view);
+    // Attributes that give up all slots are zeros, as those that nobody wrote.
+    const next = Object.keys(foreseen.slots).length === 0 ? view : foreseen;
+    const writeStore = () => this.#store.write(view);
     const writeRecord = () => {
-      this.onDisk = { record, base: next.view };
+      this.onDisk = { record, base: next };
     };
-    const order = isStoreFirst(this.onDisk, record, next.view, this.facts())
-      ? [writeStore, writeRecord]
-      : [writeRecord, writeStore];
+    const order = isStoreFirst(this.onDisk, record, next, this.facts()) ? [writeStore, writeRecord] : [writeRecord, writeStore];
     const at = { never: 9, first: 0, between: 1, last: 2 }[this.cut];
     this.cut = "never";
     this.#onlyCounted = false;
@@ -140,28 +139,32 @@ class Machine {
   checkSettled(record: BootRecord): void {
     const { base } = this.onDisk;
     const seen = this.seen();
-    assert.ok(base !== null && sameView(base, seen));
+    assert.ok(base !== null);
+    if (seen === null) {
+      assert.ok(Object.values(base.slots).every(({ priority }) => priority === 0));
+      return;
+    }
+    assert.ok(sameView(base, seen), this.#store.text());
     const { record: again, changes } = mergeStore(record, seen, seen, this.facts(null));
     assert.is(again, record);
     assert.equal(changes, []);
-    const twice = written(this.#case.kind, this.variables, projectRecord(record, NONCE, seen, this.facts()), this.slots);
-    assert.equal(twice.view, seen, "it would be written again at the next boot");
+    const twice = this.#store.foresee(projectRecord(record, NONCE, seen, this.facts()));
+    assert.equal(twice, seen, "it would be written again at the next boot");
     if (
       this.#case.chooser === "loader" &&
       this.policy.slots.some((name) => notBootable(record, name, this.policy.trust) === null)
     ) {
-      assert.is.not(this.#case.kind.start(this.variables), null, `the loader starts nothing: ${[...this.variables].join(" ")}`);
+      assert.is.not(this.#store.first(), null, `the loader starts nothing: ${this.#store.text()}`);
     }
   }
 
   /** A boot as far as the running system, or as where the power goes. */
   boot(diesEarly: boolean): void {
     this.running = null;
-    const start = this.#case.kind.start(this.variables);
     const counts = this.#case.chooser === "loader";
-    if (counts && start !== null) this.variables = start.variables;
+    const started = counts ? this.#store.start() : null;
     if (diesEarly) return;
-    const named = this.slots.find(({ bootname }) => bootname === start?.bootname)?.name ?? null;
+    const named = this.slots.find(({ bootname }) => bootname === started)?.name ?? null;
     const read = this.read(counts ? named : null);
     let { record } = beginBoot(read, this.policy);
     const base = this.onDisk.base === null ? null : this.seen();
@@ -202,9 +205,9 @@ class Machine {
     return this.policy.slots.find((name) => name !== this.running) ?? "";
   }
 
-  rauc(what: keyof StoreKind["rauc"], name: SlotName): void {
+  rauc(what: Tool, name: SlotName): void {
     this.#onlyCounted = false;
-    this.variables = this.#case.kind.rauc[what](this.variables, name.toUpperCase());
+    this.#store.tool(what, name.toUpperCase());
   }
 
   newContent(name: SlotName): void {

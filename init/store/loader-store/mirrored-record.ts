@@ -153,8 +153,10 @@ export class MirroredRecord implements RecordKeeper {
   #writeStore(store: LoaderStore, view: StoreView): StoreView | null {
     const outcome = store.write(view);
     if (!outcome.written) this.#tell(`the bootloader's store cannot be written: ${outcome.reason}`);
-    this.#seen = store.read().view;
-    return this.#seen;
+    const reading = store.read();
+    this.#seen = reading.view;
+    // Attributes that give up all slots are zeros, as those that nobody wrote.
+    return outcome.written && reading.condition === "empty" ? view : reading.view;
   }
 
   /** Without a view that was seen the store is written again at the next change, whatever it says then. */
