@@ -11,7 +11,7 @@ import { activate, commitSlot, withdraw } from "../../boot/selection/running.ts"
 import { slotOf } from "../../boot/selection/slots.ts";
 import { storeId } from "../../boot/stores/base.ts";
 import { traitsOf } from "../../boot/stores/traits.ts";
-import { MS } from "../../init/kernel/constants.ts";
+import { MS, O } from "../../init/kernel/constants.ts";
 import type { Kernel } from "../../init/kernel/kernel.ts";
 import { openBootRecord } from "../../init/store/boot-record.ts";
 import { MirroredRecord } from "../../init/store/loader-store/mirrored-record.ts";
@@ -397,6 +397,41 @@ test("U-Boot's tools' lock is respected: who has it is waited for, and told of",
   kernel.close(holder);
   assert.ok(opened.record.write({ ...freshRecord(policy), lastKnownUnixMs: 1 }).written);
   assert.is(opened.warnings.length, 1);
+  assert.is(kind.tool().BOOT_ORDER, "A B");
+  opened.record.close();
+});
+
+test("an eMMC's boot partition is unprotected for the write alone", () => {
+  const sysfs = `${scratch}/force_ro`;
+  writeFileSync(sysfs, "1\n");
+  const told: string[] = [];
+  // What no machine of the tests has: its device and its file of sysfs stand for others.
+  const emmc = new Proxy(kernel, {
+    get(target, name) {
+      const method: unknown = Reflect.get(target, name);
+      if (typeof method !== "function") return method;
+      return (path: unknown, ...rest: unknown[]): unknown => {
+        if (name !== "open" || typeof path !== "string") return Reflect.apply(method, target, [path, ...rest]);
+        if (path.startsWith("/sys/class/block/mmcblk0boot0/")) return Reflect.apply(method, target, [sysfs, ...rest]);
+        if (path === "/dev/mmcblk0boot0" && rest[0] !== O.RDONLY && (Number(rest[0]) & O.RDWR) !== 0) {
+          told.push(readFileSync(sysfs, "utf8").trim());
+        }
+        return Reflect.apply(method, target, [path === "/dev/mmcblk0boot0" ? raw : path, ...rest]);
+      };
+    },
+  });
+  const copy = { ...rawCopy(0x100000), device: "/dev/mmcblk0boot0" };
+  const kind = uboot("eMMC", [rawCopy(0x100000)]);
+  freshMachine(kind);
+  const on: Kind = {
+    ...kind,
+    bootRecord: { store: "uboot-env", device: "/dev/none", environment: { copies: [copy], dialect: "rauc" } },
+  };
+  const opened = open(on, emmc);
+  opened.record.read();
+  assert.equal(opened.record.write(freshRecord(policy)), { written: true });
+  assert.equal([opened.warnings, told], [[], ["0"]]);
+  assert.is(readFileSync(sysfs, "utf8").trim(), "1");
   assert.is(kind.tool().BOOT_ORDER, "A B");
   opened.record.close();
 });
