@@ -56,6 +56,7 @@ function refused(bytes: Uint8Array): string | null {
   if (bytes.length !== GRUBENV_SIZE) return `the environment block has ${bytes.length} bytes, not ${GRUBENV_SIZE}`;
   const head = decoder.decode(bytes.subarray(0, SIGNATURE.length));
   if (head === SIGNATURE) return null;
+  if (/^\0*$/.test(head)) return "the environment block begins with NUL bytes";
   return `the environment block begins with ${JSON.stringify(head)}, not with "# GRUB Environment Block"`;
 }
 

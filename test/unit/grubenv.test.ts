@@ -146,7 +146,7 @@ const unreadable: [string, Uint8Array, RegExp][] = [
   ["nothing", new Uint8Array(0), /has 0 bytes, not 1024/],
   ["half of it", vector("rauc").subarray(0, 512), /has 512 bytes, not 1024/],
   ["too much", padded(SIGNATURE.padEnd(2048, "#")), /has 2048 bytes, not 1024/],
-  ["zeros", new Uint8Array(1024), /begins with "\\u0000/],
+  ["zeros", new Uint8Array(1024), /begins with NUL bytes/],
   ["another signature", padded("# GRUB Environment block\nA=1\n"), /begins with "# GRUB Environment block\\n", not/],
   ["a signature without its newline", padded("# GRUB Environment BlockX\n"), /begins with/],
 ];
