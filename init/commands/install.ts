@@ -154,7 +154,7 @@ async function planned(job: Job): Promise<ConvergeAnswer> {
 }
 
 async function carriedOut(job: Job, before: BootRecord): Promise<ConvergeAnswer> {
-  const { kernel, places, machine, image, slot, donors, order } = job;
+  const { kernel, places, machine, image, slot, target, donors, order } = job;
   let expected = before;
   const change = (make: (facts: Change) => BootRecord) =>
     changeRecord(kernel, places, WHO, (facts) => {
@@ -165,6 +165,8 @@ async function carriedOut(job: Job, before: BootRecord): Promise<ConvergeAnswer>
   const [wanted, teller] = wantedOf(job, () => change(({ record }) => withdraw(record, slot, machine.report.slot)));
   const done = await converge(wanted).finally(() => teller.end());
   const { bytes, lines } = amountsOf(done, donors, slot);
+  // Nobody else gets a device that is open to be written: neither a mount nor dm-verity.
+  target.close();
   const brought = (await bringUki(kernel, machine, slot))(image.imageId);
   change(({ record }) => {
     const allowed = order.retry ? withoutQuarantine(record, image.imageId) : record;

@@ -23,6 +23,7 @@ export class OpenSlot {
   readonly #buffer = new Uint8Array(new ArrayBuffer(PIECE * BLOCK));
   readonly #blocks = Array.from({ length: PIECE }, (_, index) => this.#buffer.subarray(index * BLOCK, (index + 1) * BLOCK));
   #dirty = 0;
+  #isClosed = false;
   /** Bytes that were written so far. */
   written = 0;
 
@@ -110,7 +111,10 @@ export class OpenSlot {
     }
   }
 
+  /** Once more does nothing. */
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.kernel.close(this.raw);
     if (this.writing !== null) this.kernel.close(this.writing);
   }

