@@ -5,7 +5,7 @@
  */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { EditionName } from "../../boot/bootloader/edition.ts";
+import { type EditionName, isSameEdition } from "../../boot/bootloader/edition.ts";
 import {
   type BootloaderFacts,
   type BootPlace,
@@ -61,9 +61,9 @@ function randomFacts(seed: number): BootloaderFacts {
   const names: EditionName[] = places.flatMap(({ editions }) => editions.map(({ device, path }) => ({ device, path })));
   names.push({ device: "PARTLABEL=esp-a", path: "EFI/slipway-a/000099" });
   const edition = () => pick(names);
-  const isOnTrial = chance(4);
-  const onTrial = isOnTrial ? edition() : null;
   const committed = chance(4) ? null : edition();
+  const tried = chance(4) ? edition() : null;
+  const onTrial = isSameEdition(tried, committed) ? null : tried;
   const record = {
     ...NO_BOOTLOADER,
     committed,
