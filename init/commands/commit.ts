@@ -159,6 +159,9 @@ degraded, and in safe mode, where the unit is skipped. Doing it twice does no ha
 Before a trial ends, the whole slot is read against its image's hash tree, when nobody else wants the disk: a bad block that
 nobody read yet would restart the machine some day. Where one is found the trial is not committed.
 
+Where the control file names boot directories, a bootloader on trial that this boot is by is committed too, and the firmware's
+boot entries are put right (slipway bootloader check). Whatever becomes of that, the slot is committed.
+
 Options:
   --quick   do not read the slot
   --json    print one JSON object: slot, changed, did, warnings, next`,

@@ -1,6 +1,6 @@
 /** A machine of two EFI system partitions that OVMF starts, with bootloaders to install. */
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { throwAwayCopy } from "../../../qemu/disks.ts";
+import { type MachineDisk, throwAwayCopy } from "../../../qemu/disks.ts";
 import { type EspFiles, makeEsp } from "../../../qemu/esp.ts";
 import { freshVariables } from "../../../qemu/firmware.ts";
 import { makeImage } from "../../../qemu/images.ts";
@@ -168,6 +168,11 @@ export class BootloaderMachine {
     return new BootloaderMachine(throwAwayCopy(this.disk), variables, job, this.tools);
   }
 
+  /** Its disks; `more` is of the first. */
+  disks(more: Partial<MachineDisk> = {}): MachineDisk[] {
+    return [{ file: this.disk, ...more }, { file: this.job }, { file: this.tools, readOnly: true }];
+  }
+
   /** Starts it with `job`, shell lines for the running system. */
   start(job: string, options: Partial<MachineOptions> = {}): Promise<Machine> {
     const bytes = Buffer.alloc(65536);
@@ -177,7 +182,7 @@ export class BootloaderMachine {
       memoryMiB: 768,
       timeoutMs: 150_000,
       firmware: { kind: "ovmf", variables: this.variables },
-      disks: [{ file: this.disk }, { file: this.job }, { file: this.tools, readOnly: true }],
+      disks: this.disks(),
       ...options,
     });
   }
