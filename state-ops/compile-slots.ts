@@ -27,7 +27,8 @@ export function compileSlots(
     const path = ["slots", name];
     const wrong = slotNameFault(name);
     if (wrong !== null) problems.push(problemAt(document, path, wrong, "key"));
-    const read = slot.file === undefined ? partitionSlot(name, slot) : fileSlot(name, slot, slot.file, definition);
+    const read =
+      slot.file === undefined ? partitionSlot(name, slot, definition.trust) : fileSlot(name, slot, slot.file, definition);
     problems.push(...read.faults.map(({ key, text }) => problemAt(document, key === null ? path : [...path, key], text)));
     return read.slot === null ? [] : [read.slot];
   });
@@ -37,7 +38,7 @@ export function compileSlots(
 
 interface Fault {
   /** The key that is wrong; null for the slot as a whole. */
-  key: "device" | "file" | "size" | null;
+  key: "device" | "file" | "size" | "verity" | "signature" | null;
   text: string;
 }
 
@@ -46,7 +47,11 @@ interface ReadSlot {
   faults: Fault[];
 }
 
-function partitionSlot(name: string, { device, size, bootname }: Declared): ReadSlot {
+function partitionSlot(
+  name: string,
+  { device, size, bootname, verity, signature }: Declared,
+  trust: SystemDefinition["trust"],
+): ReadSlot {
   if (device === undefined) {
     const text = `slot ${name} is nowhere; write { device: PARTLABEL=… } or { file: images/${name}.img, size: … }`;
     return { slot: null, faults: [{ key: null, text }] };
@@ -55,13 +60,40 @@ function partitionSlot(name: string, { device, size, bootname }: Declared): Read
   if (size !== undefined) {
     faults.push({ key: "size", text: '"size" is that of a file; a slot on a partition is as large as that, leave it out' });
   }
-  return { slot: { name, device, ...(bootname === undefined ? {} : { bootname }) }, faults };
+  if (signature !== undefined && verity === undefined) {
+    faults.push({
+      key: "signature",
+      text: '"signature" is of the root hash of a tree; name the partition that holds that, "verity: PARTLABEL=…"',
+    });
+  }
+  if (verity !== undefined && typeof trust === "object") {
+    const missing =
+      signature === undefined ? '"signature: PARTLABEL=…"' : trust.certificates === undefined ? '"certificates" in trust' : null;
+    if (missing !== null) {
+      faults.push({
+        key: "verity",
+        text: `slot ${name} has a hash tree of its own, and nothing could prove it here: there is no ${missing}`,
+      });
+    }
+  }
+  const dps = { ...(verity === undefined ? {} : { verity }), ...(signature === undefined ? {} : { signature }) };
+  return { slot: { name, device, ...(bootname === undefined ? {} : { bootname }), ...dps }, faults };
 }
 
-function fileSlot(name: string, { device, size, bootname }: Declared, file: string, { data }: SystemDefinition): ReadSlot {
+function fileSlot(
+  name: string,
+  { device, size, bootname, verity, signature }: Declared,
+  file: string,
+  { data }: SystemDefinition,
+): ReadSlot {
   const faults: Fault[] = [];
   if (device !== undefined) {
     faults.push({ key: "device", text: `slot ${name} has both "device" and "file"; it is one of them, leave the other out` });
+  }
+  for (const key of ["verity", "signature"] as const) {
+    const named = { verity, signature }[key];
+    if (named !== undefined)
+      faults.push({ key, text: `"${key}" is a partition beside the slot's own, and slot ${name} is a file; leave it out` });
   }
   if (data === undefined) {
     faults.push({ key: "file", text: 'a slot that is a file lies on the data filesystem, and there is no "data:"; declare one' });

@@ -4,8 +4,8 @@ import { bootRecordProblems, compileBootRecord, type ReadText } from "./compile-
 import { compileInstall } from "./compile-install.ts";
 import { compileRecovery, type ReadAuthorities } from "./compile-recovery.ts";
 import { compileSlots } from "./compile-slots.ts";
-import { compileTrust, type ReadKey } from "./compile-trust.ts";
-import type { ControlFile } from "./control.ts";
+import { compileTrust, type ReadCertificate, type ReadKey } from "./compile-trust.ts";
+import type { ControlFile, PartitionSlot } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
 import { problemAt } from "./problems.ts";
 import type { Problem, SourceDocument } from "./schema/document.ts";
@@ -18,6 +18,7 @@ const day = 86_400;
 /** Reads the files that a system definition names. */
 export interface ReadBeside {
   key: ReadKey;
+  certificate: ReadCertificate;
   authorities: ReadAuthorities;
   text: ReadText;
 }
@@ -40,7 +41,7 @@ export function compileSystem(
   };
   const { slots, problems: wrongSlots } = compileSlots(definition, document);
   problems.push(...wrongSlots);
-  const { trust, ...said } = compileTrust(definition.trust, document, read.key);
+  const { trust, ...said } = compileTrust(definition.trust, document, read);
   const { recovery, ...saidOfRecovery } = compileRecovery(definition.recovery, {
     document,
     trust,
@@ -94,10 +95,19 @@ export function compileSystem(
   return { system: { ...system, install }, problems, warnings };
 }
 
+/** The partitions that a slot is, and the keys that name them. */
+function partitionsOf({ device, verity, signature }: PartitionSlot): { key: string; device: string }[] {
+  return Object.entries({ device, verity, signature }).flatMap(([key, named]) =>
+    named === undefined ? [] : [{ key, device: named }],
+  );
+}
+
 function deviceProblems(system: SystemPart, document: SourceDocument): Problem[] {
   const uses = [
     ...system.slots.flatMap((slot) =>
-      "device" in slot ? [{ path: ["slots", slot.name, "device"], device: slot.device, shared: true }] : [],
+      "device" in slot
+        ? partitionsOf(slot).map(({ key, device }) => ({ path: ["slots", slot.name, key], device, shared: true }))
+        : [],
     ),
     ...(system.bootRecord.device === null
       ? []

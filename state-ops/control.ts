@@ -84,6 +84,10 @@ interface NamedSlot {
 export interface PartitionSlot extends NamedSlot {
   /** Device reference: PARTLABEL=, PARTUUID=, LABEL=, UUID= or /dev/…. */
   device: string;
+  /** Of a slot of the Discoverable Partitions Specification: the partition with its hash tree. Left out for an image of ours. */
+  verity?: string;
+  /** The one with the signature of its root hash. Left out where nobody signed it. */
+  signature?: string;
 }
 
 export interface FileSlot extends NamedSlot {
@@ -131,6 +135,14 @@ export type DataFilesystem = "ext4" | "xfs" | "btrfs";
 /** As many keys may be trusted as an envelope holds signatures (boot/image/envelope.ts). */
 export const MOST_KEYS = 16;
 
+/** A certificate (X.509) whose key may sign root hashes; its dates are not looked at. */
+export interface TrustedCertificate {
+  /** SHA-256 in hex of its DER. */
+  fingerprint: string;
+  /** Base64 of its key's SubjectPublicKeyInfo. */
+  key: string;
+}
+
 /**
  * Which images and channels are believed. `unsigned`: any, for development. `signed`: those that `threshold` of `keys` signed.
  */
@@ -138,8 +150,10 @@ export type ControlTrust =
   | { mode: "unsigned" }
   | {
       mode: "signed";
-      /** Ed25519 public keys, 64 hex digits each, no two equal. */
+      /** Ed25519 public keys, 64 hex digits each, no two equal. None only where there are certificates. */
       keys: string[];
+      /** Of partitions with a signature of their own (boot/dps/). Left out where none is trusted. */
+      certificates?: TrustedCertificate[];
       threshold: number;
       /** No image with a lower rollback index boots or is installed, whatever the boot record says. */
       rollbackFloor: number;

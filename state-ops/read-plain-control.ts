@@ -8,6 +8,7 @@ import {
   MOST_SLOTS,
   type Operator,
   type SlotDefinition,
+  type TrustedCertificate,
 } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
 import { Fields } from "./fields.ts";
@@ -140,11 +141,13 @@ function slots(fields: Fields): SlotDefinition[] {
 }
 
 function slot(value: unknown, where: string): SlotDefinition {
-  const either = new Fields(value, where, ["name"], ["device", "file", "size", "bootname"]);
+  const either = new Fields(value, where, ["name"], ["device", "file", "size", "bootname", "verity", "signature"]);
   const bootname = either.has("bootname") ? { bootname: either.text("bootname") } : {};
   if (!either.has("file")) {
-    const fields = new Fields(value, where, ["name", "device"], ["bootname"]);
-    return { name: fields.sound("name", fields.text("name"), slotNameFault), device: device(fields, "device"), ...bootname };
+    const fields = new Fields(value, where, ["name", "device"], ["bootname", "verity", "signature"]);
+    const optional = (key: "verity" | "signature") => (fields.has(key) ? { [key]: device(fields, key) } : {});
+    const own = { name: fields.sound("name", fields.text("name"), slotNameFault), device: device(fields, "device") };
+    return { ...own, ...bootname, ...optional("verity"), ...optional("signature") };
   }
   const fields = new Fields(value, where, ["name", "file", "size"], ["bootname"]);
   return {
@@ -186,28 +189,37 @@ function bootRecord(value: unknown): ControlBootRecord {
   return { store: fields.oneOf("store", ["record"]), device: device(fields, "device") };
 }
 
+const trustKeys = ["keys", "threshold", "rollbackFloor", "kernelSignature"];
+
 function trust(value: unknown): ControlTrust {
-  const word = new Fields(value, "trust", ["mode"], ["keys", "threshold", "rollbackFloor", "kernelSignature"]);
+  const word = new Fields(value, "trust", ["mode"], [...trustKeys, "certificates"]);
   const mode = word.oneOf("mode", ["signed", "unsigned"]);
   if (mode === "unsigned") {
     new Fields(value, "trust", ["mode"]);
     return { mode };
   }
-  const fields = new Fields(value, "trust", ["mode", "keys", "threshold", "rollbackFloor", "kernelSignature"]);
+  const fields = new Fields(value, "trust", ["mode", ...trustKeys], ["certificates"]);
+  const certificates = fields.has("certificates") ? fields.list("certificates").map(certificate) : null;
   const list = fields.list("keys");
   const keys = list.map((key) =>
     typeof key === "string" && /^[0-9a-f]{64}$/.test(key) ? key : fields.fail("keys", "a list of 64 hex digits each"),
   );
-  if (keys.length < 1 || keys.length > MOST_KEYS || new Set(keys).size !== keys.length) {
+  if ((keys.length < 1 && !certificates) || keys.length > MOST_KEYS || new Set(keys).size !== keys.length) {
     fields.fail("keys", `a list of 1 to ${MOST_KEYS} different keys`);
   }
   return {
     mode,
     keys,
-    threshold: fields.integer("threshold", 1, keys.length),
+    threshold: fields.integer("threshold", 1, Math.max(1, keys.length)),
     rollbackFloor: fields.integer("rollbackFloor", 0, Number.MAX_SAFE_INTEGER),
     kernelSignature: fields.oneOf("kernelSignature", ["ignored", "required"]),
+    ...(certificates ? { certificates } : {}),
   };
+}
+
+function certificate(value: unknown, index: number): TrustedCertificate {
+  const fields = new Fields(value, `trust.certificates[${index}]`, ["fingerprint", "key"]);
+  return { fingerprint: fields.text("fingerprint"), key: fields.text("key") };
 }
 
 function tries(fields: Fields): ControlFile["tries"] {

@@ -9,10 +9,16 @@ import { BLOCK } from "./verity.ts";
  */
 export type VerityMode = "look" | "armed";
 
+/** What is proven block by block: a seal says it, or for partitions of their own (boot/dps/) the signed root hash and what it binds. */
+export interface VerityShape extends Pick<Manifest, "rootHash" | "salt" | "filesystemSize"> {
+  /** Where the tree lies, and in blocks of how many bytes; left out where it lies behind the data as in an image of ours. */
+  tree?: { device: { major: number; minor: number }; dataBlock: number; hashBlock: number; start: number };
+}
+
 export interface VerityTable {
-  /** Number of the slot's device, which holds data and tree. */
+  /** Number of the slot's device, which holds the data. */
   device: { major: number; minor: number };
-  manifest: Manifest;
+  manifest: VerityShape;
   mode: VerityMode;
   /** Whether a failing device restarts the machine as well, where the table is `armed`. */
   restartOnError: boolean;
@@ -41,16 +47,18 @@ export function verityOptions({ mode, restartOnError, signatureKey }: Omit<Verit
 /** The table's one target. */
 export function verityTarget(table: VerityTable): DmTarget {
   const { device, manifest } = table;
-  const { dataBlocks, treeOffset } = layoutOf(manifest);
-  const node = `${device.major}:${device.minor}`;
+  const { filesystemSize, tree } = manifest;
+  const node = (at: { major: number; minor: number }) => `${at.major}:${at.minor}`;
+  const [data, hash] = [tree?.dataBlock ?? BLOCK, tree?.hashBlock ?? BLOCK];
   const options = verityOptions(table);
   const hashType = 1;
   return {
-    length: dataBlocks * (BLOCK / 512),
+    length: filesystemSize / 512,
     type: "verity",
     parameters: [
-      ...[hashType, node, node, BLOCK, BLOCK, dataBlocks, treeOffset / BLOCK],
-      ...["sha256", manifest.rootHash, manifest.salt],
+      ...[hashType, node(device), node(tree?.device ?? device), data, hash],
+      ...[filesystemSize / data, tree?.start ?? layoutOf(manifest).treeOffset / BLOCK],
+      ...["sha256", manifest.rootHash, manifest.salt || "-"],
       ...(options.length === 0 ? [] : [options.length, ...options]),
     ].join(" "),
   };
@@ -63,7 +71,7 @@ export interface DmStep {
 }
 
 /** Makes the device `name` for that image. Its UUID is as cryptsetup gives them, so that its tools show this device. */
-export function createStep(name: string, { rootHash }: Manifest): DmStep {
+export function createStep(name: string, { rootHash }: Pick<Manifest, "rootHash">): DmStep {
   return { call: "DM_DEV_CREATE", request: { name, uuid: `CRYPT-VERITY-${rootHash.slice(0, 32)}-${name}` } };
 }
 

@@ -1,5 +1,5 @@
 /** What an X.509 certificate (RFC 5280) limits its use to: read out of its DER bytes, which come from anybody. */
-import { type Element, elementAt, elementsIn, TAG } from "./der.ts";
+import { type Element, elementAt, elementsIn, objectId, TAG } from "./der.ts";
 import { type CertificateNames, certificateNames, type NameConstraints, nameConstraints } from "./name-constraints.ts";
 
 export interface CertificateLimits {
@@ -115,22 +115,4 @@ function noteConstraints(bytes: Uint8Array, value: Element | null, limits: Certi
     return false;
   limits.authority = { pathLength };
   return true;
-}
-
-/** "2.5.29.19" of an object identifier's content (X.690 8.19). */
-function objectId(content: Uint8Array): string {
-  const numbers: number[] = [];
-  let number = 0;
-  for (const byte of content) {
-    number = number * 128 + (byte & 0x7f);
-    if (byte & 0x80) continue;
-    if (numbers.length === 0) {
-      const first = Math.min(2, Math.floor(number / 40));
-      numbers.push(first, number - first * 40);
-    } else {
-      numbers.push(number);
-    }
-    number = 0;
-  }
-  return numbers.join(".");
 }

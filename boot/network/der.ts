@@ -40,3 +40,21 @@ export function elementsIn(bytes: Uint8Array, start: number, end: number): Eleme
   }
   return elements;
 }
+
+/** "2.5.29.19" of an object identifier's content (X.690 8.19). */
+export function objectId(content: Uint8Array): string {
+  const numbers: number[] = [];
+  let number = 0;
+  for (const byte of content) {
+    number = number * 128 + (byte & 0x7f);
+    if (byte & 0x80) continue;
+    if (numbers.length === 0) {
+      const first = Math.min(2, Math.floor(number / 40));
+      numbers.push(first, number - first * 40);
+    } else {
+      numbers.push(number);
+    }
+    number = 0;
+  }
+  return numbers.join(".");
+}

@@ -2,8 +2,9 @@ import type { ImageId } from "../../boot/record/record.ts";
 import { whyBelowFloor } from "../../boot/selection/floors.ts";
 import { activate } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
-import { Refusal } from "../../state-ops/outcome.ts";
+import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import type { SlotPlace } from "../converge/slot-place.ts";
+import { type DpsSlot, isDpsSlot, rootHashOf } from "../dps/read-partitions.ts";
 import type { SealReading } from "../image/read-seal.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
@@ -12,8 +13,18 @@ import { refuseWithoutSpace } from "./activation-space.ts";
 import { type Answer, finish, print } from "./answer.ts";
 import { finishByKexec, KEXEC_HELP, refuseTwoWays, requireKexec } from "./kexec.ts";
 import { refuseUnheard } from "./loader-facts.ts";
-import { type Change, changeRecord, PLACES, type Places, readMachine, requireSlot, writeRecord } from "./machine.ts";
-import { withSlotPlace } from "./slot-place.ts";
+import {
+  type Change,
+  changeRecord,
+  type Machine,
+  PLACES,
+  type Places,
+  readMachine,
+  requireSlot,
+  writeRecord,
+} from "./machine.ts";
+import { deviceOnBootDisk } from "./slot-device.ts";
+import { slotDefinition, withSlotPlace } from "./slot-place.ts";
 import { type Brought, bringUki, NOTHING } from "./slot-uki.ts";
 import { flag, type Verb } from "./verb.ts";
 
@@ -26,6 +37,19 @@ function imageIn(kernel: Kernel, slot: string, { path, shown }: SlotPlace): { im
     throw new Refusal(`slot ${slot}: ${shown} cannot be read (${error.code}); is the disk failing?`);
   }
   throw new Refusal(`slot ${slot} is empty: the first 68 KiB of ${shown} are zero; put an image there first`);
+}
+
+/** The root hash in the slot's own partitions. Who signed it is left to the boot. */
+function dpsImageIn(kernel: Kernel, machine: Machine, slot: DpsSlot): { imageId: ImageId; reading: null } {
+  const find = (reference: string) => deviceOnBootDisk(kernel, machine, `slot ${slot.name}`, reference);
+  const signature = slot.signature === undefined ? null : find(slot.signature);
+  try {
+    return { imageId: rootHashOf(kernel, { data: find(slot.device), tree: find(slot.verity), signature }), reading: null };
+  } catch (error) {
+    if (error instanceof BadInput) throw new Refusal(`slot ${slot.name}: ${error.message}`);
+    if (!(error instanceof KernelError)) throw error;
+    throw new Refusal(`slot ${slot.name} cannot be read (${error.message}); is the disk failing?`);
+  }
 }
 
 /**
@@ -67,8 +91,11 @@ export function activateSlot(
     const slot = requireSlot(machine, name);
     refuseUnheard(kernel, places, machine);
     const { slot: running } = machine.report;
-    const { imageId, reading } = withSlotPlace(kernel, machine, slot, (place) => imageIn(kernel, slot, place));
-    if (slot !== running) refuseUnbootable(facts, slot, reading);
+    const definition = slotDefinition(machine, slot);
+    const { imageId, reading } = isDpsSlot(definition)
+      ? dpsImageIn(kernel, machine, definition)
+      : withSlotPlace(kernel, machine, slot, (place) => imageIn(kernel, slot, place));
+    if (slot !== running && reading !== null) refuseUnbootable(facts, slot, reading);
     const activated = activate(record, slot, imageId, running, machine.policy);
     const changed = JSON.stringify(activated) !== JSON.stringify(record);
     const warnings = changed ? refuseWithoutSpace(kernel, places, machine, activated, slot) : [];

@@ -4,6 +4,7 @@ import type { FileSlot, SlotDefinition } from "../../state-ops/control.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import type { SlotPlace } from "../converge/slot-place.ts";
 import { loopOver } from "../devices/loop.ts";
+import { refuseDpsTarget } from "../dps/read-partitions.ts";
 import { O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { procPath, withDescriptor } from "../state/beneath.ts";
@@ -41,6 +42,7 @@ export function openSlotPlace(kernel: Kernel, machine: Machine, name: SlotName):
 export function openSlotTarget(kernel: Kernel, machine: Machine, name: SlotName): SlotPlace {
   const slot = slotDefinition(machine, name);
   if (name === machine.report.slot) throw new Refusal(`slot ${name} runs; name another one`);
+  refuseDpsTarget(slot);
   if ("device" in slot) return openSlotPlace(kernel, machine, name);
   const fd = withSlotData(kernel, machine, `slot ${name}`, (data) => {
     const made = refusing(name, slot.file, () => makeSlotFile(kernel, data, slot));
@@ -58,6 +60,7 @@ export function openSlotTarget(kernel: Kernel, machine: Machine, name: SlotName)
  */
 export function openSlotToPlan(kernel: Kernel, machine: Machine, name: SlotName): SlotPlace {
   const slot = slotDefinition(machine, name);
+  refuseDpsTarget(slot);
   if (name === machine.report.slot || "device" in slot) return openSlotPlace(kernel, machine, name);
   const open = (data: Descriptor) => {
     try {

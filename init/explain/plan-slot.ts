@@ -8,6 +8,7 @@ import type { Selection } from "../../boot/selection/select.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import { checkRoot, imageMount } from "../../boot/slot-image.ts";
 import { readControl } from "../../state-ops/read-control.ts";
+import { isDpsSlot } from "../dps/read-partitions.ts";
 import { MNT, MS } from "../kernel/constants.ts";
 import { checkImageControl, NEW_ROOT } from "../sequence/image.ts";
 import { chooseInit, foreignAmong } from "../sequence/next-init.ts";
@@ -83,8 +84,12 @@ async function openImage(
   if (image.fault !== null) throw new SlotFailure(image.fault.kind, image.fault.reason);
   plan.device = path;
   if ("file" in definition) plan.effects.image.push(...attachFile(definition, path));
-  plan.proof = await planProof(planning, plan, { path, number }, image);
-  plan.imageId = image.imageId ?? "";
+  const dps = isDpsSlot(definition);
+  if (dps) planning.unknown.push(`whether slot ${slot} proves itself: nobody looked at its partitions for tree and signature`);
+  plan.proof = dps
+    ? { proof: "none", signers: [], manifest: null, verity: null }
+    : await planProof(planning, plan, { path, number }, image);
+  plan.imageId = (dps ? slotOf(record.record, slot).imageId : image.imageId) ?? image.imageId ?? "";
   const note = record.identify(slot, plan.imageId);
   plan.effects.image.push(...record.takeEffects());
   if (note !== null) planning.warnings.push(note);

@@ -18,6 +18,7 @@ import {
   resumeStep,
   signatureKeyName,
   type VerityMode,
+  type VerityShape,
   verityOptions,
 } from "../../boot/image/verity-table.ts";
 import { SlotFailure } from "../../boot/selection/attempt.ts";
@@ -33,7 +34,7 @@ export class VerityUnavailable extends Error {
 export interface VeritySetup {
   /** Of the dm device: "slipway-a". */
   name: string;
-  manifest: Manifest;
+  manifest: VerityShape & Pick<Manifest, "kernelSignature">;
   /** Of the slot's device. */
   number: DeviceNumber;
   /** Whether the kernel has to check the manifest's signature of the root hash. */

@@ -1,9 +1,11 @@
 /** Where PID 1 finds the slots' images, while no system runs. */
+
 import type { SlotName } from "../../boot/record/record.ts";
 import type { FileSlot, SlotDefinition } from "../../state-ops/control.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import type { SlotPlace } from "../converge/slot-place.ts";
 import { loopOver } from "../devices/loop.ts";
+import { refuseDpsTarget } from "../dps/read-partitions.ts";
 import { O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { closeData, openDataIfPossible } from "../sequence/data.ts";
@@ -43,6 +45,7 @@ export async function findSlot(desk: Desk, slot: SlotDefinition): Promise<SlotPl
  */
 export async function findSlotToWrite(desk: Desk, slot: SlotDefinition): Promise<SlotPlace> {
   const { kernel } = desk.boot;
+  refuseDpsTarget(slot);
   if ("device" in slot) {
     const place = await devicePlace(desk, slot);
     try {

@@ -159,7 +159,7 @@ export class SlotAttempt {
     const definition = this.#boot.control.slots.find(({ name }) => name === this.#slot);
     if (definition === undefined) throw new Error(`slot ${this.#slot} is not in the control file`);
     const device = await this.#open(definition);
-    this.#image = await proveImage(this.#boot, this.#counters, this.#slot, device);
+    this.#image = await this.#proveOn(definition, device);
     return { device, image: this.#image };
   }
 
@@ -168,6 +168,13 @@ export class SlotAttempt {
     const { toOwnKernel } = await import("./own-kernel.ts");
     const start = { slot: this.#slot, root, previousEnd: this.#previousEnd(imageId), letGo: () => this.#undo() };
     toOwnKernel(this.#boot, this.#counters, start);
+  }
+
+  async #proveOn(definition: SlotDefinition, device: string): Promise<ProvenImage> {
+    const { verity } = "device" in definition ? definition : {};
+    if (!("device" in definition) || verity === undefined) return proveImage(this.#boot, this.#counters, this.#slot, device);
+    const { proveDps } = await import("./dps.ts");
+    return proveDps(this.#boot, this.#devices, this.#counters, { ...definition, verity }, device);
   }
 
   #mount(device: string, { imageId, verity }: ProvenImage): void {

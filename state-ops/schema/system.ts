@@ -28,6 +28,12 @@ export const systemSchema = map({
           .optional()
           .describe("The file that the slot is, at the root of the data filesystem: images/c.img"),
         size: size.optional().describe("What the file is allocated with: 600M"),
+        verity: device
+          .optional()
+          .describe(
+            "The partition with the slot's hash tree, of the Discoverable Partitions Specification: PARTLABEL=root-a-verity",
+          ),
+        signature: device.optional().describe("The partition with the signature of its root hash: PARTLABEL=root-a-verity-sig"),
         bootname: text("a name")
           .optional()
           .describe("What the bootloader calls the slot, RAUC's word: A, for BOOT_A_LEFT. The slot's name if absent."),
@@ -92,7 +98,14 @@ export const systemSchema = map({
             .array(text("the name of a public key's PEM file"), { error: "must be a list of public keys' PEM files" })
             .min(1, { error: "must name at least one key" })
             .max(MOST_KEYS, { error: `must name at most ${MOST_KEYS} keys` })
+            .optional()
             .describe("Ed25519 public keys: release.pub.pem, beside this file or below its directory."),
+          certificates: z
+            .array(text("the name of a certificate's PEM file"), { error: "must be a list of certificates' PEM files" })
+            .min(1, { error: "must name at least one certificate" })
+            .max(MOST_KEYS, { error: `must name at most ${MOST_KEYS} certificates` })
+            .optional()
+            .describe("X.509 certificates (RSA, or ECDSA on P-256, P-384, P-521) that sign root hashes of slots with verity:."),
           threshold: wholeNumber(1, MOST_KEYS).optional().describe("How many of the keys must have signed an image: 1."),
           "rollback-floor": wholeNumber(0, Number.MAX_SAFE_INTEGER)
             .optional()

@@ -65,6 +65,7 @@ export function compileTexts(sources: Sources): Compiled {
         const key = keys[file];
         return key === undefined ? { fault: `${file} cannot be read` } : { key };
       },
+      certificate: (file) => ({ fault: `${file} is not there` }),
       authorities: (file) => {
         const pem = authorities[file];
         return pem === undefined ? { fault: `${file} cannot be read` } : { pem };

@@ -271,7 +271,7 @@ const systemFaults: [string, string, RegExp][] = [
   [
     "a key below",
     systemText.replace("root-b }", "root-b, label: 1 }"),
-    /^system\.yaml:3:34: "label" is no key .* known are: device, file, size, bootname/,
+    /^system\.yaml:3:34: "label" is no key .* known are: device, file, size, verity, signature, bootname/,
   ],
   [
     "a device that is none",
@@ -279,6 +279,21 @@ const systemFaults: [string, string, RegExp][] = [
     /^system\.yaml:3:16: "device" must be a device reference.*is "root-b"/,
   ],
   ...slotFaults([
+    [
+      "a signature without a tree",
+      "{ device: PARTLABEL=root-b, signature: PARTLABEL=sig }",
+      /^system\.yaml:3:\d+: "signature" is of the root hash of a tree; name the partition that holds that/,
+    ],
+    [
+      "a tree beside a file",
+      "{ file: images/b.img, size: 600M, verity: PARTLABEL=tree }",
+      /^system\.yaml:3:\d+: "verity" is a partition beside the slot's own, and slot b is a file/,
+    ],
+    [
+      "a tree on the slot's own partition",
+      "{ device: PARTLABEL=root-b, verity: PARTLABEL=root-b }",
+      /^system\.yaml:3:\d+: PARTLABEL=root-b is used twice/,
+    ],
     [
       "nothing said of a slot",
       "{}",

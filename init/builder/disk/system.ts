@@ -5,6 +5,7 @@ import { CompileError, problemAt } from "../../../state-ops/problems.ts";
 import { checkSchema } from "../../../state-ops/schema/check.ts";
 import { type NodePath, type Problem, parseYaml } from "../../../state-ops/schema/document.ts";
 import { systemSchema } from "../../../state-ops/schema/system.ts";
+import { isDpsSlot } from "../../dps/read-partitions.ts";
 import { readTextInput } from "../input.ts";
 import { filesBeside } from "../state/public-keys.ts";
 
@@ -35,6 +36,11 @@ export function readDiskDefinition(file: string): DiskDefinition {
     found.push(problemAt(document, path, `"${device}": disk build gives partitions labels; write PARTLABEL=…`));
     return "";
   };
+  for (const slot of system.slots) {
+    if (!isDpsSlot(slot)) continue;
+    const text = `slot ${slot.name} has a hash tree of its own: its partitions are systemd-repart's to make, and not disk build's`;
+    found.push(problemAt(document, ["slots", slot.name, "verity"], text));
+  }
   const definition: DiskDefinition = {
     system: system.system,
     slots: system.slots.flatMap((slot) =>

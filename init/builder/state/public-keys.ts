@@ -1,15 +1,21 @@
 import { X509Certificate } from "node:crypto";
 import { dirname, isAbsolute, join } from "node:path";
+import { keyKind } from "../../../boot/dps/verify.ts";
 import { readPublicKeyPem } from "../../../boot/image/keys.ts";
 import type { ReadAuthorities } from "../../../state-ops/compile-recovery.ts";
 import type { ReadBeside } from "../../../state-ops/compile-system.ts";
-import type { ReadKey } from "../../../state-ops/compile-trust.ts";
+import type { ReadCertificate, ReadKey } from "../../../state-ops/compile-trust.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import { readTextInput } from "../input.ts";
 
 /** Reads the files that the system definition `systemFile` names, relative to its directory. */
 export function filesBeside(systemFile: string): ReadBeside {
-  return { key: keysBeside(systemFile), authorities: authoritiesBeside(systemFile), text: textsBeside(systemFile) };
+  return {
+    key: keysBeside(systemFile),
+    certificate: certificatesBeside(systemFile),
+    authorities: authoritiesBeside(systemFile),
+    text: textsBeside(systemFile),
+  };
 }
 
 function textsBeside(systemFile: string): ReadBeside["text"] {
@@ -37,6 +43,22 @@ export function keysBeside(systemFile: string): ReadKey {
     } catch (error) {
       if (!(error instanceof BadInput)) throw error;
       return { fault: error.message };
+    }
+  };
+}
+
+function certificatesBeside(systemFile: string): ReadCertificate {
+  return (file) => {
+    const path = besideOf(systemFile, file);
+    try {
+      const found = new X509Certificate(readTextInput(path, path));
+      const key = found.publicKey.export({ type: "spki", format: "der" });
+      if (keyKind(key) === null) return { fault: `${path}: its key is neither RSA nor ECDSA on P-256, P-384 or P-521` };
+      const fingerprint = found.fingerprint256.replaceAll(":", "").toLowerCase();
+      return { certificate: { fingerprint, key: key.toString("base64") } };
+    } catch (error) {
+      if (error instanceof BadInput) return { fault: error.message };
+      return { fault: `${path} is no certificate (${error instanceof Error ? error.message : error})` };
     }
   };
 }
