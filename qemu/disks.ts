@@ -7,7 +7,7 @@ export interface MachineDisk {
   /** Image file. */
   file: string;
   /** Default "virtio-blk". */
-  interface?: "virtio-blk" | "virtio-scsi" | "nvme";
+  interface?: "virtio-blk" | "virtio-scsi" | "nvme" | "sd";
   /** The guest cannot write; the file is not opened for writing. */
   readOnly?: boolean;
   /** Default "raw". */
@@ -39,6 +39,11 @@ export function diskWords(disks: MachineDisk[]): string[] {
   const words: string[] = [];
   if (disks.some((disk) => disk.interface === "virtio-scsi")) words.push("-device", "virtio-scsi-pci,id=scsi");
   disks.forEach((disk, index) => {
+    if (disk.interface === "sd") {
+      // The board makes the card, of a drive that it finds.
+      words.push("-drive", `if=sd,format=raw,cache=unsafe,file=${value(disk.file)}`);
+      return;
+    }
     const node = (name: string) => `${name}${index}`;
     const readOnly = disk.readOnly ? "read-only=on" : "read-only=off";
     const cache = "cache.direct=off,cache.no-flush=on";

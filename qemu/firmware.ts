@@ -4,12 +4,14 @@ import { copyFileSync } from "node:fs";
 /**
  * `bios`: SeaBIOS, which starts what the first disk's boot sector holds. `ovmf`: UEFI; `variables` is a file of the machine's own
  * (see {@link freshVariables}) that keeps its variables from one boot to the next. `u-boot`: Debian's for QEMU's virt; its
- * environment lies in `flash`, a file of 64 MiB.
+ * environment lies in `flash`, a file of 64 MiB. `u-boot-rpi`: Debian's for a Raspberry Pi, on the board of that name, which the
+ * Pi's own firmware gives a device tree; its environment is the file uboot.env on the card's first partition.
  */
 export type Firmware =
   | { kind: "bios" }
   | { kind: "ovmf"; variables: string; secureBoot?: boolean }
-  | { kind: "u-boot"; flash: string };
+  | { kind: "u-boot"; flash: string }
+  | { kind: "u-boot-rpi"; program: string; deviceTree: string };
 
 /** Debian's packages ovmf and u-boot-qemu. */
 const FILES = {
@@ -40,6 +42,8 @@ export function firmwareWords(firmware: Firmware): string[] {
       const code = firmware.secureBoot ? FILES.secureCode : FILES.code;
       return [...(firmware.secureBoot ? secure : []), ...flashWords(0, code, true), ...flashWords(1, firmware.variables, false)];
     }
+    case "u-boot-rpi":
+      return ["-kernel", firmware.program, "-dtb", firmware.deviceTree];
     case "u-boot":
       return ["-bios", FILES.uBoot, ...flashWords(1, firmware.flash, false)];
   }

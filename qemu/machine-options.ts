@@ -11,6 +11,8 @@ export interface MachineOptions {
   name?: string;
   /** Default {@link guestArchitecture}. */
   architecture?: Architecture;
+  /** Instead of the architecture's own: a Raspberry Pi 3, which has 1 GiB, four processors and no PCI; its disk is an SD card. */
+  board?: "raspi3b";
   /** Left out where `firmware` starts what the disks hold. */
   kernel?: string;
   firmware?: Firmware;
@@ -50,10 +52,12 @@ export interface MachineOptions {
  */
 export function machineWords(options: MachineOptions, sockets: string): string[] {
   const architecture = options.architecture ?? guestArchitecture;
-  const words = [...BOARD[architecture].machine, "-nodefaults", "-no-user-config", "-display", "none"];
-  words.push("-m", String(options.memoryMiB ?? 512), "-smp", String(options.cpus ?? 1));
+  const isRaspberry = options.board === "raspi3b";
+  const machine = isRaspberry ? RASPBERRY : BOARD[architecture].machine;
+  const words = [...machine, "-nodefaults", "-no-user-config", "-display", "none"];
+  if (!isRaspberry) words.push("-m", String(options.memoryMiB ?? 512), "-smp", String(options.cpus ?? 1));
   words.push("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console");
-  words.push("-chardev", `socket,id=results,path=${sockets}/results`, ...resultsWords(architecture));
+  words.push("-chardev", `socket,id=results,path=${sockets}/results`, ...resultsWords(architecture, isRaspberry));
   words.push("-qmp", `unix:${sockets}/qmp`, ...startWords(options));
   if (options.initrd !== undefined) words.push("-initrd", options.initrd);
   if (options.append !== undefined) words.push("-append", options.append);
@@ -70,9 +74,12 @@ function startWords({ kernel, firmware }: MachineOptions): string[] {
   return [...(kernel === undefined ? [] : ["-kernel", kernel]), ...(firmware === undefined ? [] : firmwareWords(firmware))];
 }
 
-/** Words that make the channel "results" ttyS1. A board without PC serial ports gets two on PCI, the first of which nobody hears. */
-function resultsWords(architecture: Architecture): string[] {
-  if (architecture === "x86-64") return ["-serial", "chardev:results"];
+/** The processor comes after the architecture's, and holds. */
+const RASPBERRY = ["-machine", "raspi3b", "-cpu", "cortex-a53"];
+
+/** Words that make the channel "results" ttyS1, which a Raspberry Pi has. A board without PC serial ports gets two on PCI, the first of which nobody hears. */
+function resultsWords(architecture: Architecture, isRaspberry: boolean): string[] {
+  if (architecture === "x86-64" || isRaspberry) return ["-serial", "chardev:results"];
   const unheard = ["-chardev", "null,id=unheard", "-device", "pci-serial,chardev=unheard"];
   return [...unheard, "-device", "pci-serial,chardev=results"];
 }

@@ -1,8 +1,12 @@
 /** Disks that U-Boot starts: Debian's for QEMU's virt on arm64 (u-boot-qemu), with boot/loaders/u-boot.cmd as its boot script. */
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { aptFor } from "./apt.ts";
 import { type EspFiles, makeEsp } from "./esp.ts";
+import type { Firmware } from "./firmware.ts";
+import { guestKernel } from "./kernel.ts";
 import { project } from "./places.ts";
-import { madeOf } from "./product.ts";
+import { keptOf, madeOf } from "./product.ts";
 import { runProgram } from "./program.ts";
 
 /** Labels of the partitions that {@link uBootPartitions} makes. */
@@ -70,4 +74,18 @@ export function freshFlash(path: string): string {
   writeFileSync(path, "");
   truncateSync(path, 64 * 1024 * 1024);
   return path;
+}
+
+/** Debian's U-Boot for a Raspberry Pi (u-boot-rpi), and the device tree that its firmware would hand over. Downloaded once. */
+export async function raspberryUBoot(): Promise<Firmware> {
+  const apt = await aptFor("arm64");
+  const { kernel, version } = await guestKernel("generic", "arm64");
+  const directory = await apt.withLists(async () => {
+    const package_ = `u-boot-rpi=${await apt.version("u-boot-rpi")}`;
+    return keptOf("u-boot-rpi", [package_], async (aside) => {
+      for (const file of await apt.download([package_], aside)) await runProgram("dpkg-deb", ["--extract", file, aside]);
+    });
+  });
+  const deviceTree = `${dirname(dirname(kernel))}/usr/lib/linux-image-${version}/broadcom/bcm2837-rpi-3-b.dtb`;
+  return { kind: "u-boot-rpi", program: `${directory}/usr/lib/u-boot/rpi_arm64/u-boot.bin`, deviceTree };
 }
