@@ -349,6 +349,21 @@ test("grubenv: lost, it is made anew in its directory, and what GRUB's tool make
   }
 });
 
+test("grubenv: a block that is full of others' variables is a warning, and the record goes on", () => {
+  const kind = grub("rauc");
+  freshMachine(kind);
+  const full = Buffer.from(`# GRUB Environment Block\ntheirs=${"x".repeat(990)}\n`.padEnd(1024, "#"));
+  writeFileSync(grubenv, full);
+  program("sync");
+  assert.is(kind.tool().theirs?.length, 990);
+  const opened = open(kind);
+  assert.is(opened.record.read().record.condition, "empty");
+  assert.equal(opened.record.write(freshRecord(policy)), { written: true });
+  assert.match(opened.warnings.join(), /the environment block is too small by \d+ bytes: remove variables that nobody uses/);
+  opened.record.close();
+  assert.equal(readFileSync(grubenv), full);
+});
+
 test("a store that cannot be reached is a warning, and the record goes on", () => {
   const kind = grub("rauc");
   freshMachine(kind);

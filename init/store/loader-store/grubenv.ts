@@ -54,8 +54,13 @@ export class GrubenvStore implements LoaderStore {
   }
 
   foresee(view: StoreView): StoreView {
-    const { variables } = readGrubenv(this.#changed(view));
-    return this.#dialect.view(variables ?? new Map(), this.#slots);
+    // Not by the bytes: where they do not fit, writing them says so.
+    const variables = new Map(this.#variables());
+    for (const [name, value] of this.#dialect.changes(view, this.#slots, variables)) {
+      if (value === null) variables.delete(name);
+      else variables.set(name, value);
+    }
+    return this.#dialect.view(variables, this.#slots);
   }
 
   write(view: StoreView): Written {
@@ -79,11 +84,14 @@ export class GrubenvStore implements LoaderStore {
   }
 
   raw(): readonly (readonly [string, string])[] {
-    return [...((this.#bytes && readGrubenv(this.#bytes).variables) ?? [])];
+    return [...this.#variables()];
+  }
+
+  #variables(): ReadonlyMap<string, string> {
+    return (this.#bytes && readGrubenv(this.#bytes).variables) ?? new Map();
   }
 
   #changed(view: StoreView): Uint8Array {
-    const variables = (this.#bytes && readGrubenv(this.#bytes).variables) ?? new Map<string, string>();
-    return changeGrubenv(this.#bytes, this.#dialect.changes(view, this.#slots, variables));
+    return changeGrubenv(this.#bytes, this.#dialect.changes(view, this.#slots, this.#variables()));
   }
 }
