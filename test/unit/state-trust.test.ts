@@ -57,7 +57,7 @@ const names = (count: number) => Object.keys(keys).slice(0, count).join(", ");
 const faults: [string, string, RegExp[]][] = [
   ["another word", "signed", [/^system\.yaml:7:8: "trust" must be "unsigned", or a map with the keys .*, is "signed"/]],
   ["a list", "[k0.pem]", [/^system\.yaml:7:8: "trust" must be "unsigned", or a map/]],
-  ["no keys", "{ threshold: 1 }", [/^system\.yaml:7:8: "keys" is missing; it must be a list of public keys' PEM files/]],
+  ["neither keys nor certificates", "{ threshold: 1 }", [/^system\.yaml:7:8: "trust" names neither keys nor certificates/]],
   ["an empty list", "{ keys: [] }", [/^system\.yaml:7:16: "keys" must name at least one key/]],
   ["one key that is no list", "{ keys: k0.pem }", [/^system\.yaml:7:16: "keys" must be a list/]],
   ["a key that is no text", "{ keys: [1] }", [/^system\.yaml:7:17: "keys" must be the name of a public key's PEM file, is 1/]],
@@ -65,7 +65,7 @@ const faults: [string, string, RegExp[]][] = [
   [
     "an unknown key",
     "{ keys: [k0.pem], treshold: 1 }",
-    [/^system\.yaml:7:26: "treshold" is no key that is known here; known are: keys, threshold, rollback-floor, kernel-signature/],
+    [/^system\.yaml:7:26: "treshold" is no key that is known here; known are: keys, certificates, threshold, rollback-floor, kernel-signature/],
   ],
   ["a file that is not there", "{ keys: [k0.pem, gone.pem] }", [/^system\.yaml:7:25: gone\.pem cannot be read/]],
   ["a key twice", "{ keys: [k0.pem, k0.pem] }", [/^system\.yaml:7:25: k0\.pem is the same key as k0\.pem/]],
