@@ -10,6 +10,7 @@ import type { BootRecord, ImageId, SlotName } from "../record/record.ts";
 import { freshRecord } from "../record/store.ts";
 import { commitSlot, isSafeMode } from "../selection/running.ts";
 import { byPriority, raised, ranked, slotOf, withNewImage, withSlot } from "../selection/slots.ts";
+import { GIVEN_BACK, isBad, isBetter, isGivenBack } from "./given-back.ts";
 import type { LoaderRules } from "./project.ts";
 import type { LoaderSlot, StoreView } from "./view.ts";
 
@@ -41,6 +42,7 @@ export interface Merged {
  */
 export function mergeStore(record: BootRecord, base: StoreView, seen: StoreView, facts: MergeFacts): Merged {
   if (base.nonce !== null && seen.nonce === null) return { record, changes: [BEGUN_ANEW] };
+  if (isGivenBack(base, seen, facts)) return { record, changes: [GIVEN_BACK] };
   const changes: string[] = [];
   let merged = record;
   const known = (name: SlotName) => facts.policy.slots.includes(name) && Object.hasOwn(merged.slots, name);
@@ -92,21 +94,6 @@ export function recordFromStore(seen: StoreView, { policy }: Pick<LoaderRules, "
 
 function isGivenUp(slot: LoaderSlot | undefined): boolean {
   return slot !== undefined && isBad(slot);
-}
-
-function isBad({ priority, good }: LoaderSlot): boolean {
-  return priority === 0 || good === false;
-}
-
-/** More boots left, or called good, than before. */
-function isBetter(before: LoaderSlot, now: LoaderSlot): boolean {
-  if (isBad(now)) return false;
-  return (now.good === true && before.good !== true) || triesIn(now) > triesIn(before);
-}
-
-/** A slot that is not counted has no end of boots. */
-function triesIn({ tries, good }: LoaderSlot): number {
-  return tries ?? (good === false ? 0 : Number.POSITIVE_INFINITY);
 }
 
 /** Slots that the loader would start, first one first; what has no boots left keeps its place. */
@@ -202,10 +189,16 @@ function counted(record: BootRecord, name: SlotName, before: LoaderSlot, now: Lo
   const fell = all - (now.tries ?? all);
   if (chooser === "slipway") {
     // A loader's script that counts all the same takes one at a time, and slipway counts for itself.
-    return fell > 1 && now.tries === 0 ? markedBadByCount(record, name) : null;
+    if (fell <= 1 || now.tries !== 0) return null;
+    // Power that went a few times before slipway came gives up no slot that was good.
+    if (started === undefined || slotOf(record, name).state !== "committed") return markedBadByCount(record, name);
+    return startedUnseen(record, name, fell);
   }
   if (started === undefined) return null;
-  const unseen = fell - (name === started ? 1 : 0);
+  return startedUnseen(record, name, fell - (name === started ? 1 : 0));
+}
+
+function startedUnseen(record: BootRecord, name: SlotName, unseen: number): Change | null {
   if (unseen <= 0) return null;
   const { tries } = slotOf(record, name);
   const text = `the bootloader started slot ${name} ${unseen === 1 ? "once" : `${unseen} times`} without getting as far as slipway`;

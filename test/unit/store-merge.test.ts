@@ -199,9 +199,22 @@ const rows: Row[] = [
     check: (merged) => assert.equal(merged, record()),
   },
   {
-    what: "all boots of a slot taken at once, though slipway chooses, is one",
+    what: "all boots of a trial taken at once, though slipway chooses, is one",
+    seen: { c: said(1, 0, null) },
+    facts: atBoot,
+    told: ["slot c has no boots left in the bootloader's store, and was not booted: it is marked bad"],
+    check: ({ slots }) => assert.equal([slots.c?.tries, slots.c?.reason], [0, MARKED_BAD]),
+  },
+  {
+    what: "all boots of a committed slot taken by power that went before slipway came give it up no more than they are",
     seen: { b: said(2, 0, null) },
     facts: atBoot,
+    told: ["the bootloader started slot b 3 times without getting as far as slipway"],
+    check: ({ slots }) => assert.equal([slots.b?.tries, slots.b?.reason], [7, null]),
+  },
+  {
+    what: "all of them taken while the system runs, where no loader counts, is a verdict",
+    seen: { b: said(2, 0, null) },
     told: ["slot b has no boots left in the bootloader's store, and was not booted: it is marked bad"],
     check: ({ slots }) => assert.equal([slots.b?.tries, slots.b?.reason], [0, MARKED_BAD]),
   },
