@@ -65,7 +65,9 @@ const faults: [string, string, RegExp[]][] = [
   [
     "an unknown key",
     "{ keys: [k0.pem], treshold: 1 }",
-    [/^system\.yaml:7:26: "treshold" is no key that is known here; known are: keys, certificates, threshold, rollback-floor, kernel-signature/],
+    [
+      /^system\.yaml:7:26: "treshold" is no key that is known here; known are: keys, certificates, threshold, rollback-floor, kernel-signature/,
+    ],
   ],
   ["a file that is not there", "{ keys: [k0.pem, gone.pem] }", [/^system\.yaml:7:25: gone\.pem cannot be read/]],
   ["a key twice", "{ keys: [k0.pem, k0.pem] }", [/^system\.yaml:7:25: k0\.pem is the same key as k0\.pem/]],
