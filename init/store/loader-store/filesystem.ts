@@ -85,7 +85,7 @@ function mountEitherWay(
 
 const remedies: Record<string, string> = {
   ENOENT: "is the device there?",
-  ENODEV: "is the filesystem's module in the initrd?",
+  ENODEV: "the kernel does not know that filesystem; is its module there?",
   EROFS: "is the disk write-protected?",
   EACCES: "run this as root",
   EPERM: "run this as root",

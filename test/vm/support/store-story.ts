@@ -9,6 +9,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { ShownStore } from "../../../init/commands/store/show.ts";
 import { throwAwayCopy } from "../../../qemu/disks.ts";
+import type { TreeFiles } from "../../../qemu/tree.ts";
 import type { SmallImage } from "./small-image.ts";
 import { part, type SmallMachine, smallMachine, startSmall, type Told, toEnd } from "./small-machine.ts";
 
@@ -34,9 +35,9 @@ sync
 
 const image = (facts: string): SmallImage => ({ facts, ending: "hang", script, slipway: true });
 
-/** A store's machine: slots a and b, with the names A and B for the loader. */
-export async function storeMachine({ bootRecord, partitions }: StoreUnderTest): Promise<SmallMachine> {
-  const system = `system: small
+/** system.yaml with slots a and b, which a loader calls A and B. */
+export function systemOf(bootRecord: string): string {
+  return `system: small
 slots:
   a: { device: PARTLABEL=root-a, bootname: A }
   b: { device: PARTLABEL=root-b, bootname: B }
@@ -46,9 +47,13 @@ device-timeout: 3s
 recovery: off
 trust: unsigned
 `;
+}
+
+/** A store's machine; `files` are in its images. */
+export async function storeMachine({ bootRecord, partitions }: StoreUnderTest, files: TreeFiles = {}): Promise<SmallMachine> {
   return smallMachine({
-    system,
-    slots: { a: image("v1"), b: image("v2") },
+    system: systemOf(bootRecord),
+    slots: { a: { ...image("v1"), files }, b: { ...image("v2"), files } },
     partitions: await partitions(),
     size: "768M",
   });
