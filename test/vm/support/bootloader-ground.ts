@@ -1,5 +1,8 @@
 /** A machine of two EFI system partitions that OVMF starts, with bootloaders to install. */
+
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import * as assert from "uvu/assert";
+import type { BootloaderStatus } from "../../../init/bootloader/status.ts";
 import { type MachineDisk, throwAwayCopy } from "../../../qemu/disks.ts";
 import { type EspFiles, makeEsp } from "../../../qemu/esp.ts";
 import { freshVariables } from "../../../qemu/firmware.ts";
@@ -12,7 +15,7 @@ import { runProgram } from "../../../qemu/program.ts";
 import { SYSTEMD_BOOT } from "../../../qemu/systemd-boot-disk.ts";
 import { addLibraries, writeFiles } from "../../../qemu/tree.ts";
 import { smallControl, smallSystem } from "./small-image.ts";
-import { consoleWords, partsOf, smallDisk, smallInitrd } from "./small-machine.ts";
+import { consoleWords, part, partsOf, smallDisk, smallInitrd } from "./small-machine.ts";
 
 /** One name for whatever loader it is, so that GRUB gives way to systemd-boot and back. */
 export const PROGRAM = "loader.efi";
@@ -32,7 +35,7 @@ const system = smallSystem(
 
 /** What the running system does: what stands on the second disk, with the loaders and efibootmgr of the third below /mnt. */
 const script = `mount -t erofs -o ro /dev/vdc /mnt
-efibootmgr() { LD_LIBRARY_PATH=/mnt/lib /mnt/efibootmgr "$@"; }
+efibootmgr() { LD_LIBRARY_PATH=/mnt/lib/x86_64-linux-gnu /mnt/efibootmgr "$@"; }
 dd if=/dev/vdb bs=4096 count=16 2>/dev/null | tr -d '\\000' >/tmp/job
 . /tmp/job
 `;
@@ -82,12 +85,6 @@ async function toolsDisk(): Promise<string> {
     cpSync(SYSTEMD_BOOT, `${tree}/systemd-boot/${PROGRAM}`);
     cpSync("/usr/bin/efibootmgr", `${tree}/efibootmgr`);
     await addLibraries(tree, "/usr/bin/efibootmgr");
-    await runProgram("sh", [
-      "-c",
-      'cd "$1"; mkdir -p lib; find . -name "*.so*" -not -path "./lib/*" -exec cp -L {} lib/ ";"',
-      "sh",
-      tree,
-    ]);
     await makeImage(tree, `${aside}/image`, "erofs");
   });
   return `${directory}/image`;
@@ -176,7 +173,7 @@ export class BootloaderMachine {
   /** Starts it with `job`, shell lines for the running system. */
   start(job: string, options: Partial<MachineOptions> = {}): Promise<Machine> {
     const bytes = Buffer.alloc(65536);
-    bytes.write(`${job}\\n`);
+    bytes.write(`${job}\n`);
     writeFileSync(this.job, bytes);
     return startMachine({
       memoryMiB: 768,
@@ -206,4 +203,41 @@ export async function ranToEnd(machine: Machine): Promise<Ran> {
   await machine.exited;
   const loaders = [...machine.console.text.matchAll(/loader ([a-z ]+) at \(/g)].map(([, name = ""]) => name);
   return { loaders, parts: partsOf(machine.results.text), console: machine.console.text };
+}
+
+// What jobs are made of, and what is made of their reports.
+
+export const STATUS = "report status slipway bootloader status --json\nreport shown efibootmgr -v\n";
+export const COMMIT = "report commit slipway commit --quick --json\n";
+
+export function install(name: string, version = name): string {
+  return `report install slipway bootloader install /mnt/${name} --version ${version} --json\n`;
+}
+
+export function statusOf(ran: Ran, name = "status"): BootloaderStatus {
+  return JSON.parse(part(ran, name));
+}
+
+/** Directories of ours in the firmware's order, as the real efibootmgr shows them, in lower case. */
+export function orderShown(ran: Ran): string[] {
+  const text = part(ran, "shown");
+  const order = /^BootOrder: (.*)$/m.exec(text)?.[1]?.split(",") ?? [];
+  return order.flatMap((number) => {
+    const line = new RegExp(`^Boot${number}\\*? (.*)$`, "m").exec(text)?.[1] ?? "";
+    const file = /File\((.*)\)/.exec(line)?.[1]?.toLowerCase().replaceAll("\\", "/") ?? "";
+    return file.startsWith("/efi/slipway-") ? [file.slice(1, -PROGRAM.length - 1)] : [];
+  });
+}
+
+/** A machine whose firmware has both factory loaders, after a first start by its last resort. */
+export async function readyMachine(directory: string): Promise<BootloaderMachine> {
+  const machine = await BootloaderMachine.make(directory);
+  const first = await machine.run(`${COMMIT}${STATUS}`);
+  assert.equal(first.loaders, ["last resort"], "a firmware that knows nothing starts EFI/BOOT/BOOTX64.EFI");
+  assert.equal(
+    orderShown(first),
+    DIRECTORIES.map((path) => path.toLowerCase()),
+  );
+  assert.equal(statusOf(first).wrong, []);
+  return machine;
 }
