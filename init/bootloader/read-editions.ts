@@ -6,7 +6,7 @@ import { O } from "../kernel/constants.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { isCode, openBeneath, readText, withDescriptor, withDirectory } from "../state/beneath.ts";
 import type { Esp } from "./esp.ts";
-import { hashFile } from "./hash-file.ts";
+import { hashOnDisk } from "./hash-file.ts";
 
 /** `whole`: every byte is read and compared. `sizes`: the files are there, with the lengths that they had. */
 export type EditionReading = "whole" | "sizes";
@@ -93,7 +93,7 @@ export function filesFault(kernel: Kernel, edition: Descriptor, { files }: Editi
     const found = sizeOf(kernel, edition, path);
     if (found === null) return `${path} is not there`;
     if (found !== size) return `${path} has ${found} bytes, not ${size}`;
-    if (how === "whole" && hashFile(kernel, edition, path) !== sha256) return `${path} is not what was written`;
+    if (how === "whole" && hashOnDisk(kernel, edition, path) !== sha256) return `${path} is not what was written`;
   }
   return null;
 }

@@ -36,9 +36,21 @@ export function withSource<Result>(
     );
   }
   try {
-    return use(source, sourceFiles(kernel, source, path, program));
+    return use(
+      source,
+      readable(path, () => sourceFiles(kernel, source, path, program)),
+    );
   } finally {
     kernel.close(source);
+  }
+}
+
+function readable<Result>(path: string, read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    throw new BadInput(`${path} cannot be read (${error.message}); is what it lies on sound?`);
   }
 }
 

@@ -90,7 +90,8 @@ export class LinuxFiles {
           ? call("read", subjectOf(fd), fd, rest, rest.length)
           : call("pread64", subjectOf(fd), fd, rest, rest.length, offset + BigInt(done));
       done += got;
-      if (got === 0 || offset === null) break;
+      // Past the page cache only a file's end is no whole sector, and nothing can be asked for from there on.
+      if (got === 0 || offset === null || (got % 512 !== 0 && direct.has(fd))) break;
     }
     return buffer.subarray(0, done);
   }

@@ -35,7 +35,8 @@ const system = smallSystem(
 
 /** What the running system does: what stands on the second disk, with the loaders and efibootmgr of the third below /mnt. */
 const script = `mount -t erofs -o ro /dev/vdc /mnt
-efibootmgr() { LD_LIBRARY_PATH=/mnt/lib/x86_64-linux-gnu /mnt/efibootmgr "$@"; }
+E=/sys/firmware/efi/efivars
+efibootmgr() { grep -q " $E " /proc/mounts || mount -t efivarfs efivarfs $E; LD_LIBRARY_PATH=/mnt/lib/x86_64-linux-gnu /mnt/efibootmgr "$@"; }
 dd if=/dev/vdb bs=4096 count=16 2>/dev/null | tr -d '\\000' >/tmp/job
 . /tmp/job
 `;
