@@ -6,7 +6,7 @@ import {
   editionText,
   encodeManifest,
 } from "../../boot/bootloader/edition.ts";
-import { type BootloaderFacts, type BootPlace, entryFor } from "../../boot/bootloader/facts.ts";
+import { type BootPlace, entryFor } from "../../boot/bootloader/facts.ts";
 import { freeEntry } from "../../boot/bootloader/put-right.ts";
 import { type BootloaderTrial, bootloaderRecord, refuseDuringTrial } from "../../boot/bootloader/record.ts";
 import { highestNumber, leftovers, targetOf } from "../../boot/bootloader/settle.ts";
@@ -58,6 +58,9 @@ function installWith(kernel: Kernel, places: Places, bootloaders: Bootloaders, o
     const version = order.version ?? versionIn(kernel, source, bootloaders.control.program);
     const { facts, place, root } = changeRecord(kernel, places, WHO, (change) => begin(kernel, bootloaders, change, before));
     const manifest: EditionManifest = { schema: 1, version, files };
+    // Before the room is counted: what an install that was cut short left would be in the way of all that follow.
+    const old = leftovers(facts, place, [before.settlement.wanted.second]);
+    const warnings = [...before.warnings, ...removeEditions(kernel, bootloaders, old)];
     refuseWithoutRoom(kernel, root, place, manifest);
     const name = editionDirectory(highestNumber(facts) + 1);
     try {
@@ -69,9 +72,7 @@ function installWith(kernel: Kernel, places: Places, bootloaders: Bootloaders, o
       );
     }
     const edition = { device: place.device, path: `${place.directory}/${name}` };
-    const { trial, after } = arm(kernel, places, bootloaders, edition, version, facts.attempt);
-    const old = leftovers(after, placeIn(after, place), [before.settlement.wanted.second]);
-    const warnings = [...before.warnings, ...removeEditions(kernel, bootloaders, old)];
+    const trial = arm(kernel, places, bootloaders, edition, version, facts.attempt);
     const told = `${editionText(edition)} holds ${countText(files)}${version === null ? "" : `, ${version}`}; all was read back.`;
     const entry = `${bootEntryName(trial.entry)} leads there, and BootNext has the firmware start it once.`;
     return { trial, did: [...before.did, told, entry], warnings };
@@ -81,12 +82,6 @@ function installWith(kernel: Kernel, places: Places, bootloaders: Bootloaders, o
 function countText(files: readonly EditionFile[]): string {
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   return `${files.length} ${files.length === 1 ? "file" : "files"} of ${bytes} bytes`;
-}
-
-function placeIn({ places }: BootloaderFacts, { device, directory }: BootPlace): BootPlace {
-  const found = places.find((place) => place.device === device && place.directory === directory);
-  if (found === undefined) throw new Error(`${directory} on ${device} is no boot directory`);
-  return found;
 }
 
 /** A trial of a slot shows nothing of a bootloader, and the other way round: one at a time. */
@@ -131,7 +126,7 @@ function arm(
   edition: BootloaderTrial["edition"],
   version: string | null,
   attempt: number,
-): { trial: BootloaderTrial; after: BootloaderFacts } {
+): BootloaderTrial {
   return changeRecord(
     kernel,
     places,
@@ -163,7 +158,7 @@ function arm(
       }
       const armed = { ...trial, armed: true };
       write(armed);
-      return { trial: armed, after: { ...facts, record: { ...known, lastNumber, trial: armed } } };
+      return armed;
     },
     LOCK_WAIT,
   );

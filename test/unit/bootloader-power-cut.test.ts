@@ -1,6 +1,7 @@
 /** The power goes at every effect of an install, a commit, a rollback and a check: what the firmware starts then is whole. */
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { walkEntries } from "../../init/kernel/recording/memory-nodes.ts";
 import { PowerCut } from "../../init/kernel/recording/script.ts";
 import { BootloaderWorld, source } from "./bootloader-world.ts";
 
@@ -76,6 +77,17 @@ test("an install that is cut anywhere leaves the running loader first, and the n
     settled: ["two", "new"],
   });
   assert.ok(total > 40, `${total} effects`);
+});
+
+test("an install that is cut where room is for one more edition alone: what it left is no reason to refuse the next one", async () => {
+  const world = await upgraded();
+  const { filesystem } = world.device("esp-b");
+  if (filesystem === null) throw new Error("no filesystem");
+  const used = [...walkEntries(filesystem.root)].reduce((sum, { node }) => sum + node.bytes.allocated, 0);
+  // Of 4 KiB: three files, the manifest, and what FAT takes besides.
+  filesystem.capacity = { bytes: Math.ceil(used / 4096) * 4096 + 11 * 4096, inodes: 1000 };
+  await cutEverywhere(world, () => world.install(source("new")), { first: ["two", "new"], settled: ["two", "new"] });
+  await cutEverywhere(world, () => world.install(source("bad", "hangs")), { first: ["two"], settled: ["two"] });
 });
 
 test("the install of a loader that hangs, cut anywhere, always ends on the running one", async () => {
