@@ -48,7 +48,8 @@ export function listCpio(read: ReadArchive, length: number): { entries: CpioList
     if (nameLength < 1 || nameLength > LONGEST_NAME) {
       throw new BadInput(`byte ${at} begins an entry whose name has ${nameLength} bytes; the archive is damaged`);
     }
-    const path = new TextDecoder().decode(read(at + CPIO.header, nameLength - 1));
+    const name = read(at + CPIO.header, nameLength - 1);
+    const path = new TextDecoder("utf-8", { ignoreBOM: true }).decode(name);
     const start = aligned(at + CPIO.header + nameLength);
     if (start + size > length) {
       throw new BadInput(`the archive is cut short: ${path} needs byte ${start + size}, there are ${length}`);

@@ -56,7 +56,8 @@ export async function finishByKexec<A extends Answer>(
   }
   print({ ...answer, next: `wait: the kernel ${release} in slot ${answer.slot} starts once this system is down.` });
   if (requestKexec(kernel, places.systemctl)) return 0;
-  throw new Error(`the kernel is loaded, but systemd did not take the kexec; ${answer.next}`);
+  kernel.unloadKexec();
+  throw new Error(`the kernel was loaded, but systemd did not take the kexec, so it is forgotten; ${answer.next}`);
 }
 
 /**

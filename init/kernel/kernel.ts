@@ -259,6 +259,11 @@ export interface Kernel {
    */
   loadKexec(kernel: Descriptor, initrd: Descriptor | null, commandLine: string): void;
   /**
+   * [kexec_file_load KEXEC_FILE_UNLOAD] Forgets what {@link Kernel.loadKexec} loaded, and gives its memory back: systemctl reboot of
+   * systemd 255 and later starts whatever is loaded. Errors as there.
+   */
+  unloadKexec(): void;
+  /**
    * [reboot] After sync(2). `kexec` starts the kernel of {@link Kernel.loadKexec}. Returns only where the kernel refuses.
    *
    * @param argument of a restart, for the firmware ([reboot RESTART2], at most 255 bytes): "0 tryboot" on a Raspberry Pi

@@ -35,6 +35,7 @@ export const REBOOT: Record<RebootKind, number> = {
 };
 /** A restart with an argument. */
 export const RESTART2 = 0xa1b2c3d4;
+export const KEXEC_FILE_UNLOAD = 1;
 export const KEXEC_FILE_NO_INITRAMFS = 4;
 const CTRL_ALT_DEL = { signal: 0, restart: 0x89abcdef } as const;
 
@@ -187,6 +188,9 @@ class LinuxKernel extends LinuxSockets implements Kernel {
     const text = cString(commandLine);
     const [fd, flags] = initrd === null ? [-1, KEXEC_FILE_NO_INITRAMFS] : [initrd, 0];
     call("kexec_file_load", subjectOf(kernel), kernel, fd, text.length, text, flags);
+  }
+  unloadKexec(): void {
+    call("kexec_file_load", "nothing", -1, -1, 0, null, KEXEC_FILE_UNLOAD);
   }
   reboot(how: RebootKind, argument?: string): void {
     rawCall("sync");

@@ -76,6 +76,7 @@ function load(boot: Launch, counters: Counters, own: SlotKernel, previousEnd: Ke
   const before = counters.record;
   if (!counters.change(startKernel(before, { nonce, previousEnd }))) {
     counters.change(before);
+    forget(boot);
     return UNWRITABLE;
   }
   counters.reach("handover", `its own kernel ${own.release} was started, and did not come up in PID 1`);
@@ -83,7 +84,8 @@ function load(boot: Launch, counters: Counters, own: SlotKernel, previousEnd: Ke
 }
 
 /** Throws SlotFailure where the kernel that runs does not start the one that was loaded. */
-function start({ kernel, watchdog, log }: Launch): never {
+function start(boot: Launch): never {
+  const { kernel, watchdog, log } = boot;
   watchdog?.feed();
   log.restoreLimit();
   let answer = "no answer";
@@ -93,7 +95,18 @@ function start({ kernel, watchdog, log }: Launch): never {
     if (!(error instanceof KernelError)) throw error;
     answer = error.code;
   }
+  forget(boot);
   throw new SlotFailure("device", `its kernel was loaded, and did not start (${answer})`);
+}
+
+/** What stays loaded takes memory, and a later restart of the system may start it: with this attempt's nonce, and another slot. */
+function forget(boot: Launch): void {
+  try {
+    boot.kernel.unloadKexec();
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    boot.warn(`the kernel that was loaded and not started stays in memory (${error.code})`);
+  }
 }
 
 function leavingIfWrong<Result>(work: () => Result): Result {

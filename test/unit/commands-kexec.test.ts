@@ -111,7 +111,7 @@ async function assertRejects(work: () => Promise<unknown>, text: RegExp): Promis
 
 const answer: Answer = { slot: "b", changed: true, did: [], warnings: [], next: "reboot." };
 
-test("systemd shuts down for it; where it does not, the kernel is loaded and that is an error", async () => {
+test("systemd shuts down for it; where it does not, the kernel is forgotten and that is an error", async () => {
   const takes = machine(files(), { systemctl: "exit 0" });
   const told: Answer[] = [];
   assert.is(await finishByKexec(takes.kernel, takes.places, answer, (shown) => told.push(shown)), 0);
@@ -119,7 +119,11 @@ test("systemd shuts down for it; where it does not, the kernel is loaded and tha
   assert.is(told[0]?.next, "wait: the kernel 6.6.0-own in slot b starts once this system is down.");
   const refuses = machine(files());
   const error: unknown = await finishByKexec(refuses.kernel, refuses.places, answer, () => {}).catch((thrown: unknown) => thrown);
-  assert.match(error instanceof Error ? error.message : "", /the kernel is loaded, but systemd did not take the kexec; reboot/);
+  assert.match(
+    error instanceof Error ? error.message : "",
+    /the kernel was loaded, but systemd did not take the kexec, so it is forgotten; reboot/,
+  );
+  assert.is(refuses.kernel.loadedKexec, null);
 });
 
 test("a system without systemd goes down at once", async () => {

@@ -319,6 +319,7 @@ test("a kernel that was loaded and does not start costs the attempt only", async
   const boot = await world.boot(kernel);
   assert.is(report(boot).slot, "a");
   assert.match(report(boot).skipped[0]?.reason ?? "", /its kernel was loaded, and did not start \(EINVAL\)/);
+  assert.is(kernel.loadedKexec, null);
   assert.is(world.readRecord().record?.slots.b?.tries, 2);
 });
 
@@ -334,6 +335,24 @@ test("without a record that can be written no kernel is started", async () => {
   assert.is(boot.end, "exec /sbin/init");
   assert.not.match(boot.kernel.trace, /load-kexec/);
   assert.match(report(boot).warnings.join("\n"), /instead of its own kernel 6\.6\.0-own: the boot record cannot be written/);
+});
+
+test("a record that cannot be written any more, from whichever write on, leaves no kernel loaded that nobody starts", async () => {
+  let loaded = 0;
+  for (let after = 0; after < 12; after++) {
+    const world = new World({ a: own, control: MACHINE });
+    intoOwn(world, await world.boot());
+    await world.boot();
+    world.commitAndShutDown("a", own.id);
+    backToLoader(world);
+    const kernel = world.kernel();
+    kernel.failOn({ call: "write", match: /^write\("\/dev\/vda1"/, code: "EIO", after });
+    const boot = await world.boot(kernel);
+    if (boot.end !== "exec /sbin/init") continue;
+    if (/load-kexec/.test(boot.kernel.trace)) loaded++;
+    assert.is(kernel.loadedKexec, null, `from write ${after} on`);
+  }
+  assert.is.not(loaded, 0);
 });
 
 test("a trial's second try: what became of its first is known to the second stage", async () => {

@@ -20,7 +20,7 @@ import {
   SOL,
 } from "../../init/kernel/constants.ts";
 import { FLASH_TYPE } from "../../init/kernel/flash-layouts.ts";
-import { KEXEC_FILE_NO_INITRAMFS, REBOOT, RESTART2 } from "../../init/kernel/linux.ts";
+import { KEXEC_FILE_NO_INITRAMFS, KEXEC_FILE_UNLOAD, REBOOT, RESTART2 } from "../../init/kernel/linux.ts";
 import { SYSTEM_CALLS } from "../../init/kernel/syscall.ts";
 import { ownArchitecture } from "../../init/version.ts";
 import { runProgram } from "../../qemu/program.ts";
@@ -65,7 +65,8 @@ function expectedOf(architecture: Architecture): Expected {
       LINUX_REBOOT_CMD_RESTART2: RESTART2,
       LINUX_REBOOT_CMD_POWER_OFF: REBOOT["power-off"],
     },
-    ...{ LINUX_REBOOT_CMD_HALT: REBOOT.halt, LINUX_REBOOT_CMD_KEXEC: REBOOT.kexec, KEXEC_FILE_NO_INITRAMFS },
+    ...{ LINUX_REBOOT_CMD_HALT: REBOOT.halt, LINUX_REBOOT_CMD_KEXEC: REBOOT.kexec },
+    ...{ KEXEC_FILE_NO_INITRAMFS, KEXEC_FILE_UNLOAD },
     ...{ RAMFS_MAGIC: FILESYSTEM_MAGIC.ramfs, TMPFS_MAGIC: FILESYSTEM_MAGIC.tmpfs },
     ...{ OVERLAYFS_SUPER_MAGIC: FILESYSTEM_MAGIC.overlay, BTRFS_SUPER_MAGIC: FILESYSTEM_MAGIC.btrfs },
     ...prefixed("MTD_", FLASH_TYPE),

@@ -128,6 +128,14 @@ const refused: Record<string, { bytes: Uint8Array; reason: RegExp }> = {
     bytes: archive([...usual.slice(0, 3), link("etc/slipway/control.json", "/other")]),
     reason: /there is no etc\/slipway\/control\.json in it/,
   },
+  "files that are others but for a mark which decoders leave out": {
+    bytes: archive([
+      ...["\ufeffetc", "\ufeffetc/slipway"].map(directory),
+      cpioFile("init", "preinit"),
+      cpioFile("\ufeffetc/slipway/control.json", controlText),
+    ]),
+    reason: /there is no etc\/slipway\/control\.json/,
+  },
   "no control file": { bytes: archive(usual.slice(0, 3)), reason: /there is no etc\/slipway\/control\.json/ },
   compressed: { bytes: new Uint8Array(Bun.gzipSync(archive(usual))), reason: /an uncompressed newc cpio is wanted/ },
   "cut short": { bytes: archive(usual).subarray(0, 700), reason: /cut short|damaged/ },

@@ -302,6 +302,12 @@ test("a kernel is loaded from files, and a restart by kexec wants one", () => {
   kernel.failOn({ call: "loadKexec", code: "EKEYREJECTED", times: 1 });
   assert.throws(() => kernel.loadKexec(file, initrd, "quiet"), /kexec_file_load \/vmlinuz: EKEYREJECTED/);
   kernel.loadKexec(file, initrd, "quiet");
+  kernel.unloadKexec();
+  assert.is(
+    failure(() => kernel.reboot("kexec")),
+    "EINVAL",
+  );
+  kernel.loadKexec(file, initrd, "quiet");
   assert.equal(kernel.loadedKexec, { kernel: "/vmlinuz", initrd: "/initrd", commandLine: "quiet" });
   assert.throws(() => kernel.reboot("kexec"), /reboot kexec/);
   assert.match(kernel.trace, /load-kexec\("\/vmlinuz", "?\/initrd"?, "quiet"\)\nreboot\("kexec"\)/);

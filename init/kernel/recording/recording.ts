@@ -153,6 +153,12 @@ export class RecordingKernel extends RecordingProcesses implements Kernel {
     });
   }
 
+  unloadKexec(): void {
+    this.run("unloadKexec", "unload-kexec", "", [], true, () => {
+      this.loadedKexec = null;
+    });
+  }
+
   reboot(how: RebootKind, argument?: string): void {
     this.run("reboot", "reboot", how, argument === undefined ? [] : [JSON.stringify(argument)], true, () => {
       if (how === "kexec" && this.loadedKexec === null) throw new Errno("EINVAL");

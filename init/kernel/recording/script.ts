@@ -61,6 +61,7 @@ const SYSTEM_CALLS: Partial<Record<CallName, string>> = {
   now: "clock_gettime",
   setClock: "clock_settime",
   loadKexec: "kexec_file_load",
+  unloadKexec: "kexec_file_load",
   setCtrlAltDel: "reboot",
 };
 
