@@ -76,6 +76,11 @@ function partitionSlot(
       });
     }
   }
+  const floor = typeof trust === "object" ? (trust["rollback-floor"] ?? 0) : 0;
+  if (verity !== undefined && floor > 0) {
+    const text = `slot ${name} has a hash tree of its own, whose image has no rollback index, and "rollback-floor" is ${floor}: it would never boot`;
+    faults.push({ key: "verity", text: `${text}; leave one of them out` });
+  }
   const dps = { ...(verity === undefined ? {} : { verity }), ...(signature === undefined ? {} : { signature }) };
   return { slot: { name, device, ...(bootname === undefined ? {} : { bootname }), ...dps }, faults };
 }

@@ -55,6 +55,16 @@ export function compileTrust(
     const text = `"threshold" is ${threshold}, more than the keys there are (${keys.length}); no image could have enough signatures`;
     problems.push(problemAt(document, ["trust", "threshold"], text));
   }
+  const warnings =
+    threshold > 1 && certificates.length > 0
+      ? [
+          problemAt(
+            document,
+            ["trust", "threshold"],
+            `"threshold" is ${threshold}, and holds for seals alone: a root hash is believed by the signature of one certificate`,
+          ),
+        ]
+      : [];
   const rollbackFloor = said["rollback-floor"] ?? 0;
   const kernelSignature = said["kernel-signature"] ?? "ignored";
   return {
@@ -67,6 +77,6 @@ export function compileTrust(
       ...(certificates.length > 0 ? { certificates } : {}),
     },
     problems,
-    warnings: [],
+    warnings,
   };
 }

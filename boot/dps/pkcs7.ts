@@ -24,7 +24,11 @@ export interface SignerInfo {
 
 /** The signers of a detached signature. Which certificate is whose is not looked at: the keys that are trusted are tried. Throws BadInput. */
 export function signersOf(bytes: Uint8Array): SignerInfo[] {
-  const [type, wrapped] = sequence(bytes, elementAt(bytes, 0, bytes.length), "ContentInfo");
+  const whole = elementAt(bytes, 0, bytes.length);
+  const [type, wrapped, ...beside] = sequence(bytes, whole, "ContentInfo");
+  if (whole?.end !== bytes.length || beside.length > 0) {
+    throw new BadInput("the signature is damaged: ContentInfo is not all that there is");
+  }
   if (nameOf(bytes, type) !== SIGNED_DATA || wrapped?.tag !== CONTEXT_0)
     throw new BadInput("the signature is no PKCS#7 SignedData");
   const fields = sequence(bytes, elementAt(bytes, wrapped.content, wrapped.end), "SignedData");

@@ -105,7 +105,9 @@ export const systemSchema = map({
             .min(1, { error: "must name at least one certificate" })
             .max(MOST_KEYS, { error: `must name at most ${MOST_KEYS} certificates` })
             .optional()
-            .describe("X.509 certificates (RSA, or ECDSA on P-256, P-384, P-521) that sign root hashes of slots with verity:."),
+            .describe(
+              "X.509 certificates (RSA, or ECDSA on P-256, P-384, P-521) that sign root hashes of slots with verity:. One signature is enough. Nothing tells an older image from a newer one: each that was ever signed boots.",
+            ),
           threshold: wholeNumber(1, MOST_KEYS).optional().describe("How many of the keys must have signed an image: 1."),
           "rollback-floor": wholeNumber(0, Number.MAX_SAFE_INTEGER)
             .optional()

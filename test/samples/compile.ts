@@ -1,6 +1,6 @@
 /** The compiler on texts in memory. */
 import { type Compiled, compile } from "../../state-ops/compile.ts";
-import type { ControlFile } from "../../state-ops/control.ts";
+import type { ControlFile, TrustedCertificate } from "../../state-ops/control.ts";
 import type { ImageTree } from "../../state-ops/image-tree.ts";
 import { CompileError } from "../../state-ops/problems.ts";
 import { parseYaml } from "../../state-ops/schema/document.ts";
@@ -42,6 +42,8 @@ export interface Sources {
   previous?: ControlFile | null;
   /** Public keys by the names of their files. */
   keys?: Record<string, string>;
+  /** Certificates by the names of their files. */
+  certificates?: Record<string, TrustedCertificate>;
   /** Authorities in PEM by the names of their files. */
   authorities?: Record<string, string>;
   /** Other files by their names: fw_env.config. */
@@ -50,7 +52,8 @@ export interface Sources {
 
 /** Throws CompileError, as the builder's verbs do: with the mistakes of every file that is no YAML. */
 export function compileTexts(sources: Sources): Compiled {
-  const { fragments = {}, system = sampleSystem, image, previous = null, keys = {}, authorities = {}, texts = {} } = sources;
+  const { fragments = {}, system = sampleSystem, image, previous = null } = sources;
+  const { keys = {}, certificates = {}, authorities = {}, texts = {} } = sources;
   const parsed = Object.entries({ "system.yaml": system, ...fragments }).map(([file, text]) => parseYaml(file, file, text));
   const [systemDocument, ...documents] = parsed.flatMap(({ document }) => (document === null ? [] : [document]));
   if (systemDocument === undefined || documents.length < parsed.length - 1) {
@@ -65,7 +68,10 @@ export function compileTexts(sources: Sources): Compiled {
         const key = keys[file];
         return key === undefined ? { fault: `${file} cannot be read` } : { key };
       },
-      certificate: (file) => ({ fault: `${file} is not there` }),
+      certificate: (file) => {
+        const certificate = certificates[file];
+        return certificate === undefined ? { fault: `${file} is not there` } : { certificate };
+      },
       authorities: (file) => {
         const pem = authorities[file];
         return pem === undefined ? { fault: `${file} cannot be read` } : { pem };

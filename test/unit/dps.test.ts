@@ -10,6 +10,8 @@ import { decodeSignaturePartition, type SignedRootHash } from "../../boot/dps/si
 import { boundRootHash, decodeTreePartition, shapeOf } from "../../boot/dps/tree-partition.ts";
 import { checkSignature, keyKind } from "../../boot/dps/verify.ts";
 import { verityTarget } from "../../boot/image/verity-table.ts";
+import { elementAt } from "../../boot/network/der.ts";
+import { filesBeside } from "../../init/builder/state/public-keys.ts";
 import { refuseDpsTarget } from "../../init/dps/read-partitions.ts";
 import type { TrustedCertificate } from "../../state-ops/control.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
@@ -128,6 +130,44 @@ test("a signature over attributes, or with its content inside, is refused by nam
   assert.match(await refusal(attributes, [trusted("rsa")]), /is over attributes, and not over the root hash/);
   const inside = signedBy("rsa", sign("rsa", rootHash, ["-noattr", "-binary", "-nodetach"]));
   assert.match(await refusal(inside, [trusted("rsa")]), /is not detached/);
+});
+
+test("nothing follows the signature, and nothing stands beside what is read", () => {
+  const whole = sign("p256");
+  const wrap = (tag: number, content: Uint8Array) => {
+    const length = content.length;
+    return new Uint8Array([tag, 0x82, length >> 8, length & 0xff, ...content]);
+  };
+  const outer = elementAt(whole, 0, whole.length);
+  if (outer === null) throw new Error("no DER");
+  const inside = whole.subarray(outer.content, outer.end);
+  assert.is(signersOf(wrap(0x30, inside)).length, 1);
+  const more = new Uint8Array([0x05, 0x00]);
+  for (const bytes of [
+    new Uint8Array([...whole, 0]),
+    new Uint8Array([...whole, ...whole]),
+    wrap(0x30, new Uint8Array([...inside, ...more])),
+  ]) {
+    assert.throws(
+      () => signersOf(bytes),
+      (error: unknown) => error instanceof BadInput && /the signature is damaged: ContentInfo/.test(error.message),
+    );
+  }
+});
+
+test("certificates whose keys are too weak are not taken into a control file", () => {
+  const read = filesBeside(at("system.yaml")).certificate;
+  for (const name of Object.keys(kinds)) assert.equal(read(`${name}.crt`), { certificate: trusted(name) });
+  newCertificate("short", ["rsa:1024"]);
+  newCertificate("three", ["rsa:2048", "-pkeyopt", "rsa_keygen_pubexp:3"]);
+  newCertificate("edwards", ["ed25519"]);
+  const faultOf = (name: string) => {
+    const found = read(`${name}.crt`);
+    return "fault" in found ? found.fault : "none";
+  };
+  assert.match(faultOf("short"), /short\.crt: its RSA key has 1024 bits; take one of 2048 or more/);
+  assert.match(faultOf("three"), /three\.crt: its RSA key has the exponent 3; take one with 65537/);
+  assert.match(faultOf("edwards"), /its key is neither RSA nor ECDSA/);
 });
 
 test("no damage of a signature is anything but a refusal", async () => {

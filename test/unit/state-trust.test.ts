@@ -48,6 +48,33 @@ test("unsigned and absent trust leave the command line open", () => {
   assert.is(compileTexts({ system: withTrust("unsigned").replace(/trust.*\n/, "") }).control.commandLine, "open");
 });
 
+const certificate = { fingerprint: "ab".repeat(32), key: "AAAA" };
+const slots = `system: acme
+slots:
+  a: { device: PARTLABEL=root-a, verity: PARTLABEL=tree-a, signature: PARTLABEL=sig-a }
+  b: { device: PARTLABEL=root-b }
+boot-record: { store: record, device: PARTLABEL=boot-record }
+`;
+const withSlots = (trust: string) =>
+  compileTexts({ system: `${slots}trust: ${trust}\n`, keys, certificates: { "c.pem": certificate } });
+
+test("one certificate is enough for a root hash, whatever the threshold of keys: that is said", () => {
+  assert.equal(withSlots("{ keys: [k0.pem], certificates: [c.pem] }").warnings, []);
+  const { control, warnings } = withSlots("{ keys: [k0.pem, k1.pem], threshold: 2, certificates: [c.pem] }");
+  assert.equal(control.trust.mode === "signed" ? control.trust.certificates : null, [certificate]);
+  assert.is(warnings.length, 1);
+  assert.match(warnings[0] ?? "", /^system\.yaml:6:\d+: "threshold" is 2, and holds for seals alone/);
+});
+
+test("a floor that no slot with a tree of its own could reach is refused", () => {
+  assert.throws(
+    () => withSlots("{ certificates: [c.pem], rollback-floor: 1 }"),
+    (error: unknown) =>
+      error instanceof CompileError &&
+      /^system\.yaml:3:\d+: slot a has a hash tree of its own, whose image has no rollback index/.test(error.lines[0] ?? ""),
+  );
+});
+
 test("as many keys are trusted as an envelope holds signatures", () => {
   assert.is(MOST_KEYS, MOST_SIGNATURES);
 });

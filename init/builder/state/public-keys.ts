@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { type KeyObject, X509Certificate } from "node:crypto";
 import { dirname, isAbsolute, join } from "node:path";
 import { keyKind } from "../../../boot/dps/verify.ts";
 import { readPublicKeyPem } from "../../../boot/image/keys.ts";
@@ -54,6 +54,8 @@ function certificatesBeside(systemFile: string): ReadCertificate {
       const found = new X509Certificate(readTextInput(path, path));
       const key = found.publicKey.export({ type: "spki", format: "der" });
       if (keyKind(key) === null) return { fault: `${path}: its key is neither RSA nor ECDSA on P-256, P-384 or P-521` };
+      const weakness = weaknessOf(found.publicKey);
+      if (weakness !== null) return { fault: `${path}: ${weakness}` };
       const fingerprint = found.fingerprint256.replaceAll(":", "").toLowerCase();
       return { certificate: { fingerprint, key: key.toString("base64") } };
     } catch (error) {
@@ -61,6 +63,18 @@ function certificatesBeside(systemFile: string): ReadCertificate {
       return { fault: `${path} is no certificate (${error instanceof Error ? error.message : error})` };
     }
   };
+}
+
+/** What NIST SP 800-57 and FIPS 186-5 no longer allow; null for a key that they do. */
+function weaknessOf({ asymmetricKeyDetails }: KeyObject): string | null {
+  const { modulusLength, publicExponent } = asymmetricKeyDetails ?? {};
+  if (modulusLength !== undefined && modulusLength < 2048) {
+    return `its RSA key has ${modulusLength} bits; take one of 2048 or more`;
+  }
+  if (publicExponent !== undefined && publicExponent < 65537n) {
+    return `its RSA key has the exponent ${publicExponent}; take one with 65537`;
+  }
+  return null;
 }
 
 /**
