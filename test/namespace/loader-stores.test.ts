@@ -8,7 +8,7 @@ import { countTry, identifyImage, reachHandover } from "../../boot/selection/att
 import { beginBoot } from "../../boot/selection/begin.ts";
 import type { Policy } from "../../boot/selection/policy.ts";
 import { activate, commitSlot, withdraw } from "../../boot/selection/running.ts";
-import { slotOf } from "../../boot/selection/slots.ts";
+import { slotOf, withSlot } from "../../boot/selection/slots.ts";
 import { storeId } from "../../boot/stores/base.ts";
 import { traitsOf } from "../../boot/stores/traits.ts";
 import { MS, O } from "../../init/kernel/constants.ts";
@@ -166,7 +166,8 @@ interface Opened {
   warnings: string[];
 }
 
-function open(kind: Kind, on: Kernel = kernel, environmentLock: string | null = null): Opened {
+/** @param started as in MergeFacts: null in PID 1, undefined in a command */
+function open(kind: Kind, on: Kernel = kernel, environmentLock: string | null = null, started?: null): Opened {
   const desk = { kernel: on, loadForFilesystem: () => {}, environmentLock };
   const store = openLoaderStore(desk, { bootRecord: kind.bootRecord, slots, data: null }, (reference) => reference);
   assert.ok(store);
@@ -176,7 +177,7 @@ function open(kind: Kind, on: Kernel = kernel, environmentLock: string | null = 
     chooser: "slipway",
     traits: traitsOf(kind.bootRecord),
     store: storeId(kind.bootRecord),
-    started: null,
+    ...(started === undefined ? {} : { started }),
   } as const;
   const record = new MirroredRecord(on, openBootRecord(on, recordFile), { store, missing: null }, rules, (warning) =>
     warnings.push(warning),
@@ -362,6 +363,20 @@ test("grubenv: a block that is full of others' variables is a warning, and the r
   assert.match(opened.warnings.join(), /the environment block is too small by \d+ bytes: remove variables that nobody uses/);
   opened.record.close();
   assert.equal(readFileSync(grubenv), full);
+});
+
+test("a slot that fails in PID 1 changes no nonce: a second stage's command line has the one that the loader echoed", () => {
+  const kind = grub("slipway");
+  freshMachine(kind);
+  boot(kind);
+  const before = kind.tool();
+  assert.match(before.slipway_nonce ?? "", /^[0-9a-f]{16}$/);
+  const opened = open(kind, kernel, null, null);
+  const record = opened.record.read().record.record ?? freshRecord(policy);
+  assert.ok(opened.record.write(withSlot(record, "a", { damaged: "x" })).written);
+  opened.record.close();
+  const after = kind.tool();
+  assert.equal([before.ORDER, after.A_OK, after.slipway_nonce], ["A B", "0", before.slipway_nonce]);
 });
 
 test("a store that cannot be reached is a warning, and the record goes on", () => {

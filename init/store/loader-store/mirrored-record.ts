@@ -140,13 +140,17 @@ export class MirroredRecord implements RecordKeeper {
     return { ...this.#rules, unixMs: this.#kernel.now().unixMs };
   }
 
-  /** Another one wherever another slot comes first: then the loader has something to obey. */
+  /**
+   * Another one wherever a command puts another slot first: then the loader has something to obey. PID 1 keeps the one that the
+   * loader echoed, which a second stage's command line has too.
+   */
   #nonceFor(record: BootRecord): string | null {
     if (!this.#rules.traits.hasNonce) return null;
     const known = this.#base?.nonce ?? null;
-    if (known === null) return newNonce();
+    if (known === null || this.#seen === null || this.#seen.nonce === null) return newNonce();
+    if (this.#rules.started !== undefined) return known;
     const wanted = projectRecord(record, known, this.#seen, this.#rules);
-    return this.#seen === null || firstOf(wanted) !== firstOf(this.#seen) ? newNonce() : known;
+    return firstOf(wanted) === firstOf(this.#seen) ? known : newNonce();
   }
 
   /** What the store says afterwards; null where it says nothing that can be read. */
