@@ -7,6 +7,7 @@ import { newNonce } from "../../../boot/stores/new-nonce.ts";
 import { projectRecord } from "../../../boot/stores/project.ts";
 import type { StoreReading, StoreView } from "../../../boot/stores/view.ts";
 import { firstOf, isStoreFirst, type OnDisk, sameView } from "../../../boot/stores/write-order.ts";
+import { BadInput } from "../../../state-ops/outcome.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { JournalChange, RecordAndJournal, RecordKeeper, Written } from "../boot-record.ts";
 import type { LoaderStore } from "./loader-store.ts";
@@ -82,6 +83,20 @@ export class MirroredRecord implements RecordKeeper {
   }
 
   #merge(reading: RecordReading): RecordReading {
+    return this.#withoutStoreWhere(
+      () => this.#mergeStore(reading),
+      (reason) => {
+        this.#wasRead = true;
+        this.#base = null;
+        this.#onDisk = null;
+        this.#seen = null;
+        this.reading = { condition: "unreadable", view: null, reason };
+        return reading;
+      },
+    );
+  }
+
+  #mergeStore(reading: RecordReading): RecordReading {
     const { store } = this.#reached;
     const seen = store?.read() ?? this.reading;
     if (!this.#wasRead) this.reading = seen;
@@ -110,6 +125,27 @@ export class MirroredRecord implements RecordKeeper {
 
   write(record: BootRecord): Written {
     if (!this.#wasRead) this.read();
+    return this.#withoutStoreWhere(
+      () => this.#writeBoth(record),
+      (reason) => {
+        this.#tell(`the bootloader's store is not written: ${reason}`);
+        return this.#writeRecord(record, this.#base);
+      },
+    );
+  }
+
+  /** What nobody foresaw in a store's bytes must not end PID 1: the machine would restart for ever, uncounted. */
+  #withoutStoreWhere<Result>(work: () => Result, without: (reason: string) => Result): Result {
+    try {
+      return work();
+    } catch (error) {
+      const isOfCode = error instanceof RangeError || error instanceof TypeError || error instanceof BadInput;
+      if (!isOfCode || this.#rules.started === undefined) throw error;
+      return without(`an error of slipway's own: ${error.message}`);
+    }
+  }
+
+  #writeBoth(record: BootRecord): Written {
     const { store } = this.#reached;
     if (store === null) return this.#writeRecord(record, this.#base);
     const view = projectRecord(record, this.#nonceFor(record), this.#seen, this.#rules);
