@@ -365,6 +365,17 @@ test("grubenv: a block that is full of others' variables is a warning, and the r
   assert.equal(readFileSync(grubenv), full);
 });
 
+test("grubenv: what others set between slipway's look and its write stays", () => {
+  const kind = grub("rauc");
+  freshMachine(kind);
+  withRecord(kind, (record, { record: store }) => {
+    program("grub-editenv", grubenv, "set", "theirs=changed", "saved_entry=2");
+    assert.ok(store.write(record).written);
+  });
+  const { theirs, saved_entry, ORDER } = kind.tool();
+  assert.equal([theirs, saved_entry, ORDER], ["changed", "2", "A B"]);
+});
+
 test("a slot that fails in PID 1 changes no nonce: a second stage's command line has the one that the loader echoed", () => {
   const kind = grub("slipway");
   freshMachine(kind);

@@ -2,7 +2,7 @@
 import { changeGrubenv, GRUBENV_SIZE, readGrubenv } from "../../../boot/stores/grubenv.ts";
 import { GRUBENV_DIALECTS } from "../../../boot/stores/grubenv-dialects.ts";
 import type { StoreReading, StoreSlot, StoreView, VariableDialect } from "../../../boot/stores/view.ts";
-import { isCode } from "../../state/beneath.ts";
+import { exists, isCode } from "../../state/beneath.ts";
 import type { Written } from "../boot-record.ts";
 import { withStoreFilesystem } from "./filesystem.ts";
 import { readInPlace, writeInPlace } from "./in-place.ts";
@@ -63,24 +63,22 @@ export class GrubenvStore implements LoaderStore {
     return this.#dialect.view(variables, this.#slots);
   }
 
+  /** What is there is read again first: others change variables of their own without a lock, and those are kept. */
   write(view: StoreView): Written {
-    let bytes: Uint8Array;
+    const { kernel } = this.#desk;
     try {
-      bytes = this.#changed(view);
+      withStoreFilesystem(this.#desk, this.#at.device, true, (root) => {
+        this.#bytes = exists(kernel, root, this.#at.file) ? readInPlace(kernel, root, this.#at.file, GRUBENV_SIZE + 1) : null;
+        const bytes = this.#changed(view);
+        if (this.#bytes !== null && Buffer.compare(bytes, this.#bytes) === 0) return;
+        writeInPlace(kernel, root, this.#at.file, bytes);
+        this.#bytes = bytes;
+      });
+      return { written: true };
     } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      return { written: false, reason: `${this.place}: ${error.message}` };
-    }
-    if (this.#bytes !== null && Buffer.compare(bytes, this.#bytes) === 0) return { written: true };
-    try {
-      withStoreFilesystem(this.#desk, this.#at.device, true, (root) =>
-        writeInPlace(this.#desk.kernel, root, this.#at.file, bytes),
-      );
-    } catch (error) {
+      if (error instanceof RangeError) return { written: false, reason: `${this.place}: ${error.message}` };
       return { written: false, reason: failed(this.place, error) };
     }
-    this.#bytes = bytes;
-    return { written: true };
   }
 
   raw(): readonly (readonly [string, string])[] {
