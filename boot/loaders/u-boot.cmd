@@ -64,7 +64,8 @@ for name in ${BOOT_ORDER}; do
       setenv slipway_get "setenv slipway_left \${BOOT_${slot}_LEFT}"
       run slipway_get
       if test "0x${slipway_left}" -gt 0; then
-        setexpr BOOT_${slot}_LEFT 0x${slipway_left} - 1
+        # In quotes: of a count that is no plain number setexpr would get words, refuse them, and count nothing.
+        setexpr BOOT_${slot}_LEFT "0x${slipway_left}" - 1
         run slipway_save || echo "slipway: the counts cannot be written"
         echo "slipway: slot ${slot}, ${slipway_left} boots left with this one"
         setenv slipway_word slipway.slot=${slot}
