@@ -26,8 +26,8 @@ const slots = async () => `${await variable("BOOT_ORDER")}, ${await variable("BO
 
 test("swupdate installs to the other slot and puts it first; slipway's next boot is its trial", async () => {
   await committed(shell, "a");
-  assert.is(await slots(), "A, 3, 0");
-  assert.match(await shell.must("swupdate --version 2>&1 | head -n 1"), /2022\.12/);
+  assert.is(await slots(), "A B, 3, 3");
+  assert.match(await shell.must("dpkg-query --show swupdate"), /2022\.12/);
   const said = await shell.must("install-other /mnt/v2.swu 2>&1", 600_000);
   assert.match(said, /SWUPDATE successful/);
   assert.match(said, /Slot b boots no more \(marked bad through rauc-backend\)/);

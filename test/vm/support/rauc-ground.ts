@@ -156,7 +156,8 @@ export async function startGround(store: GroundStore, { initrd, disk }: Ground, 
 /** What was delivered is at /mnt, and GRUB's filesystem at /boot, as fstab would have it; to be said after each boot. */
 export async function mountGround(store: GroundStore, shell: GuestShell): Promise<void> {
   await shell.must("mount -t squashfs -o ro /dev/vdb /mnt");
-  if (store === "grubenv") await shell.must("mount -t vfat /dev/disk/by-partlabel/esp /boot");
+  // systemd's generator may have it mounted there already, as an ESP of the disk that it booted from.
+  if (store === "grubenv") await shell.must("test -e /boot/grub/grubenv || mount -t vfat /dev/disk/by-partlabel/esp /boot");
 }
 
 /** A bundle of RAUC's with `image`. */
