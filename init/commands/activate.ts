@@ -1,3 +1,4 @@
+import { bootloaderRecord, refuseDuringTrial } from "../../boot/bootloader/record.ts";
 import type { ImageId } from "../../boot/record/record.ts";
 import { whyBelowFloor } from "../../boot/selection/floors.ts";
 import { activate } from "../../boot/selection/running.ts";
@@ -97,6 +98,8 @@ export function activateSlot(
       : withSlotPlace(kernel, machine, slot, (place) => imageIn(kernel, slot, place));
     if (slot !== running && reading !== null) refuseUnbootable(facts, slot, reading);
     const activated = activate(record, slot, imageId, running, machine.policy);
+    // Going back to a committed slot may be what a bad bootloader is left by.
+    if (slotOf(activated, slot).state !== "committed") refuseDuringTrial(bootloaderRecord(record.bootloader));
     const changed = JSON.stringify(activated) !== JSON.stringify(record);
     const warnings = changed ? refuseWithoutSpace(kernel, places, machine, activated, slot) : [];
     const brought = changed ? bring(imageId) : NOTHING;
@@ -118,7 +121,8 @@ export const verb: Verb = {
 Usage: slipway activate SLOT [--reboot|--kexec] [--json]
 
 Makes the next boot choose SLOT: on trial with a few tries, unless the very image that it holds was committed there before.
-Refused for an empty slot, for an image that could not boot here (too old, for another system, a damaged seal), while the running slot is on trial, while another slot waits for its trial, and where the data
+Refused for an empty slot, for an image that could not boot here (too old, for another system, a damaged seal), while the running
+slot is on trial, while another slot waits for its trial, for a trial while the bootloader is on trial, and where the data
 filesystem has no space for the clone of the state that the slot's first boot makes.
 
 Options:

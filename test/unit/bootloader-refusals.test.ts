@@ -14,10 +14,14 @@ import {
 import { bootloaderRecord, NO_BOOTLOADER } from "../../boot/bootloader/record.ts";
 import { settleAfterCommit } from "../../init/bootloader/after-commit.ts";
 import { installBootloader } from "../../init/bootloader/install.ts";
+import { activateSlot } from "../../init/commands/activate.ts";
 import { install } from "../../init/commands/install.ts";
 import { PLACES } from "../../init/commands/machine.ts";
+import { O } from "../../init/kernel/constants.ts";
+import { withOpen } from "../../init/kernel/files.ts";
 import { file, link, type Tree } from "../../init/kernel/recording/memory-tree.ts";
 import { openBootRecord } from "../../init/store/boot-record.ts";
+import { readSlotImage } from "../../init/store/image-id.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { BootloaderWorld, loader, PROGRAM, source } from "./bootloader-world.ts";
 import { slot } from "./commands-machine.ts";
@@ -102,6 +106,29 @@ test("no install of an image while a bootloader is on trial: one trial shows not
     telling: "lines" as const,
   };
   await refused(() => install(world.kernel, PLACES, order), Refusal, /the bootloader EFI\/slipway-b\/000001 .* is on trial/);
+});
+
+test("no slot goes on trial while a bootloader is; a committed one may be gone back to", async () => {
+  const world = ready();
+  const bytes = new Uint8Array(4096).fill(1);
+  withOpen(world.kernel, "/dev/vda3", O.WRONLY, (fd) => world.kernel.write(fd, bytes, 0n));
+  const held = readSlotImage(world.kernel, "/dev/vda3").imageId;
+  const holding = (imageId: string | null) => {
+    const store = openBootRecord(world.kernel, "/dev/vda1");
+    const { record } = store.read().record;
+    if (record === null) throw new Error("no record");
+    store.write({ ...record, slots: { a: slot({ priority: 2 }), b: slot({ priority: 1, imageId }) } });
+    store.close();
+  };
+  await world.install();
+  holding("ab".repeat(32));
+  await refused(
+    async () => activateSlot(world.kernel, PLACES, "b"),
+    Refusal,
+    /the bootloader EFI\/slipway-b\/000001 .* is on trial/,
+  );
+  holding(held);
+  assert.match(activateSlot(world.kernel, PLACES, "b").did.join(), /The next boot is slot b .* as a committed slot/);
 });
 
 test("no install while a slot is on trial, or waits for its trial", async () => {
