@@ -30,12 +30,27 @@ const FAILURES: Record<string, LoadFailure> = {
   ENODATA: { whose: "image", reason: SIGNATURE },
   EBADMSG: { whose: "image", reason: SIGNATURE },
   ENOPKG: { whose: "image", reason: "the slot's kernel is signed in a way that this kernel cannot check" },
-  EINVAL: { whose: "image", reason: "the slot's kernel does not take this command line, which may be too long for it" },
+  EINVAL: { whose: "image", reason: "the slot's kernel does not take this command line, or is damaged" },
   EIO: {
     whose: "image",
     reason: "the slot's kernel or initrd cannot be read: a block differs from the hash tree, or the disk fails",
   },
 };
+
+/**
+ * Bytes that a command line for kexec_file_load(2) may have, without its NUL. Of COMMAND_LINE_SIZE, 2048 on x86 and arm64, a bzImage
+ * takes 2047 with the NUL, and Linux keeps 30 of them for a crash kernel's "elfcorehdr=" whatever is loaded (bzImage64_load in
+ * arch/x86/kernel/kexec-bzimage64.c). arm64 cuts a longer line short without a word, and with it the nonce at its end.
+ */
+export const MOST_KEXEC_LINE = 2016;
+
+/** Why no kernel takes `line`, whichever it is; null where that is no reason. */
+export function lineFailure(line: string): LoadFailure | null {
+  const length = Buffer.byteLength(line);
+  if (length <= MOST_KEXEC_LINE) return null;
+  const reason = `the command line for it has ${length} bytes, kexec takes ${MOST_KEXEC_LINE}: shorten the one that the bootloader gives`;
+  return { whose: "machine", reason };
+}
 
 /** What the kernel's answer `code` ("ENOSYS") means. */
 export function loadFailure(code: string): LoadFailure {

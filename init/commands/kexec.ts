@@ -1,6 +1,6 @@
 /** A slot tried without the firmware's reboot: the kernel and the initrd in its proven image are loaded, and started by the shutdown. */
 import { newBootLine } from "../../boot/kexec/command-line.ts";
-import { loadFailure } from "../../boot/kexec/load-failure.ts";
+import { lineFailure, loadFailure } from "../../boot/kexec/load-failure.ts";
 import type { SlotName } from "../../boot/record/record.ts";
 import { SlotFailure } from "../../boot/selection/attempt.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
@@ -79,7 +79,10 @@ function load(kernel: Kernel, slot: SlotName, root: Descriptor, ruling: object):
   }
   try {
     const initrd = checkInitrd(kernel, own, ruling);
-    kernel.loadKexec(own.file, initrd, newBootLine(readText(kernel, "/proc/cmdline"), slot));
+    const line = newBootLine(readText(kernel, "/proc/cmdline"), slot);
+    const failure = lineFailure(line);
+    if (failure !== null) throw new Refusal(failure.reason);
+    kernel.loadKexec(own.file, initrd, line);
     return own.release;
   } finally {
     own.close();

@@ -1,6 +1,6 @@
 /** `kernel: slot`: the first stage of a boot starts the slot's own kernel, where another one runs. */
 import { secondStageLine } from "../../boot/kexec/command-line.ts";
-import { loadFailure } from "../../boot/kexec/load-failure.ts";
+import { type LoadFailure, lineFailure, loadFailure } from "../../boot/kexec/load-failure.ts";
 import type { KexecStart } from "../../boot/record/record.ts";
 import { SlotFailure } from "../../boot/selection/attempt.ts";
 import { startKernel } from "../../boot/selection/start-kernel.ts";
@@ -63,12 +63,11 @@ function load(boot: Launch, counters: Counters, own: SlotKernel, previousEnd: Ke
   const { kernel } = boot;
   const initrd = leavingIfWrong(() => checkInitrd(kernel, own, boot.control));
   const nonce = newNonce(kernel);
+  const line = secondStageLine(readText(kernel, "/proc/cmdline"), nonce);
   boot.chores();
-  try {
-    kernel.loadKexec(own.file, initrd, secondStageLine(readText(kernel, "/proc/cmdline"), nonce));
-  } catch (error) {
-    if (!(error instanceof KernelError)) throw error;
-    const { whose, reason } = loadFailure(error.code);
+  const failure = lineFailure(line) ?? loaded(() => kernel.loadKexec(own.file, initrd, line));
+  if (failure !== null) {
+    const { whose, reason } = failure;
     // What no image could do better is no reason to leave a slot that was good: it may run on this kernel too.
     if (whose === "machine" && !counters.trial) return reason;
     throw new SlotFailure(whose === "image" ? "boot" : "device", `its kernel ${own.release} cannot be started: ${reason}`);
@@ -81,6 +80,16 @@ function load(boot: Launch, counters: Counters, own: SlotKernel, previousEnd: Ke
   }
   counters.reach("handover", `its own kernel ${own.release} was started, and did not come up in PID 1`);
   return null;
+}
+
+function loaded(work: () => void): LoadFailure | null {
+  try {
+    work();
+    return null;
+  } catch (error) {
+    if (error instanceof KernelError) return loadFailure(error.code);
+    throw error;
+  }
 }
 
 /** Throws SlotFailure where the kernel that runs does not start the one that was loaded. */

@@ -85,6 +85,12 @@ test("without a kernel, without an initrd, with another policy", async () => {
   assert.is(await load(delegated), "6.6.0-own");
 });
 
+test("a command line that kexec does not take is told with its length", async () => {
+  const made = machine(files());
+  made.kernel.plant("/proc", { cmdline: `quiet ${"x".repeat(2000)}\n` });
+  assert.match(await refused(made), /^the command line for it has 2030 bytes, kexec takes 2016: shorten/);
+});
+
 for (const code of ["EKEYREJECTED", "ENOMEM", "EIO"]) {
   test(`${code}: what was done stands, and is told before`, async () => {
     const made = machine(files());

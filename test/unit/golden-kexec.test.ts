@@ -297,6 +297,34 @@ for (const code of ["ENOSYS", "EPERM", "ENOMEM"]) {
   });
 }
 
+test("a command line that kexec does not take: a trial is left, a committed slot goes on, and neither image is held bad", async () => {
+  const long = `quiet ${"x".repeat(1980)}`;
+  const world = await beforeTrial();
+  world.commandLine = long;
+  const trial = await world.boot();
+  assert.is(report(trial).slot, "a");
+  assert.match(
+    report(trial).skipped[0]?.reason ?? "",
+    /its kernel 6\.6\.0-own cannot be started: .* has 2026 bytes, kexec takes 2016/,
+  );
+  assert.not.match(trial.kernel.trace, /load-kexec/);
+  assert.is(world.readRecord().record?.slots.b?.damaged, null);
+  world.activate("b", own.id, "a");
+  world.commandLine = "quiet";
+  intoOwn(world, await world.boot());
+  await world.boot();
+  world.commitAndShutDown("b", own.id);
+  backToLoader(world);
+  world.commandLine = long;
+  const committed = await world.boot();
+  assert.is(committed.end, "exec /sbin/init");
+  assert.is(report(committed).slot, "b");
+  assert.match(
+    report(committed).warnings.join("\n"),
+    /instead of its own kernel 6\.6\.0-own: .* shorten the one that the bootloader gives/,
+  );
+});
+
 for (const code of ["EKEYREJECTED", "ENOEXEC", "ELIBBAD", "EIO"]) {
   test(`${code}: a slot is left for it, committed or not`, async () => {
     const world = await beforeTrial();

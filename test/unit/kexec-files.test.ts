@@ -5,7 +5,7 @@ import { parseCommandLine } from "../../boot/kernel-command-line.ts";
 import { newBootLine, secondStageLine } from "../../boot/kexec/command-line.ts";
 import { controlInInitrd } from "../../boot/kexec/initrd-control.ts";
 import { bannerInside, isRunning, kernelBanner } from "../../boot/kexec/kernel-file.ts";
-import { loadFailure } from "../../boot/kexec/load-failure.ts";
+import { lineFailure, loadFailure, MOST_KEXEC_LINE } from "../../boot/kexec/load-failure.ts";
 import type { Attempt } from "../../boot/record/record.ts";
 import { bootRecord } from "../../boot/record/shape.ts";
 import { freshRecord } from "../../boot/record/store.ts";
@@ -173,6 +173,14 @@ test("every answer of the kernel says whose fault it is, and names itself", () =
     assert.is(loadFailure(code).whose, "image", code);
   }
   assert.match(loadFailure("EFAULT").reason, /was not taken \(EFAULT\)/);
+});
+
+test("a command line that no kernel takes is the machine's fault, whatever the bytes of its characters", () => {
+  assert.is(lineFailure("x".repeat(MOST_KEXEC_LINE)), null);
+  const failure = lineFailure("x".repeat(MOST_KEXEC_LINE + 1));
+  assert.is(failure?.whose, "machine");
+  assert.match(failure?.reason ?? "", /has 2017 bytes, kexec takes 2016: shorten/);
+  assert.match(lineFailure("ä".repeat(1009))?.reason ?? "", /has 2018 bytes/);
 });
 
 const policy = { slots: ["a"], tries: { trial: 3, committed: 10 }, trust: { mode: "unsigned" as const } };
