@@ -7,7 +7,7 @@ import { RUNGS, type Rung } from "../state-ops/recovery.ts";
 import { isNetworkWord, type NetworkWords, noNetworkWords, readNetworkWords } from "./network/ip-words.ts";
 
 /** Where `rd.break=` can stop: before the named step is done. */
-export const BREAK_STAGES = ["modules", "devices", "record", "proof", "image", "state", "handover"] as const;
+const BREAK_STAGES = ["modules", "devices", "record", "proof", "image", "state", "handover"] as const;
 export type BreakStage = (typeof BREAK_STAGES)[number];
 
 export interface CommandLine {

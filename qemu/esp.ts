@@ -76,7 +76,3 @@ export async function bytesOnEsp(disk: string, path: string, label = "esp"): Pro
 export async function removeFromEsp(disk: string, path: string, label = "esp"): Promise<void> {
   await runProgram("mdel", ["-i", place(disk, startOf(disk, label)), `::/${path}`]);
 }
-
-export async function renameOnEsp(disk: string, from: string, to: string, label = "esp"): Promise<void> {
-  await runProgram("mren", ["-i", place(disk, startOf(disk, label)), `::/${from}`, `::/${to}`]);
-}

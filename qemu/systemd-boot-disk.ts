@@ -26,7 +26,7 @@ export function loaderConf(): string {
 }
 
 /** The text of the project's entry for `bootname`. */
-export function entryText(bootname: string, words: string): string {
+function entryText(bootname: string, words: string): string {
   const text = readFileSync(`${loaders}/slipway-BOOTNAME.template`, "utf8").replaceAll("BOOTNAME", bootname);
   return text.replace(/^options .*$/m, (options) => `${options} ${words}`.trim());
 }

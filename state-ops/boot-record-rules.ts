@@ -148,7 +148,7 @@ function trybootFaults(slots: readonly SlotDefinition[]): BootRecordFault[] {
 }
 
 /** What is wrong with the places of an environment. */
-export function environmentFaults(copies: readonly EnvironmentCopy[]): string[] {
+function environmentFaults(copies: readonly EnvironmentCopy[]): string[] {
   const [first, second] = copies;
   if (first === undefined || copies.length > 2) {
     return [`it names ${copies.length} places; U-Boot's environment has one copy, or two where it is redundant`];

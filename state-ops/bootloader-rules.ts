@@ -9,7 +9,7 @@ export interface BootloaderFault {
 }
 
 /** Rule for the program: a file's name, as the firmware's own loader takes it. */
-export function programFault(program: string): string | null {
+function programFault(program: string): string | null {
   if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,60}\.efi$/i.test(program)) return null;
   return `${JSON.stringify(program)} is no program of UEFI in a boot directory; write its file's name: grubx64.efi`;
 }

@@ -52,7 +52,7 @@ export interface BootloaderFacts {
 }
 
 /** The edition that a program is the loader of, whether it is still there or not; null where it lies in no boot directory. */
-export function editionOfProgram({ places, control }: BootloaderFacts, program: LoadedProgram | null): EditionName | null {
+function editionOfProgram({ places, control }: BootloaderFacts, program: LoadedProgram | null): EditionName | null {
   if (program === null) return null;
   const path = program.path.toLowerCase();
   const end = `/${control.program.toLowerCase()}`;

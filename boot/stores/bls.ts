@@ -37,7 +37,7 @@ export interface Entries {
 }
 
 /** The rank in a name that slipway gives, and what follows the bootname. Null: no such name for `slot`. */
-export function readOwnName(id: string, slot: StoreSlot): { rank: number | null; tail: string } | null {
+function readOwnName(id: string, slot: StoreSlot): { rank: number | null; tail: string } | null {
   const lower = id.toLowerCase();
   const bootname = slot.bootname.toLowerCase();
   const [, digits] = /^slipway-(\d{1,15})-/.exec(lower) ?? [];

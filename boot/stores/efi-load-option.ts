@@ -154,8 +154,3 @@ export function programOf({ path }: LoadOption): LoadedProgram | null {
   if (files.length === 0 || files.includes(null)) return null;
   return { partition: partition.partition, path: pathOfEfi(files.join("\\")) };
 }
-
-/** Whether both are one file: names on FAT are the same in either case. */
-export function isSameProgram(left: LoadedProgram, right: LoadedProgram): boolean {
-  return left.partition === right.partition && left.path.toLowerCase() === right.path.toLowerCase();
-}

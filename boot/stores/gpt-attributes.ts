@@ -15,7 +15,7 @@ import { isZero } from "../record/frame.ts";
 import type { LoaderSlot, StoreReading, StoreSlot, StoreView } from "./view.ts";
 
 /** Highest priority and most tries that four bits hold. */
-export const MOST_IN_ATTRIBUTES = 15;
+const MOST_IN_ATTRIBUTES = 15;
 
 /** A slot, and the number of its partition. */
 export interface GptSlot extends StoreSlot {

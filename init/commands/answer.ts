@@ -3,9 +3,7 @@ import type { Places } from "./machine.ts";
 import { requestReboot } from "./systemctl.ts";
 
 /** What a command that changes something has to say. */
-export interface Answer {
-  /** The slot it was about. */
-  slot: SlotName;
+export interface CommandAnswer {
   /** Whether anything is different from before. */
   changed: boolean;
   /** What changed, a sentence each. */
@@ -16,8 +14,13 @@ export interface Answer {
   next: string;
 }
 
+/** What a command about a slot has to say. */
+export interface Answer extends CommandAnswer {
+  slot: SlotName;
+}
+
 /** Prints it: as sentences, or as one line of JSON. */
-export function print(answer: Answer, json: boolean): void {
+export function print(answer: CommandAnswer, json: boolean): void {
   if (json) {
     console.log(JSON.stringify({ schema: 1, ...answer }));
     return;

@@ -3,7 +3,7 @@
 import type { BootRecord, Quarantine } from "../../boot/record/record.ts";
 import type { BootReport } from "../../boot/report.ts";
 import { bootFloor, installFloor } from "../../boot/selection/floors.ts";
-import { decodeVariable, EFI_VARIABLE } from "../../boot/stores/efi-variables.ts";
+import { decodeSwitch, decodeVariable, EFI_VARIABLE } from "../../boot/stores/efi-variables.ts";
 import { readBytes } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { loaderText } from "./loader-facts.ts";
@@ -50,10 +50,10 @@ function variable(kernel: Kernel, places: Places, name: string): Uint8Array | nu
 }
 
 /** Reads what the firmware tells. A machine without UEFI has no such directory. */
-export function loaderFacts(kernel: Kernel, places: Places, kexec = false): LoaderFacts {
+function loaderFacts(kernel: Kernel, places: Places, kexec = false): LoaderFacts {
   const value = variable(kernel, places, EFI_VARIABLE.secureBoot);
   const unifiedImage = variable(kernel, places, EFI_VARIABLE.stubInfo) !== null;
-  const secureBoot = value === null ? null : value[0] === 1;
+  const secureBoot = value === null ? null : decodeSwitch(value) === true;
   const firmware = value === null && !unifiedImage ? "other" : "uefi";
   const [name, entry] = [EFI_VARIABLE.loaderInfo, EFI_VARIABLE.loaderEntrySelected].map((text) =>
     loaderText(kernel, places, text),

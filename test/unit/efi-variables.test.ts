@@ -5,7 +5,6 @@ import * as assert from "uvu/assert";
 import {
   decodeLoadOption,
   encodeLoadOption,
-  isSameProgram,
   LOAD_OPTION,
   type LoadOption,
   programOf,
@@ -193,13 +192,6 @@ test("a program is what lies behind the last partition, in one node or several",
   assert.equal(programs, ["EFI/slipway-b/grubx64.efi", "EFI/slipway-b/grubx64.efi"]);
   assert.is(programOf({ ...optionOf(1), path: [drive] }), null);
   assert.is(programOf({ ...optionOf(1), path: [drive, file("\\x.efi"), pci] }), null);
-});
-
-test("programs are compared as FAT compares names", () => {
-  const program = { partition: "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee", path: "EFI/slipway-b/grubx64.efi" };
-  assert.ok(isSameProgram(program, { ...program, path: "efi/SLIPWAY-B/GRUBX64.EFI" }));
-  assert.not(isSameProgram(program, { ...program, path: "EFI/slipway-a/grubx64.efi" }));
-  assert.not(isSameProgram(program, { ...program, partition: "11111111-2222-4333-8444-555555555555" }));
 });
 
 test("names of boot entries have four digits in upper case and the firmware's vendor", () => {

@@ -1,6 +1,6 @@
-import { printAnswer } from "../../bootloader/answer.ts";
 import { settleBootloaders } from "../../bootloader/settle.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
+import { print } from "../answer.ts";
 import { LOCK_WAIT, PLACES } from "../machine.ts";
 import { flag, type Verb } from "../verb.ts";
 
@@ -22,7 +22,7 @@ Options:
     const nothing = changed ? [] : ["The firmware's boot entries are as they should be."];
     const isDamaged = settlement.wanted.first === null || settlement.wanted.second === null;
     const next = isDamaged ? 'run "slipway bootloader install DIR".' : "nothing to do.";
-    printAnswer({ changed, did: [...did, ...nothing], warnings, next }, flag(values, "json"));
+    print({ changed, did: [...did, ...nothing], warnings, next }, flag(values, "json"));
     return 0;
   },
 };

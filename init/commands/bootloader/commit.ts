@@ -1,13 +1,13 @@
 import { editionText } from "../../../boot/bootloader/edition.ts";
 import { Refusal } from "../../../state-ops/outcome.ts";
-import { type BootloaderAnswer, printAnswer } from "../../bootloader/answer.ts";
 import { type Settled, settleBootloaders } from "../../bootloader/settle.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
+import { type CommandAnswer, print } from "../answer.ts";
 import { LOCK_WAIT, PLACES } from "../machine.ts";
 import { flag, type Verb } from "../verb.ts";
 
 /** Throws Refusal where a trial waits that this boot says nothing of. */
-function answerOf({ settlement, changed, did, warnings }: Settled): BootloaderAnswer {
+function answerOf({ settlement, changed, did, warnings }: Settled): CommandAnswer {
   const { fate, record } = settlement;
   if (fate.is === "armed" && record.trial !== null)
     throw new Refusal(`${editionText(record.trial.edition)} was not started yet; reboot into it, and commit then`);
@@ -28,7 +28,7 @@ Options:
   positionals: [],
   async run(values) {
     const order = { commit: true, how: "sizes", who: "slipway bootloader commit", waitMs: LOCK_WAIT } as const;
-    printAnswer(answerOf(settleBootloaders(linuxKernel(), PLACES, order)), flag(values, "json"));
+    print(answerOf(settleBootloaders(linuxKernel(), PLACES, order)), flag(values, "json"));
     return 0;
   },
 };

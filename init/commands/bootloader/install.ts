@@ -1,6 +1,6 @@
-import { printAnswer } from "../../bootloader/answer.ts";
 import { installBootloader } from "../../bootloader/install.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
+import { print } from "../answer.ts";
 import { PLACES } from "../machine.ts";
 import { flag, text, type Verb } from "../verb.ts";
 
@@ -25,7 +25,7 @@ Options:
   async run(values, [directory = ""]) {
     const order = { directory, version: text(values, "version") ?? null };
     const { did, warnings } = await installBootloader(linuxKernel(), PLACES, order);
-    printAnswer({ changed: true, did, warnings, next: "reboot (systemctl reboot) to try it." }, flag(values, "json"));
+    print({ changed: true, did, warnings, next: "reboot (systemctl reboot) to try it." }, flag(values, "json"));
     return 0;
   },
 };

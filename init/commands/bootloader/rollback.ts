@@ -1,6 +1,6 @@
-import { printAnswer } from "../../bootloader/answer.ts";
 import { rollBackBootloader } from "../../bootloader/rollback.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
+import { print } from "../answer.ts";
 import { PLACES } from "../machine.ts";
 import { flag, type Verb } from "../verb.ts";
 
@@ -18,7 +18,7 @@ Options:
   async run(values) {
     const { did, warnings, reboot } = rollBackBootloader(linuxKernel(), PLACES);
     const next = reboot ? "reboot (systemctl reboot)." : "nothing to do.";
-    printAnswer({ changed: true, did, warnings, next }, flag(values, "json"));
+    print({ changed: true, did, warnings, next }, flag(values, "json"));
     return 0;
   },
 };
