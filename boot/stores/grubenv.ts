@@ -10,8 +10,12 @@
  * wherever it fits, so that no power cut tears it.
  */
 
-/** Bytes of the block. GRUB takes other sizes, all other tools do not. */
+/** Bytes of the block that GRUB's tools make, and that is written here. */
 export const GRUBENV_SIZE = 1024;
+/** Bytes of the smallest block that GRUB reads: it asks for the signature with the NUL behind it, whatever stands there. */
+const SMALLEST = 26;
+/** Bytes of the greatest one that is read here. GRUB and its tools take any. */
+export const MOST_GRUBENV = 65_536;
 /** What a disk writes as a whole. */
 const SECTOR = 512;
 const SIGNATURE = "# GRUB Environment Block\n";
@@ -53,7 +57,8 @@ function unescaped(value: string): string {
 
 /** Why nothing can be read. */
 function refused(bytes: Uint8Array): string | null {
-  if (bytes.length !== GRUBENV_SIZE) return `the environment block has ${bytes.length} bytes, not ${GRUBENV_SIZE}`;
+  if (bytes.length < SMALLEST) return `the environment block has ${bytes.length} bytes, not ${GRUBENV_SIZE}`;
+  if (bytes.length > MOST_GRUBENV) return `the environment block has more than ${MOST_GRUBENV} bytes, not ${GRUBENV_SIZE}`;
   const head = decoder.decode(bytes.subarray(0, SIGNATURE.length));
   if (head === SIGNATURE) return null;
   if (/^\0*$/.test(head)) return "the environment block begins with NUL bytes";
@@ -98,6 +103,11 @@ export function readGrubenv(bytes: Uint8Array): GrubenvReading {
   const reason = refused(bytes);
   if (reason !== null) return { variables: null, reason };
   const { lines, faults } = linesOf(bytes);
+  if (bytes.length !== GRUBENV_SIZE) {
+    faults.unshift(
+      `it has ${bytes.length} bytes, not ${GRUBENV_SIZE}; what can be read of it is kept, and written in ${GRUBENV_SIZE}`,
+    );
+  }
   const variables = new Map<string, string>();
   for (const { name, value } of lines) if (name !== null) variables.set(name, value);
   return { variables, reason: faults.length === 0 ? null : `the environment block is damaged: ${faults.join("; ")}` };
@@ -123,7 +133,7 @@ function placed(lines: readonly Line[], ours: (line: Line) => boolean): readonly
  * The block with `changes` made: null removes a variable. All other lines stay as they are and in their order, and a value that
  * keeps its length changes no other byte. The variables of `changes` lie in the first 512 bytes: they are moved to the front
  * where they did not, so that they keep their place from then on. grub-editenv's WARNING line is dropped where the block would
- * be too small with it. A block that GRUB cannot read, or null, is begun anew; what GRUB cannot read of one is dropped.
+ * be too small with it. A block of another size becomes one of 1024 bytes. A block that GRUB cannot read, or null, is begun anew; what GRUB cannot read of one is dropped.
  * @throws RangeError where the block is too small: by how many bytes; or where a name or a value cannot stand in it
  */
 export function changeGrubenv(bytes: Uint8Array | null, changes: ReadonlyMap<string, string | null>): Uint8Array {

@@ -350,6 +350,34 @@ test("grubenv: lost, it is made anew in its directory, and what GRUB's tool make
   }
 });
 
+test("grubenv: a block of another size keeps others' variables, and has 1024 bytes from then on", () => {
+  const kind = grub("slipway");
+  const text = "# GRUB Environment Block\ntheirs=kept\nA_OK=1\nB_OK=1\nORDER=A B\n";
+  const far = `${text}${"# far\n".repeat(200)}last=kept\n`;
+  for (const content of [text, text.padEnd(512, "#"), text.padEnd(4096, "#"), text + `saved_entry=1\n`.padEnd(2048, "#")]) {
+    freshMachine(kind);
+    writeFileSync(grubenv, content);
+    const opened = open(kind);
+    opened.record.read();
+    assert.is(opened.record.reading.condition, "valid");
+    assert.match(opened.record.reading.reason ?? "", new RegExp(`it has ${content.length} bytes, not 1024`));
+    assert.ok(opened.record.write(freshRecord(policy)).written);
+    opened.record.close();
+    assert.is(statSync(grubenv).size, 1024);
+    const { theirs, saved_entry } = kind.tool();
+    assert.equal([theirs, saved_entry], ["kept", content.includes("saved_entry") ? "1" : undefined]);
+  }
+  // Comments are somebody's too: where there is no room for all, the block stays as it is.
+  freshMachine(kind);
+  writeFileSync(grubenv, far);
+  const opened = open(kind);
+  opened.record.read();
+  opened.record.write(freshRecord(policy));
+  opened.record.close();
+  assert.match(opened.warnings.join(), /too small by \d+ bytes/);
+  assert.is(readFileSync(grubenv, "utf8"), far);
+});
+
 test("grubenv: a block that is full of others' variables is a warning, and the record goes on", () => {
   const kind = grub("rauc");
   freshMachine(kind);

@@ -1,5 +1,5 @@
 /** GRUB's environment block: a file that is written in place, since GRUB remembers its blocks. */
-import { changeGrubenv, GRUBENV_SIZE, readGrubenv } from "../../../boot/stores/grubenv.ts";
+import { changeGrubenv, MOST_GRUBENV, readGrubenv } from "../../../boot/stores/grubenv.ts";
 import { GRUBENV_DIALECTS } from "../../../boot/stores/grubenv-dialects.ts";
 import type { StoreReading, StoreSlot, StoreView, VariableDialect } from "../../../boot/stores/view.ts";
 import { exists, isCode } from "../../state/beneath.ts";
@@ -8,6 +8,9 @@ import { withStoreFilesystem } from "./filesystem.ts";
 import { readInPlace, writeInPlace } from "./in-place.ts";
 import type { LoaderStore, StoreDesk } from "./loader-store.ts";
 import { failed, readingOf } from "./reading.ts";
+
+/** "#": what GRUB takes for nothing at a block's end. */
+const PADDING = 0x23;
 
 export interface GrubenvPlace {
   /** Device node of the filesystem: "/dev/vda1". */
@@ -40,7 +43,7 @@ export class GrubenvStore implements LoaderStore {
     let bytes: Uint8Array;
     try {
       bytes = withStoreFilesystem(this.#desk, this.#at.device, false, (root) =>
-        readInPlace(this.#desk.kernel, root, this.#at.file, GRUBENV_SIZE + 1),
+        readInPlace(this.#desk.kernel, root, this.#at.file, MOST_GRUBENV + 1),
       );
     } catch (error) {
       const isMissing = isCode(error, "ENOENT");
@@ -68,10 +71,10 @@ export class GrubenvStore implements LoaderStore {
     const { kernel } = this.#desk;
     try {
       withStoreFilesystem(this.#desk, this.#at.device, true, (root) => {
-        this.#bytes = exists(kernel, root, this.#at.file) ? readInPlace(kernel, root, this.#at.file, GRUBENV_SIZE + 1) : null;
+        this.#bytes = exists(kernel, root, this.#at.file) ? readInPlace(kernel, root, this.#at.file, MOST_GRUBENV + 1) : null;
         const bytes = this.#changed(view);
         if (this.#bytes !== null && Buffer.compare(bytes, this.#bytes) === 0) return;
-        writeInPlace(kernel, root, this.#at.file, bytes);
+        writeInPlace(kernel, root, this.#at.file, bytes, PADDING);
         this.#bytes = bytes;
       });
       return { written: true };

@@ -31,13 +31,17 @@ export function writeInPlace(
     withDescriptor(kernel, open, (fd) => {
       const { kind, size } = kernel.status(fd);
       if (kind !== "file") throw new KernelError("open", file, "EINVAL");
-      if (size > BigInt(bytes.length)) kernel.truncate(fd, BigInt(bytes.length));
-      else if (padding !== null && !isNew && size < BigInt(bytes.length)) {
+      if (padding !== null && !isNew && size < BigInt(bytes.length)) {
         kernel.write(fd, new Uint8Array(bytes.length - Number(size)).fill(padding), size);
         kernel.sync(fd);
       }
       kernel.write(fd, bytes, 0n);
       kernel.sync(fd);
+      // Not before: what is cut off may be what was moved to the front.
+      if (size > BigInt(bytes.length)) {
+        kernel.truncate(fd, BigInt(bytes.length));
+        kernel.sync(fd);
+      }
       if (isNew) kernel.sync(directory);
     });
     readBack(kernel, directory, name, bytes);
