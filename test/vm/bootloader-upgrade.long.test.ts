@@ -58,7 +58,7 @@ test("a loader that hangs: after the reset the firmware is back on the committed
   const machine = await readyMachine(directory());
   await machine.run(install("bad"));
   const started = await machine.start(
-    `${STATUS}${COMMIT}report after slipway bootloader status --json\nreport journal slipway journal\n`,
+    `${STATUS}${COMMIT}report after slipway bootloader status --json\nreport journal slipway journal --json\n`,
   );
   await started.expect("loader bad at (");
   await started.reset();
