@@ -34,6 +34,7 @@ test("the power goes at any instant of an install: the machine starts, and the n
     assert.equal([after.trial, after.wrong], [null, []], text);
     assert.is(after.committed?.path, next.loaders[0] === "one" ? `${FACTORY_B}/000001` : FACTORY_A, text);
     assert.match(part(next, "install"), /all was read back/, text);
+    if (cut < cuts) continue;
     const last = await copy.run(`${COMMIT}${STATUS}`);
     assert.equal(last.loaders, ["two"], text);
     assert.is(orderShown(last).length, 2, text);
