@@ -12,7 +12,7 @@ import { slotOf, withSlot } from "../../boot/selection/slots.ts";
 import { storeId } from "../../boot/stores/base.ts";
 import { traitsOf } from "../../boot/stores/traits.ts";
 import { MS, O } from "../../init/kernel/constants.ts";
-import type { Kernel } from "../../init/kernel/kernel.ts";
+import { type Kernel, KernelError } from "../../init/kernel/kernel.ts";
 import { openBootRecord } from "../../init/store/boot-record.ts";
 import { MirroredRecord } from "../../init/store/loader-store/mirrored-record.ts";
 import { openLoaderStore } from "../../init/store/loader-store/open.ts";
@@ -449,6 +449,47 @@ test("a filesystem that the system has read-only is written, and read-only for t
   } finally {
     kernel.mount("none", place, "", MS.REMOUNT, "");
   }
+});
+
+test("a filesystem that cannot be made read-only again is not left mounted, and what failed first is told", () => {
+  const kind = grub("rauc");
+  freshMachine(kind);
+  const fails = (...calls: ("mount" | "write" | "unmount")[]) =>
+    new Proxy(kernel, {
+      get(target, name) {
+        const member = Reflect.get(target, name);
+        if (typeof member !== "function") return member;
+        return (...words: unknown[]) => {
+          const back = name !== "mount" || (words[0] === "none" && (Number(words[3]) & MS.RDONLY) !== 0);
+          const failing = back && calls.some((call) => call === name);
+          if (failing) throw new KernelError(String(name), "loader", name === "write" ? "EIO" : "EBUSY");
+          return Reflect.apply(member, target, words);
+        };
+      },
+    });
+  const slot = (priority: number) => ({ priority, tries: null, good: true });
+  let first = 1;
+  const told = (...calls: Parameters<typeof fails>) => {
+    kernel.mount("none", place, "", MS.REMOUNT | MS.RDONLY, "");
+    try {
+      const desk = { kernel: fails(...calls), loadForFilesystem: () => {}, environmentLock: null };
+      const store = openLoaderStore(desk, { bootRecord: kind.bootRecord, slots, data: null }, (reference) => reference);
+      const written = store?.write({ slots: { a: slot(2), b: slot(++first % 2 === 0 ? 1 : 3) }, nonce: null });
+      return written && "reason" in written ? written.reason : "";
+    } finally {
+      kernel.mount("none", place, "", MS.REMOUNT, "");
+    }
+  };
+  const left = () =>
+    readFileSync("/proc/self/mounts", "utf8")
+      .split("\n")
+      .filter((line) => line.includes("/loader-"));
+  assert.match(told("mount"), /mount loader: EBUSY/);
+  assert.equal(left(), []);
+  assert.match(told("write", "mount"), /write loader: EIO/);
+  assert.equal(left(), []);
+  assert.match(told("mount", "unmount"), /mount loader: EBUSY/);
+  for (const line of left()) kernel.unmount(line.split(" ")[1] ?? "", 0);
 });
 
 test("U-Boot's tools' lock is respected: who has it is waited for, and told of", () => {

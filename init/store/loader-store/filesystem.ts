@@ -37,14 +37,35 @@ export function withStoreFilesystem<Result>(
     makeDirectories(kernel, place, 0o700);
     return mountEitherWay(kernel, device, place, type, writable);
   });
-  try {
-    return withDescriptor(kernel, () => kernel.open(place, O.RDONLY | O.DIRECTORY | O.NOFOLLOW), use);
-  } finally {
+  const looked = () => withDescriptor(kernel, () => kernel.open(place, O.RDONLY | O.DIRECTORY | O.NOFOLLOW), use);
+  const asBefore = () => {
     // The filesystem is one, however often it is mounted: what was read-only before is so again.
     if (before === "made writable") kernel.mount("none", place, "", MS.REMOUNT | MS.RDONLY | HARMLESS, "");
-    kernel.unmount(place, MNT.DETACH | MNT.NOFOLLOW);
-    kernel.remove(place, { directory: true });
+  };
+  return andThen(
+    () => andThen(looked, asBefore),
+    () => {
+      kernel.unmount(place, MNT.DETACH | MNT.NOFOLLOW);
+      kernel.remove(place, { directory: true });
+    },
+  );
+}
+
+/** Does both, whichever fails. Throws what failed first. */
+function andThen<Result>(work: () => Result, last: () => void): Result {
+  let result: Result;
+  try {
+    result = work();
+  } catch (error) {
+    try {
+      last();
+    } catch {
+      // What failed first says more.
+    }
+    throw error;
   }
+  last();
+  return result;
 }
 
 function typeOn(kernel: Kernel, device: string): FilesystemType {
