@@ -199,7 +199,7 @@ function trust(value: unknown): ControlTrust {
     return { mode };
   }
   const fields = new Fields(value, "trust", ["mode", ...trustKeys], ["certificates"]);
-  const certificates = fields.has("certificates") ? fields.list("certificates").map(certificate) : null;
+  const certificates = fields.has("certificates") ? trustedCertificates(fields) : null;
   const list = fields.list("keys");
   const keys = list.map((key) =>
     typeof key === "string" && /^[0-9a-f]{64}$/.test(key) ? key : fields.fail("keys", "a list of 64 hex digits each"),
@@ -217,9 +217,19 @@ function trust(value: unknown): ControlTrust {
   };
 }
 
-function certificate(value: unknown, index: number): TrustedCertificate {
-  const fields = new Fields(value, `trust.certificates[${index}]`, ["fingerprint", "key"]);
-  return { fingerprint: fields.text("fingerprint"), key: fields.text("key") };
+function trustedCertificates(trust: Fields): TrustedCertificate[] {
+  const list = trust.list("certificates").map((value, index) => {
+    const fields = new Fields(value, `trust.certificates[${index}]`, ["fingerprint", "key"]);
+    const matching = (key: "fingerprint" | "key", form: RegExp, wanted: string) =>
+      form.test(fields.text(key)) ? fields.text(key) : fields.fail(key, wanted);
+    return {
+      fingerprint: matching("fingerprint", /^[0-9a-f]{64}$/, "64 hex digits"),
+      key: matching("key", /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/, "base64"),
+    };
+  });
+  const different = new Set(list.map(({ fingerprint }) => fingerprint)).size;
+  if (list.length >= 1 && list.length <= MOST_KEYS && different === list.length) return list;
+  return trust.fail("certificates", `a list of 1 to ${MOST_KEYS} different certificates`);
 }
 
 function tries(fields: Fields): ControlFile["tries"] {

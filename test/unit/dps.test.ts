@@ -13,7 +13,7 @@ import { verityTarget } from "../../boot/image/verity-table.ts";
 import { elementAt } from "../../boot/network/der.ts";
 import { filesBeside } from "../../init/builder/state/public-keys.ts";
 import { refuseDpsTarget } from "../../init/dps/read-partitions.ts";
-import type { TrustedCertificate } from "../../state-ops/control.ts";
+import { MOST_KEYS, type TrustedCertificate } from "../../state-ops/control.ts";
 import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { readControl } from "../../state-ops/read-control.ts";
 import { sampleControlText } from "../samples/control-file.ts";
@@ -308,6 +308,35 @@ test("a control file with such slots is read, and slipway writes no image into t
   assert.equal(control.slots, [slot]);
   assert.equal(control.trust.mode === "signed" ? control.trust.certificates : null, [trusted("rsa")]);
   assert.throws(() => readControl(text({})), /keys.* must be a list of 1 to/);
+  const one = trusted("rsa");
+  const most = Array.from({ length: MOST_KEYS }, (_, index) => ({ ...one, fingerprint: `${index}`.padStart(64, "0") }));
+  readControl(text({ certificates: most }));
+  const lists = [[], [one, one], [...most, one]];
+  for (const certificates of lists) {
+    assert.throws(
+      () => readControl(text({ certificates })),
+      /trust\.certificates must be a list of 1 to 16 different certificates/,
+    );
+    assert.throws(
+      () => readControl(text({ certificates, keys: ["ab".repeat(32)] })),
+      /trust\.certificates must be a list of 1 to 16/,
+    );
+  }
+  for (const fingerprint of [
+    "ab",
+    one.fingerprint.toUpperCase(),
+    `${one.fingerprint}0`,
+    `${one.fingerprint}\n`,
+    "x".repeat(64),
+  ]) {
+    const refused = /trust\.certificates\[0\]\.fingerprint must be 64 hex digits/;
+    assert.throws(() => readControl(text({ certificates: [{ ...one, fingerprint }] })), refused);
+  }
+  for (const key of ["AAA", "A===", "AAA*", "AA-_", "AAAA\n", "AAAA AAAA", "AA==AAAA", one.key.slice(1)]) {
+    const refused = /trust\.certificates\[0\]\.key must be base64/;
+    assert.throws(() => readControl(text({ certificates: [{ ...one, key }] })), refused);
+  }
+  for (const key of ["AA==", "AAA=", "AAAA", "+/+/"]) readControl(text({ certificates: [{ ...one, key }] }));
   assert.throws(
     () => refuseDpsTarget(slot),
     (error: unknown) => error instanceof Refusal,
