@@ -4,39 +4,31 @@ import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { parseCommandLine } from "../../boot/kernel-command-line.ts";
-import { O } from "../../init/kernel/constants.ts";
 import { type Kernel, KernelError } from "../../init/kernel/kernel.ts";
 import { DATA_PLACE, openDataIfPossible, withRepair } from "../../init/sequence/data.ts";
-import { Launch } from "../../init/sequence/launch.ts";
-import { Log } from "../../init/sequence/log.ts";
 import { detachDataFilesystem, layOut, mountDataFilesystem, readGenerations } from "../../init/state/data-filesystem.ts";
 import { prepareGeneration } from "../../init/state/generations.ts";
 import type { DataFilesystem } from "../../state-ops/control.ts";
 import { CHECKERS } from "../../state-ops/data-check.ts";
-import { sampleControl } from "../samples/control-file.ts";
 import { plainOrder } from "../samples/generation-order.ts";
+import { bootKernel, kmsg, launchWith } from "./boot-kernel.ts";
 import { attach, cleanUp, detach, filesystems, kernel, makeFilesystem, mountTmpfs, program, scratch } from "./state-machine.ts";
 
 const imageId = "a".repeat(64);
-const kmsg = `${scratch}/kmsg`;
 const digest = (file: string) => createHash("sha256").update(readFileSync(file)).digest("hex");
 
 // PID 1's places below /run, for this process alone.
 mountTmpfs("/run");
 
-/** The real kernel with a log of its own, and without the checkers where `checkers` is false. */
-function bootKernel(checkers: boolean): Kernel {
-  return new Proxy(kernel, {
+/** As {@link bootKernel}, on a machine without checkers of filesystems. */
+function kernelWithoutCheckers(): Kernel {
+  return new Proxy(bootKernel(), {
     get(target, name) {
       const method: unknown = Reflect.get(target, name);
       if (typeof method !== "function") return method;
       return (...args: unknown[]): unknown => {
         const [path] = args;
-        if (name === "open" && path === "/dev/kmsg") return target.open(kmsg, O.WRONLY | O.CREAT | O.APPEND, { mode: 0o600 });
-        if (name === "open" && typeof path === "string" && path.startsWith("/proc/sys/"))
-          throw new KernelError("openat2", path, "ENOENT");
-        if (name === "statusAt" && !checkers && typeof path === "string" && path.startsWith("/usr/")) {
+        if (name === "statusAt" && typeof path === "string" && path.startsWith("/usr/")) {
           throw new KernelError("statx", path, "ENOENT");
         }
         return Reflect.apply(method, target, args);
@@ -94,7 +86,6 @@ interface Circumstances {
 async function open(type: DataFilesystem, file: string, circumstances: Circumstances = {}): Promise<Opened> {
   const { declared = type, known = uuidOf(good.get(type) ?? ""), checkers = true, words = "" } = circumstances;
   writeFileSync(kmsg, "");
-  const ours = bootKernel(checkers);
   const data = {
     device: "/dev/none",
     filesystem: declared,
@@ -102,7 +93,7 @@ async function open(type: DataFilesystem, file: string, circumstances: Circumsta
     grow: false,
     create: false,
   };
-  const launch = new Launch(ours, new Log(ours), { ...sampleControl({ data }), digest: "" }, parseCommandLine(words));
+  const launch = launchWith({ data }, checkers ? bootKernel() : kernelWithoutCheckers(), words);
   const device = circumstances.readOnly ? program("losetup", "--find", "--show", "--read-only", file) : attach(file);
   try {
     const readOnly = circumstances.readOnly ?? false;
@@ -116,9 +107,11 @@ async function open(type: DataFilesystem, file: string, circumstances: Circumsta
     });
     if (opened.data === null) return told(opened.missing, null);
     try {
-      const { data, result } = await withRepair(launch, opened.data, ({ root }) => readGenerations(ours, root, ["a", "b"]));
-      ours.close(data.root);
-      detachDataFilesystem(ours, DATA_PLACE);
+      const { data, result } = await withRepair(launch, opened.data, ({ root }) =>
+        readGenerations(launch.kernel, root, ["a", "b"]),
+      );
+      launch.kernel.close(data.root);
+      detachDataFilesystem(launch.kernel, DATA_PLACE);
       return told(
         null,
         result.generations.filter(({ complete }) => complete).map(({ number }) => number),

@@ -7,7 +7,6 @@ import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { type GptPartition, readEntries } from "../../boot/devices/gpt.ts";
 import { layoutBlank, type NewPartition } from "../../boot/devices/gpt-plans.ts";
 import { rewriteTable } from "../../boot/devices/gpt-table.ts";
-import { parseCommandLine } from "../../boot/kernel-command-line.ts";
 import { scanBlockDevices } from "../../init/devices/scan.ts";
 import { placeOf, readTable, sectorSizeOf } from "../../init/disk/disk-table.ts";
 import { growFilesystem } from "../../init/disk/grow-filesystem.ts";
@@ -15,14 +14,13 @@ import { repairTables } from "../../init/disk/repair-tables.ts";
 import { tendDisk } from "../../init/disk/tend-disk.ts";
 import { IOCTL, O } from "../../init/kernel/constants.ts";
 import { withOpen } from "../../init/kernel/files.ts";
-import { type Kernel, KernelError } from "../../init/kernel/kernel.ts";
+import { KernelError } from "../../init/kernel/kernel.ts";
 import { closeData, openDataIfPossible } from "../../init/sequence/data.ts";
-import { Launch } from "../../init/sequence/launch.ts";
-import { Log } from "../../init/sequence/log.ts";
+import type { Launch } from "../../init/sequence/launch.ts";
 import { mountDataFilesystem } from "../../init/state/data-filesystem.ts";
-import type { ControlFile, DataFilesystem } from "../../state-ops/control.ts";
+import type { DataFilesystem } from "../../state-ops/control.ts";
 import { MAKERS } from "../../state-ops/data-make.ts";
-import { sampleControl } from "../samples/control-file.ts";
+import { launchWith } from "./boot-kernel.ts";
 import { attach, cleanUp, detach, filesystems, kernel, mountTmpfs, program, scratch } from "./state-machine.ts";
 
 test.after(cleanUp);
@@ -38,29 +36,6 @@ function part(label: string, mebibytes: number | null, tag: number): NewPartitio
 
 const system = [part("boot-record", 4, 1), part("root-a", 8, 2), part("root-b", 8, 3)];
 const withData = [...system, part("sys-data", null, 4)];
-
-/** The real kernel with a log of its own. */
-function bootKernel(): Kernel {
-  return new Proxy(kernel, {
-    get(target, name) {
-      const method: unknown = Reflect.get(target, name);
-      if (typeof method !== "function") return method;
-      return (...args: unknown[]): unknown => {
-        const [path] = args;
-        if (name === "open" && path === "/dev/kmsg")
-          return target.open(`${scratch}/kmsg`, O.WRONLY | O.CREAT | O.APPEND, { mode: 0o600 });
-        if (name === "open" && typeof path === "string" && path.startsWith("/proc/sys/"))
-          throw new KernelError("openat2", path, "ENOENT");
-        return Reflect.apply(method, target, args);
-      };
-    },
-  });
-}
-
-function launchWith(change: Partial<ControlFile>): Launch {
-  const ours = bootKernel();
-  return new Launch(ours, new Log(ours), { ...sampleControl(change), digest: "" }, parseCommandLine(""));
-}
 
 /** Without CAP_SYS_RESOURCE, bit 24, the kernel refuses to make an ext4 larger; PID 1 has it, and the VM test shows it grow. */
 const mayGrowExt4 = (() => {

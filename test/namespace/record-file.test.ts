@@ -3,17 +3,14 @@ import { existsSync, statSync, writeFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
-import { parseCommandLine } from "../../boot/kernel-command-line.ts";
 import { freshRecord, RECORD_LAYOUT } from "../../boot/record/store.ts";
-import { O } from "../../init/kernel/constants.ts";
 import { type Kernel, KernelError } from "../../init/kernel/kernel.ts";
 import { checkData } from "../../init/sequence/data-repair.ts";
-import { Launch } from "../../init/sequence/launch.ts";
-import { Log } from "../../init/sequence/log.ts";
+import type { Launch } from "../../init/sequence/launch.ts";
 import { openRecordOnData } from "../../init/sequence/record-file.ts";
 import { BootRecordStore } from "../../init/store/boot-record.ts";
 import { openRecordFile } from "../../init/store/record-file.ts";
-import { sampleControl } from "../samples/control-file.ts";
+import { launchWith } from "./boot-kernel.ts";
 import {
   attach,
   cleanUp,
@@ -119,23 +116,8 @@ test("a full filesystem has no room for it, and keeps no half of it", () => {
 });
 
 function launchOn(device: string): Launch {
-  const quiet: Kernel = new Proxy(kernel, {
-    get(target, name) {
-      const method: unknown = Reflect.get(target, name);
-      if (typeof method !== "function") return method;
-      return (...args: unknown[]): unknown => {
-        const [path] = args;
-        if (name === "open" && path === "/dev/kmsg")
-          return target.open(`${scratch}/kmsg`, O.WRONLY | O.CREAT | O.APPEND, { mode: 0o600 });
-        if (name === "open" && typeof path === "string" && path.startsWith("/proc/sys/"))
-          throw new KernelError("openat2", path, "ENOENT");
-        return Reflect.apply(method, target, args);
-      };
-    },
-  });
   const data = { device, filesystem: "ext4", whenReplaced: "refuse", grow: false, create: false } as const;
-  const control = { ...sampleControl({ data, bootRecord: { store: "record", device: null } }), digest: "" };
-  return new Launch(quiet, new Log(quiet), control, parseCommandLine(""));
+  return launchWith({ data, bootRecord: { store: "record", device: null } });
 }
 
 test("a checker finds the filesystem unused, and the record is there again afterwards", async () => {
