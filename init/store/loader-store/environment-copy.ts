@@ -3,8 +3,9 @@ import type { EnvironmentCopy } from "../../../state-ops/control.ts";
 import { O } from "../../kernel/constants.ts";
 import { readTextIfThere, sizeOf, withOpen, writeVolatile } from "../../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../../kernel/kernel.ts";
-import { exists, isCode, openBeneath, splitPath, withDescriptor, withDirectory } from "../../state/beneath.ts";
-import { readBack, StoreFailure, withStoreFilesystem } from "./filesystem.ts";
+import { isCode } from "../../state/beneath.ts";
+import { StoreFailure, withStoreFilesystem } from "./filesystem.ts";
+import { changeInPlace, readInPlace } from "./in-place.ts";
 import type { StoreDesk } from "./loader-store.ts";
 import { isFlash, readFlash, writeFlash } from "./mtd.ts";
 
@@ -21,12 +22,7 @@ export function placeOfCopy(copy: EnvironmentCopy): string {
 export function readCopy(desk: StoreDesk, copy: EnvironmentCopy): Uint8Array | null {
   const { kernel } = desk;
   if ("file" in copy) {
-    const read = (root: Descriptor) =>
-      withDescriptor(
-        kernel,
-        () => openBeneath(kernel, root, copy.file, O.RDONLY | O.NONBLOCK),
-        (fd) => kernel.read(fd, copy.size, 0n),
-      );
+    const read = (root: Descriptor) => readInPlace(kernel, root, copy.file, copy.size);
     try {
       return withStoreFilesystem(desk, copy.device, false, read);
     } catch (error) {
@@ -51,18 +47,7 @@ export function writeCopy(desk: StoreDesk, copy: EnvironmentCopy, at: number, by
 
 /** In place: U-Boot and its tools read a file of that size, and a rename is not safe on FAT. */
 function writeFile(kernel: Kernel, root: Descriptor, file: string, at: number, bytes: Uint8Array): void {
-  const [parent, name] = splitPath(file);
-  withDirectory(kernel, root, parent, (directory) => {
-    const isNew = !exists(kernel, directory, name);
-    const flags = O.RDWR | O.NONBLOCK | (isNew ? O.CREAT | O.EXCL : 0);
-    const open = () => openBeneath(kernel, directory, name, flags, isNew ? 0o600 : undefined);
-    withDescriptor(kernel, open, (fd) => {
-      kernel.write(fd, bytes, BigInt(at));
-      kernel.sync(fd);
-      if (isNew) kernel.sync(directory);
-    });
-    if (at === 0) readBack(kernel, directory, name, bytes);
-  });
+  changeInPlace(kernel, root, file, (fd) => kernel.write(fd, bytes, BigInt(at)), at === 0 ? bytes : null);
 }
 
 function writeDevice(kernel: Kernel, copy: RawCopy, at: number, bytes: Uint8Array): void {

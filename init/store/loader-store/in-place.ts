@@ -23,27 +23,44 @@ export function writeInPlace(
   bytes: Uint8Array,
   padding: number | null = null,
 ): void {
+  const write = (fd: Descriptor, isNew: boolean): void => {
+    const { kind, size } = kernel.status(fd);
+    if (kind !== "file") throw new KernelError("open", file, "EINVAL");
+    if (padding !== null && !isNew && size < BigInt(bytes.length)) {
+      kernel.write(fd, new Uint8Array(bytes.length - Number(size)).fill(padding), size);
+      kernel.sync(fd);
+    }
+    kernel.write(fd, bytes, 0n);
+    if (size <= BigInt(bytes.length)) return;
+    // Not before: what is cut off may be what was moved to the front.
+    kernel.sync(fd);
+    kernel.truncate(fd, BigInt(bytes.length));
+  };
+  changeInPlace(kernel, root, file, write, bytes);
+}
+
+/**
+ * Opens the file as it is, or makes it in a directory that is there, has `change` write to it, and makes that durable.
+ *
+ * @param wanted what the file must begin with when it is read back; null: nobody looks
+ */
+export function changeInPlace(
+  kernel: Kernel,
+  root: Descriptor,
+  file: string,
+  change: (fd: Descriptor, isNew: boolean) => void,
+  wanted: Uint8Array | null,
+): void {
   const [parent, name] = splitPath(file);
   withDirectory(kernel, root, parent, (directory) => {
     const isNew = !exists(kernel, directory, name);
     const flags = O.RDWR | O.NONBLOCK | (isNew ? O.CREAT | O.EXCL : 0);
     const open = () => openBeneath(kernel, directory, name, flags, isNew ? 0o600 : undefined);
     withDescriptor(kernel, open, (fd) => {
-      const { kind, size } = kernel.status(fd);
-      if (kind !== "file") throw new KernelError("open", file, "EINVAL");
-      if (padding !== null && !isNew && size < BigInt(bytes.length)) {
-        kernel.write(fd, new Uint8Array(bytes.length - Number(size)).fill(padding), size);
-        kernel.sync(fd);
-      }
-      kernel.write(fd, bytes, 0n);
+      change(fd, isNew);
       kernel.sync(fd);
-      // Not before: what is cut off may be what was moved to the front.
-      if (size > BigInt(bytes.length)) {
-        kernel.truncate(fd, BigInt(bytes.length));
-        kernel.sync(fd);
-      }
       if (isNew) kernel.sync(directory);
     });
-    readBack(kernel, directory, name, bytes);
+    if (wanted !== null) readBack(kernel, directory, name, wanted);
   });
 }
