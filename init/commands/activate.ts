@@ -121,9 +121,13 @@ export const verb: Verb = {
 Usage: slipway activate SLOT [--reboot|--kexec] [--json]
 
 Makes the next boot choose SLOT: on trial with a few tries, unless the very image that it holds was committed there before.
-Refused for an empty slot, for an image that could not boot here (too old, for another system, a damaged seal), while the running
-slot is on trial, while another slot waits for its trial, for a trial while the bootloader is on trial, and where the data
-filesystem has no space for the clone of the state that the slot's first boot makes.
+Refused for an empty slot, for an image that could not boot here (too old, for another system, a damaged seal), while the
+running slot is on trial, while another slot waits for its trial, for a trial while the bootloader is on trial, where the
+bootloader reads another store than slipway writes, and where the data filesystem has no space for the clone of the state that
+the slot's first boot makes.
+
+Where systemd-boot starts unified kernel images (boot-record: bls in EFI/Linux), the one that the image brings for the slot takes
+the place of the one that the slot has, as at slipway install.
 
 Options:
   --reboot     reboot at once

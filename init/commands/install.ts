@@ -224,12 +224,14 @@ What the slot and the other slots hold already is used, the rest is fetched; eac
 again after an interruption of any kind: it goes on.
 
 Where systemd-boot starts unified kernel images (boot-record: bls in EFI/Linux), the one that the image brings for the slot, at
-/usr/lib/slipway/uki/BOOTNAME.efi, is put beside that of each slot before the next boot is chosen, and takes the old one's place then.
+/usr/lib/slipway/uki/BOOTNAME.efi, is put beside the one that the slot has before the next boot is chosen, and takes its place
+then.
 
 The slot is neither the running one nor, where there are more than two, the fallback. Refused before anything is written: while
-the running slot is on trial or another one waits for its trial; for a slot in use; for an image that is not signed as this
-machine asks for, of another system, older than one that was committed, too large, quarantined, or in need of a newer initrd;
-and where the data filesystem has no space for the clone of the state that the slot's first boot makes.
+the running slot is on trial or another one waits for its trial; while the bootloader is on trial; where the bootloader reads
+another store than slipway writes; for a slot in use; for an image that is not signed as this machine asks for, of another
+system, older than one that was committed, too large, quarantined, or in need of a newer initrd; and where the data filesystem
+has no space for the clone of the state that the slot's first boot makes.
 
 Options:
   --slot SLOT  into this slot, which must not be the running one

@@ -7,7 +7,7 @@ export interface Entry {
   /** Other words for the same. */
   aliases?: string[];
   summary: string;
-  group: "running system" | "builder" | "boot";
+  group: "running system" | "boot" | "builder";
   load(): Promise<{ verb: Verb }>;
 }
 
@@ -17,6 +17,24 @@ export const table: Entry[] = [
     summary: "which slot runs and boots next, how the last boots ended, what to do next",
     group: "running system",
     load: () => import("./status.ts"),
+  },
+  {
+    name: "journal",
+    summary: "the boot journal: how each boot went; with ATTEMPT, the system's log of that boot",
+    group: "running system",
+    load: () => import("./journal.ts"),
+  },
+  {
+    name: "timeline",
+    summary: "where the time of this boot went: the kernel's, each part of slipway's, systemd's; --svg: a picture",
+    group: "running system",
+    load: () => import("./timeline.ts"),
+  },
+  {
+    name: "check",
+    summary: "compare this machine with a channel: what it offers, and what not",
+    group: "running system",
+    load: () => import("./check.ts"),
   },
   {
     name: "install",
@@ -29,6 +47,12 @@ export const table: Entry[] = [
     summary: "make the image in a slot whole again, block by block",
     group: "running system",
     load: () => import("./repair.ts"),
+  },
+  {
+    name: "activate",
+    summary: "make the next boot choose a slot",
+    group: "running system",
+    load: () => import("./activate.ts"),
   },
   {
     name: "commit",
@@ -50,34 +74,10 @@ export const table: Entry[] = [
     load: () => import("./mark-bad.ts"),
   },
   {
-    name: "activate",
-    summary: "make the next boot choose a slot",
-    group: "running system",
-    load: () => import("./activate.ts"),
-  },
-  {
     name: "recover",
     summary: "ask the next boot for a recovery: safe mode, a repair, a reinstall",
     group: "running system",
     load: () => import("./recover.ts"),
-  },
-  {
-    name: "check",
-    summary: "compare this machine with a channel: what it offers, and what not",
-    group: "running system",
-    load: () => import("./check.ts"),
-  },
-  {
-    name: "journal",
-    summary: "the boot journal: how each boot went; with ATTEMPT, the system's log of that boot",
-    group: "running system",
-    load: () => import("./journal.ts"),
-  },
-  {
-    name: "timeline",
-    summary: "where the time of this boot went: the kernel's, each part of slipway's, systemd's; --svg: a picture",
-    group: "running system",
-    load: () => import("./timeline.ts"),
   },
   {
     name: "state explain",
@@ -200,30 +200,6 @@ export const table: Entry[] = [
     load: () => import("./rauc-backend.ts"),
   },
   {
-    name: "initrd build",
-    summary: "write an initrd for a machine's control file and kernel",
-    group: "builder",
-    load: () => import("../builder/initrd/build.ts"),
-  },
-  {
-    name: "initrd uki",
-    summary: "put a slot's kernel, initrd and command line into one EFI executable, and sign it",
-    group: "builder",
-    load: () => import("../builder/initrd/uki.ts"),
-  },
-  {
-    name: "initrd list",
-    summary: "show what is in an initrd and what it weighs",
-    group: "builder",
-    load: () => import("../builder/initrd/list.ts"),
-  },
-  {
-    name: "disk build",
-    summary: "make a flashable disk from the system definition and images",
-    group: "builder",
-    load: () => import("../builder/disk/build.ts"),
-  },
-  {
     name: "keys new",
     summary: "make a key pair that images and channels are signed with",
     group: "builder",
@@ -278,6 +254,12 @@ export const table: Entry[] = [
     load: () => import("../builder/channel/publish.ts"),
   },
   {
+    name: "serve",
+    summary: "serve a directory over http:, for trying images and channels at a desk",
+    group: "builder",
+    load: () => import("../builder/serve.ts"),
+  },
+  {
     name: "state compile",
     summary: "compile system definition and fragments into a control file",
     group: "builder",
@@ -290,9 +272,27 @@ export const table: Entry[] = [
     load: () => import("../builder/state/check.ts"),
   },
   {
-    name: "serve",
-    summary: "serve a directory over http:, for trying images and channels at a desk",
+    name: "initrd build",
+    summary: "write an initrd for a machine's control file and kernel",
     group: "builder",
-    load: () => import("../builder/serve.ts"),
+    load: () => import("../builder/initrd/build.ts"),
+  },
+  {
+    name: "initrd uki",
+    summary: "put a slot's kernel, initrd and command line into one EFI executable, and sign it",
+    group: "builder",
+    load: () => import("../builder/initrd/uki.ts"),
+  },
+  {
+    name: "initrd list",
+    summary: "show what is in an initrd and what it weighs",
+    group: "builder",
+    load: () => import("../builder/initrd/list.ts"),
+  },
+  {
+    name: "disk build",
+    summary: "make a flashable disk from the system definition and images",
+    group: "builder",
+    load: () => import("../builder/disk/build.ts"),
   },
 ];

@@ -8,9 +8,10 @@ export const verb: Verb = {
   help: `
 Usage: slipway bootloader install DIR [--version TEXT] [--json]
 
-Puts the files of DIR into the boot directory that does not run, under a name that was never used before, reads them back, and
-has the firmware start them once (BootNext). Where no system comes up by them, the machine's next start is by the committed
-bootloader again. Where one does, "slipway commit" ends the trial: slipway-commit.service runs it at each good boot.
+Puts the files of DIR into the boot directory that does not run, as a new edition: a directory whose name was never used before.
+Reads them back, and has the firmware start them once (BootNext). Where no system comes up by them, the machine's next start is
+by the committed bootloader again. Where one does, "slipway commit" ends the trial: slipway-commit.service runs it at each good
+boot.
 
 Refused while a trial of a slot or of a bootloader is not over.
 
