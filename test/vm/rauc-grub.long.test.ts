@@ -11,6 +11,7 @@ import {
   mountGround,
   raucBundle,
   raucSays,
+  slipwaySays,
   startGround,
   waitingCheck,
 } from "./support/rauc-ground.ts";
@@ -36,24 +37,19 @@ test.after(async () => {
 });
 
 const variables = () => shell.must("grub-editenv /boot/grub/grubenv list | grep -v nonce | sort | xargs");
-async function slipwaySays(line: string): Promise<void> {
-  const status = await statusOf(shell);
-  const slots = status.slots.map(({ name, state, tries }) => `${name} ${state} ${tries}`);
-  assert.is(`next ${status.next.slot}; ${slots.join(", ")}`, line);
-}
 
 test("an environment block that says nothing of slots is told what the boot record knows", async () => {
   await committed(shell, "a");
   // PID 1 looks into a slot when it boots it: that b is empty only slipway's commands see.
   assert.is(await variables(), "A_OK=1 A_TRY=0 B_OK=1 B_TRY=0 ORDER=A B");
   await raucSays(shell, "A booted, A first, A good, B good");
-  await slipwaySays("next a; a committed 10, b empty 0");
+  await slipwaySays(shell, "next a; a committed 10, b empty 0");
 });
 
 test("rauc install of a plain bundle: slipway's next boot is its trial", async () => {
   await shell.must("rauc install /mnt/v2.raucb", 600_000);
   assert.is(await variables(), "A_OK=1 A_TRY=0 B_OK=1 B_TRY=0 ORDER=B A");
-  await slipwaySays("next b; a committed 10, b trial 3");
+  await slipwaySays(shell, "next b; a committed 10, b trial 3");
   await raucSays(shell, "A booted, B first, A good, B good");
 });
 
@@ -68,7 +64,7 @@ test("on trial RAUC calls the running slot bad, as with GRUB's own script; mark-
   assert.is.not(exitCode, 0, output);
   assert.match(output, /Pre-install handler error/);
   await shell.must("rauc status mark-good");
-  await slipwaySays("next b; a committed 10, b committed 10");
+  await slipwaySays(shell, "next b; a committed 10, b committed 10");
   await raucSays(shell, "B booted, B first, A good, B good");
   await shell.must("touch /run/all-is-well");
   await committed(shell, "b");
@@ -76,13 +72,13 @@ test("on trial RAUC calls the running slot bad, as with GRUB's own script; mark-
 
 test("mark-active, mark-bad and mark-good by either are seen by the other at once", async () => {
   await shell.must("rauc status mark-active other");
-  await slipwaySays("next a; a committed 10, b committed 10");
+  await slipwaySays(shell, "next a; a committed 10, b committed 10");
   await shell.must("slipway activate b");
   await raucSays(shell, "B booted, B first, A good, B good");
   await shell.must("rauc status mark-bad other");
-  await slipwaySays("next b; a committed 0, b committed 10");
+  await slipwaySays(shell, "next b; a committed 0, b committed 10");
   await shell.must("rauc status mark-good other");
-  await slipwaySays("next b; a committed 10, b committed 10");
+  await slipwaySays(shell, "next b; a committed 10, b committed 10");
   await shell.must("slipway mark-bad a");
   await raucSays(shell, "B booted, B first, A bad, B good");
   await shell.must("slipway activate a");
@@ -136,7 +132,7 @@ test("a cut in the middle of rauc install leaves the running slot booting, and h
   const { output, exitCode } = await shell.run("slipway activate b");
   assert.is.not(exitCode, 0, output);
   await shell.must("rauc install /mnt/v2.raucb", 600_000);
-  await slipwaySays("next b; a committed 10, b trial 3");
+  await slipwaySays(shell, "next b; a committed 10, b trial 3");
   await powerOff(debian);
 });
 

@@ -10,6 +10,7 @@ import {
   mountGround,
   raucBundle,
   raucSays,
+  slipwaySays,
   startGround,
   waitingCheck,
 } from "./support/rauc-ground.ts";
@@ -31,12 +32,6 @@ test.after(async () => {
 });
 
 const variables = () => shell.must("fw_printenv BOOT_ORDER BOOT_A_LEFT BOOT_B_LEFT");
-/** "next b; a committed 10, b trial 3" */
-async function slipwaySays(line: string): Promise<void> {
-  const status = await statusOf(shell);
-  const slots = status.slots.map(({ name, state, tries }) => `${name} ${state} ${tries}`);
-  assert.is(`next ${status.next.slot}; ${slots.join(", ")}`, line);
-}
 
 test("an environment that says nothing of slots is told what the boot record knows", async () => {
   await committed(shell, "a");
@@ -45,13 +40,13 @@ test("an environment that says nothing of slots is told what the boot record kno
   assert.is(await shell.must("fw_printenv board"), "board=gateway");
   assert.match(await shell.must("fw_printenv slipway_nonce"), /^slipway_nonce=[0-9a-f]{16}$/);
   await raucSays(shell, "A booted, A first, A good, B good");
-  await slipwaySays("next a; a committed 10, b empty 0");
+  await slipwaySays(shell, "next a; a committed 10, b empty 0");
 });
 
 test("rauc install of a verity bundle: slipway's next boot is its trial", async () => {
   await shell.must("rauc install /mnt/v2.raucb", 600_000);
   assert.is(await variables(), "BOOT_ORDER=B A\nBOOT_A_LEFT=3\nBOOT_B_LEFT=3");
-  await slipwaySays("next b; a committed 10, b trial 3");
+  await slipwaySays(shell, "next b; a committed 10, b trial 3");
   await raucSays(shell, "A booted, B first, A good, B good");
 });
 
@@ -72,7 +67,7 @@ test("its image is proven, and on trial: RAUC writes nothing meanwhile", async (
 test("rauc status mark-good ends the trial for slipway at once", async () => {
   assert.is((await statusOf(shell)).running.uncommitted, true);
   await shell.must("rauc status mark-good");
-  await slipwaySays("next b; a committed 10, b committed 10");
+  await slipwaySays(shell, "next b; a committed 10, b committed 10");
   assert.is((await statusOf(shell)).running.uncommitted, false);
   await shell.must("touch /run/all-is-well");
   await committed(shell, "b");
@@ -81,18 +76,18 @@ test("rauc status mark-good ends the trial for slipway at once", async () => {
 
 test("mark-active, mark-bad and mark-good by either are seen by the other at once", async () => {
   await shell.must("rauc status mark-active other");
-  await slipwaySays("next a; a committed 10, b committed 10");
+  await slipwaySays(shell, "next a; a committed 10, b committed 10");
   await shell.must("slipway activate b");
   await raucSays(shell, "B booted, B first, A good, B good");
   await shell.must("rauc status mark-bad other");
-  await slipwaySays("next b; a committed 0, b committed 10");
+  await slipwaySays(shell, "next b; a committed 0, b committed 10");
   await raucSays(shell, "B booted, B first, A bad, B good");
   await shell.must("slipway activate a");
   await raucSays(shell, "B booted, A first, A good, B good");
   await shell.must("slipway activate b && slipway mark-bad a");
   await raucSays(shell, "B booted, B first, A bad, B good");
   await shell.must("rauc status mark-active other");
-  await slipwaySays("next a; a committed 10, b committed 10");
+  await slipwaySays(shell, "next a; a committed 10, b committed 10");
 });
 
 test("the next boot is what RAUC activated, and other variables are still there", async () => {

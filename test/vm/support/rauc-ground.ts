@@ -13,7 +13,7 @@ import { initrdFor, keptOf, madeOf, slipway } from "../../../qemu/product.ts";
 import { runProgram } from "../../../qemu/program.ts";
 import { trustLine } from "../../../qemu/seal.ts";
 import { writeFiles } from "../../../qemu/tree.ts";
-import { type Debian, initrdControl, startDebian } from "./debian.ts";
+import { type Debian, initrdControl, startDebian, statusOf } from "./debian.ts";
 
 /** Where the machine's bootloader keeps what it knows of the slots. `record`: nowhere, slipway is all there is. */
 export type GroundStore = "record" | "grubenv" | "uboot-env";
@@ -240,6 +240,13 @@ export async function raucSays(shell: GuestShell, line: string): Promise<void> {
     .sort()
     .map(([name, state]) => `${name} ${state}`);
   assert.is(`${booted} booted, ${primary ?? "none"} first, ${slots.join(", ")}`, line);
+}
+
+/** Asserts what slipway status says in one line: "next b; a committed 10, b trial 3". */
+export async function slipwaySays(shell: GuestShell, line: string): Promise<void> {
+  const status = await statusOf(shell);
+  const slots = status.slots.map(({ name, state, tries }) => `${name} ${state} ${tries}`);
+  assert.is(`next ${status.next.slot}; ${slots.join(", ")}`, line);
 }
 
 /** A health check that waits for /run/all-is-well, so that a trial lasts until somebody says that all is. */
