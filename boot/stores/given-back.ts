@@ -7,13 +7,13 @@ import type { LoaderRules } from "./project.ts";
 import type { LoaderSlot, StoreView } from "./view.ts";
 
 export const GIVEN_BACK =
-  "the bootloader had no boots left for any slot, and gave all theirs back: nobody called one good by that";
+  "the bootloader had no tries left for any slot, and gave all theirs back: nobody called one good by that";
 
 export function isBad({ priority, good }: LoaderSlot): boolean {
   return priority === 0 || good === false;
 }
 
-/** More boots left, or called good, than before. */
+/** More tries left, or called good, than before. */
 export function isBetter(before: LoaderSlot, now: LoaderSlot): boolean {
   if (isBad(now)) return false;
   return (now.good === true && before.good !== true) || triesIn(now) > triesIn(before);

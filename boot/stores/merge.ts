@@ -96,7 +96,7 @@ function isGivenUp(slot: LoaderSlot | undefined): boolean {
   return slot !== undefined && isBad(slot);
 }
 
-/** Slots that the loader would start, first one first; what has no boots left keeps its place. */
+/** Slots that the loader would start, first one first; what has no tries left keeps its place. */
 function orderIn(view: StoreView): SlotName[] {
   return Object.entries(view.slots)
     .filter(([, slot]) => !isBad(slot))
@@ -210,7 +210,7 @@ function markedBadByCount(record: BootRecord, name: SlotName): Change | null {
   const given = withSlot(record, name, { tries: 0, credits: 0, reason: MARKED_BAD });
   return {
     record: given,
-    text: `slot ${name} has no boots left in the bootloader's store, and was not booted: it is marked bad`,
+    text: `slot ${name} has no tries left in the bootloader's store, and was not booted: it is marked bad`,
   };
 }
 

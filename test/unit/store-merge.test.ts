@@ -202,7 +202,7 @@ const rows: Row[] = [
     what: "all boots of a trial taken at once, though slipway chooses, is one",
     seen: { c: said(1, 0, null) },
     facts: atBoot,
-    told: ["slot c has no boots left in the bootloader's store, and was not booted: it is marked bad"],
+    told: ["slot c has no tries left in the bootloader's store, and was not booted: it is marked bad"],
     check: ({ slots }) => assert.equal([slots.c?.tries, slots.c?.reason], [0, MARKED_BAD]),
   },
   {
@@ -215,7 +215,7 @@ const rows: Row[] = [
   {
     what: "all of them taken while the system runs, where no loader counts, is a verdict",
     seen: { b: said(2, 0, null) },
-    told: ["slot b has no boots left in the bootloader's store, and was not booted: it is marked bad"],
+    told: ["slot b has no tries left in the bootloader's store, and was not booted: it is marked bad"],
     check: ({ slots }) => assert.equal([slots.b?.tries, slots.b?.reason], [0, MARKED_BAD]),
   },
   {

@@ -100,7 +100,7 @@ function storeText(shown: ShownStore, machine: Machine): string[] {
     );
   const { view, base } = store;
   if (view !== null)
-    lines.push("", ...table([["SLOT", "BOOTNAME", "ORDER", "BOOTS LEFT", "GOOD"], ...rowsOf(view, machine)], (text) => text));
+    lines.push("", ...table([["SLOT", "BOOTNAME", "ORDER", "TRIES LEFT", "GOOD"], ...rowsOf(view, machine)], (text) => text));
   if (view?.nonce) lines.push("", `Nonce: ${view.nonce}`);
   if (base === null) lines.push("", "The boot record knows nothing of it yet: it is written at the next change, or boot.");
   for (const change of store.changed)
