@@ -1,11 +1,13 @@
-import type { NamedRelease, Release } from "../../boot/channel/channel.ts";
+import type { Channel, NamedRelease, Release } from "../../boot/channel/channel.ts";
 import { becauseText, recoveryReleases } from "../../boot/channel/choose-release.ts";
+import { withSerial } from "../../boot/channel/serial.ts";
 import { trustOf } from "../../boot/image/trust.ts";
 import { whyTooOld } from "../../boot/recovery/judge-image.ts";
 import { installFloor } from "../../boot/selection/floors.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { believeChannel } from "../channel/believe-channel.ts";
 import { SourceError } from "../converge/source.ts";
+import type { Counters } from "../sequence/counters.ts";
 import type { ImageSearch } from "./image-search.ts";
 
 /**
@@ -21,7 +23,7 @@ export async function releasesIn(search: ImageSearch, name: string, bytes: Uint8
   const trust = trustOf(declared);
   try {
     const { channel } = await believeChannel(name, bytes, { trust, system, channel: null });
-    if (search.wanted.imageIds === null && trust.mode === "signed") desk.counters.noteSerial(channel);
+    if (search.wanted.imageIds === null && trust.mode === "signed") noteSerial(desk.counters, channel);
     const facts = {
       system,
       running: null,
@@ -44,4 +46,10 @@ export async function releasesIn(search: ImageSearch, name: string, bytes: Uint8
     search.refuse(name, error.message);
     return null;
   }
+}
+
+/** A channel is believed: its serial is durable before anything that it says is acted on. Throws Refusal where it went back. */
+function noteSerial(counters: Pick<Counters, "record" | "change">, channel: Pick<Channel, "channel" | "serial">): void {
+  const next = withSerial(counters.record, channel);
+  if (next !== counters.record) counters.change(next);
 }

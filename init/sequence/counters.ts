@@ -1,7 +1,5 @@
-import type { Channel } from "../../boot/channel/channel.ts";
-import { withSerial } from "../../boot/channel/serial.ts";
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
-import { type JournalEntry, MOST_NOTES, type Outcome } from "../../boot/record/journal.ts";
+import type { JournalEntry, Outcome } from "../../boot/record/journal.ts";
 import type { BootRecord, ImageId, SlotName, Stage } from "../../boot/record/record.ts";
 import { freshRecord, type RecordReading } from "../../boot/record/store.ts";
 import { beginPass } from "../../boot/recovery/changes.ts";
@@ -23,11 +21,12 @@ import { type Policy, policyOf, slotCalled } from "../../boot/selection/policy.t
 import type { Selection } from "../../boot/selection/select.ts";
 import { rollbackOf, type Skipped } from "../../boot/selection/skipped.ts";
 import { type Degraded, degradedNotes } from "../../state-ops/data-use.ts";
-import { BootRecordStore, type JournalChange, type RecordKeeper } from "../store/boot-record.ts";
+import { BootRecordStore, type RecordKeeper } from "../store/boot-record.ts";
 import { openRecordDevice, type RecordDevice } from "../store/record-device.ts";
 import { readBootId } from "./boot-id.ts";
 import type { Launch } from "./launch.ts";
 import type { BootMirror } from "./loader-store.ts";
+import { ToldAttempts } from "./told-attempts.ts";
 
 /** What there is to remember of the state that the system is handed. */
 export interface HandedState {
@@ -47,8 +46,6 @@ export class Counters {
   readonly #store: RecordKeeper | null;
   readonly #failed = new Map<SlotName, string>();
   readonly #left = new Map<SlotName, LeftSlot>();
-  /** What the recovery of this boot did, and others before it, one line each, for the journal. */
-  #recovered: string[] = [];
   /** Whether a try was counted in this boot. */
   #counted = false;
   #record: BootRecord;
@@ -60,13 +57,9 @@ export class Counters {
   readonly device: string | null;
   /** What opens the place once more, where the network's profile is kept beside the record. */
   readonly profile: string | null;
-  #startedUnixMs: number;
-  /** For the journal; nothing where the kernel does not tell. */
-  readonly #bootId: Pick<JournalEntry, "bootId">;
+  readonly #told: ToldAttempts;
   /** The last attempt of each slot that this boot knows of. */
   readonly #lastAttempts = new Map<SlotName, number>();
-  /** What became of the state of the attempt under way, for the journal. */
-  #notes: readonly string[] = [];
 
   /**
    * `device` is null where no partition for the record was found: then nothing can be counted.
@@ -83,20 +76,21 @@ export class Counters {
     this.#launch = launch;
     this.#policy = policyOf(launch.control);
     this.device = device?.path ?? null;
-    this.#bootId = readBootId(launch.kernel);
+    const bootId = readBootId(launch.kernel);
     const own = file ? new BootRecordStore(launch.kernel, file) : file === null ? null : this.#open(device);
     this.profile = own?.path ?? null;
     this.#store = mirror?.mirror(own) ?? own;
+    this.#told = new ToldAttempts(launch, this.#store, bootId);
     const read = this.#store?.read() ?? null;
     this.condition = read?.record.condition ?? "unreadable";
     this.journal = read?.journal ?? [];
     if (this.condition === "unreadable") {
       launch.warn(`boot record unreadable (${read?.record.reason ?? "no device"}): slots are tried in order, as trials`);
     } else if (this.condition === "empty") launch.log.notice("boot record empty: slots are tried in order, as trials");
-    for (const change of mirror?.read() ?? []) this.#noteMerged(change);
+    for (const change of mirror?.read() ?? []) this.#told.merged(change);
     const unwritable = this.#store?.unwritableReason ?? null;
     if (unwritable !== null) launch.warn(`boot record cannot be written: ${unwritable}`);
-    this.#startedUnixMs = launch.kernel.now().unixMs;
+    this.#told.begin();
     const begun = beginBoot(read?.record.record ?? freshRecord(this.#policy), this.#policy, launch.words.kexec);
     for (const note of begun.notes) launch.warn(note);
     this.#record = begun.record;
@@ -137,16 +131,7 @@ export class Counters {
 
   /** A line for the boot journal about what a recovery did: with the last attempt of this boot, and with those to come. */
   tellRecovered(line: string): void {
-    // Of a recovery that takes long the newest lines are worth most.
-    this.#recovered = [...this.#recovered.filter((told) => told !== line), line].slice(-MOST_NOTES);
-    const notes = [...this.#launch.stateNotes, ...this.#notes, ...this.#recovered];
-    if (this.#counted) this.#updateJournal(this.attempt, { notes });
-  }
-
-  /** What others changed in the bootloader's store: told with every attempt of this boot. */
-  #noteMerged(change: string): void {
-    this.#launch.log.notice(change);
-    this.#recovered.push(change);
+    this.#told.recovered(line, this.#counted ? this.attempt : null);
   }
 
   #open(device: BlockDevice | null): BootRecordStore | null {
@@ -164,7 +149,7 @@ export class Counters {
     if (ended === "clean") return;
     const entry = this.journal.find((candidate) => candidate.attempt === attempt);
     const reason = entry?.reason ?? `no clean shutdown was seen after stage ${stage} (power cut, hang or crash)`;
-    if (entry?.outcome !== "good" && entry?.outcome !== "failed") this.#updateJournal(attempt, { outcome: "unclean", reason });
+    if (entry?.outcome !== "good" && entry?.outcome !== "failed") this.#told.update(attempt, { outcome: "unclean", reason });
     this.#launch.log.notice(`the last boot (attempt ${attempt}, slot ${slot}) ended uncleanly at stage ${stage}`);
   }
 
@@ -184,8 +169,7 @@ export class Counters {
     const wasWritable = this.writable;
     const before = this.#record;
     this.#record = countTry(before, slot);
-    this.#startedUnixMs = this.#launch.kernel.now().unixMs;
-    this.#notes = [];
+    this.#told.begin();
     if (!this.#write() && wasWritable) {
       this.#record = before;
       return false;
@@ -252,17 +236,9 @@ export class Counters {
   handOver(state: HandedState): void {
     const dataFilesystem = state.dataFilesystem ?? this.#record.dataFilesystem;
     this.#record = reachHandover({ ...this.#record, dataFilesystem }, state.degraded.length > 0);
-    this.#notes = [...degradedNotes(state.degraded), ...state.notes];
+    this.#told.notes = [...degradedNotes(state.degraded), ...state.notes];
     this.#write();
     this.#journal("handover", "running", null);
-  }
-
-  /** A channel is believed: its serial is durable before anything that it says is acted on. Throws Refusal where it went back. */
-  noteSerial(channel: Pick<Channel, "channel" | "serial">): void {
-    const next = withSerial(this.#record, channel);
-    if (next === this.#record) return;
-    this.#record = next;
-    this.#write();
   }
 
   /** No slot is left: re-arms one, and lets a recovery begin anew. Returns which, and how long to wait before the restart. */
@@ -287,18 +263,6 @@ export class Counters {
   }
 
   #journal(stage: Stage, outcome: Outcome, reason: string | null): void {
-    const attempt = this.#record.attempt;
-    if (attempt === null || this.#store === null) return;
-    const { number, slot, imageId, trial } = attempt;
-    const notes = [...this.#launch.stateNotes, ...this.#notes, ...this.#recovered];
-    const told = { stage, outcome, reason, startedUnixMs: this.#startedUnixMs, ...this.#bootId, notes };
-    const entry = { attempt: number, slot, imageId, trial, ...told };
-    const written = this.#store.appendJournal(entry);
-    if (!written.written) this.#launch.log.warning(`boot journal: ${written.reason}`);
-  }
-
-  #updateJournal(attempt: number, change: JournalChange): void {
-    const written = this.#store?.updateJournal(attempt, change);
-    if (written && !written.written) this.#launch.log.warning(`boot journal: ${written.reason}`);
+    this.#told.tell(this.#record.attempt, { stage, outcome, reason });
   }
 }

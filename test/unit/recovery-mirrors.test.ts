@@ -394,7 +394,7 @@ test("an exception that nobody expected, of a place or of a source, keeps nobody
   withNginx({}, async ({ url }) => {
     const { desk } = await deskFor([`${url}/stable/`, `${url}/good.img`], { factory: "PARTLABEL=factory" });
     desk.devices.find = () => Promise.reject(new TypeError("no device"));
-    desk.counters.noteSerial = () => {
+    desk.counters.change = () => {
       throw new TypeError("no serial");
     };
     const { names, refused } = await all(desk);
