@@ -5,7 +5,8 @@ import { withFailedTrial } from "../../boot/bootloader/record.ts";
 import { settle, trialFate } from "../../boot/bootloader/settle.ts";
 import { OPERATOR_ROLLBACK } from "../../boot/record/reason.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
-import { type Change, changeRecord, LOCK_WAIT, type Places, readMachine, writeRecord } from "../commands/machine.ts";
+import { type Change, changeRecord, LOCK_WAIT, writeRecord } from "../commands/change-record.ts";
+import { type Places, readMachine } from "../commands/machine.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { type Bootloaders, carryOut, gatherFacts, stepText, withBootloaders } from "./gather.ts";
 

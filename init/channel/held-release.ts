@@ -3,7 +3,8 @@ import { trustOf } from "../../boot/image/trust.ts";
 import type { SlotName } from "../../boot/record/record.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
-import { changeRecord, type Places, requireSlot } from "../commands/machine.ts";
+import { changeRecord } from "../commands/change-record.ts";
+import { type Places, requireSlot } from "../commands/machine.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { believeChannel } from "./believe-channel.ts";
 

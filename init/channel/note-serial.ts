@@ -2,7 +2,8 @@ import type { Channel } from "../../boot/channel/channel.ts";
 import { withSerial } from "../../boot/channel/serial.ts";
 import type { Trust } from "../../boot/image/trust.ts";
 import type { BootRecord } from "../../boot/record/record.ts";
-import { changeRecord, type Places, writeRecord } from "../commands/machine.ts";
+import { changeRecord, writeRecord } from "../commands/change-record.ts";
+import type { Places } from "../commands/machine.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 
 /**

@@ -12,18 +12,10 @@ import { linuxKernel } from "../kernel/linux.ts";
 import { readSlotImage } from "../store/image-id.ts";
 import { refuseWithoutSpace } from "./activation-space.ts";
 import { type Answer, finish, print } from "./answer.ts";
+import { type Change, changeRecord, writeRecord } from "./change-record.ts";
 import { finishByKexec, KEXEC_HELP, refuseTwoWays, requireKexec } from "./kexec.ts";
 import { refuseUnheard } from "./loader-facts.ts";
-import {
-  type Change,
-  changeRecord,
-  type Machine,
-  PLACES,
-  type Places,
-  readMachine,
-  requireSlot,
-  writeRecord,
-} from "./machine.ts";
+import { type Machine, PLACES, type Places, readMachine, requireSlot } from "./machine.ts";
 import { deviceOnBootDisk } from "./slot-device.ts";
 import { slotDefinition, withSlotPlace } from "./slot-place.ts";
 import { type Brought, bringUki, NOTHING } from "./slot-uki.ts";

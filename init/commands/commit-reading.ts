@@ -5,7 +5,8 @@ import { sizeText } from "../../state-ops/size-text.ts";
 import { type Checked, checkSlot, type DamagedBlock, damageText, openRaw } from "../image/check-slot.ts";
 import type { OnBytes } from "../image/progress.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
-import { type Change, changeRecord, type Places, writeRecord } from "./machine.ts";
+import { type Change, changeRecord, writeRecord } from "./change-record.ts";
+import type { Places } from "./machine.ts";
 
 /** What is read before a trial ends. */
 export interface ToRead {

@@ -1,6 +1,7 @@
 import { Refusal } from "../../state-ops/outcome.ts";
 import type { Kernel } from "../kernel/kernel.ts";
-import { changeRecord, isUncommitted, type Machine, type Places, readMachine } from "./machine.ts";
+import { changeRecord } from "./change-record.ts";
+import { isUncommitted, type Machine, type Places, readMachine } from "./machine.ts";
 import { forceReboot } from "./systemctl.ts";
 
 /** The reboot must come, whoever holds the lock, milliseconds. */

@@ -21,20 +21,12 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { SOURCE_FLAGS, SOURCE_HELP } from "../network/options.ts";
 import { refuseWithoutSpace } from "./activation-space.ts";
+import { type Change, changeRecord, writeRecord } from "./change-record.ts";
 import { amountsOf, type ConvergeAnswer, finishConverge, printConverged, tellingOf } from "./converge-answer.ts";
 import { about, type Judged, judged, nothingOffered, nothingToDo } from "./judged-image.ts";
 import { finishByKexec, KEXEC_HELP, refuseTwoWays, requireKexec } from "./kexec.ts";
 import { refuseUnheard } from "./loader-facts.ts";
-import {
-  type Change,
-  changeRecord,
-  type Machine,
-  PLACES,
-  type Places,
-  readMachine,
-  requireSlot,
-  writeRecord,
-} from "./machine.ts";
+import { type Machine, PLACES, type Places, readMachine, requireSlot } from "./machine.ts";
 import { bringUki } from "./slot-uki.ts";
 import { flag, text, type Verb } from "./verb.ts";
 

@@ -2,8 +2,9 @@ import { markBad } from "../../boot/selection/running.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { type Answer, print } from "./answer.ts";
+import { changeRecord, writeRecord } from "./change-record.ts";
 import { withEmptySlots } from "./empty-slots.ts";
-import { changeRecord, PLACES, type Places, requireSlot, writeRecord } from "./machine.ts";
+import { PLACES, type Places, requireSlot } from "./machine.ts";
 import { nextBoot } from "./next-boot.ts";
 import { flag, text, type Verb } from "./verb.ts";
 

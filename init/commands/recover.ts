@@ -8,7 +8,8 @@ import { RUNGS, type Rung } from "../../state-ops/recovery.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { type Answer, finish, print } from "./answer.ts";
-import { type Change, changeRecord, type Machine, PLACES, type Places } from "./machine.ts";
+import { type Change, changeRecord } from "./change-record.ts";
+import { type Machine, PLACES, type Places } from "./machine.ts";
 import { flag, type Verb } from "./verb.ts";
 
 /** What was asked for, beside what every answer says. */

@@ -21,8 +21,9 @@ import { readSeal, searchSeal } from "../image/read-seal.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
 import { PLAIN, SOURCE_FLAGS, SOURCE_HELP, sourceOptions } from "../network/options.ts";
+import { changeRecord, writeRecord } from "./change-record.ts";
 import { amountsOf, type ConvergeAnswer, finishConverge, tellingOf } from "./converge-answer.ts";
-import { changeRecord, type Machine, PLACES, type Places, readMachine, requireSlot, writeRecord } from "./machine.ts";
+import { type Machine, PLACES, type Places, readMachine, requireSlot } from "./machine.ts";
 import { openSlotPlace } from "./slot-place.ts";
 import { flag, type Verb } from "./verb.ts";
 

@@ -3,7 +3,8 @@ import { endCleanly, isSafeMode } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { linuxKernel } from "../kernel/linux.ts";
-import { changeRecord, PLACES, type Places, writeRecord } from "./machine.ts";
+import { changeRecord, writeRecord } from "./change-record.ts";
+import { PLACES, type Places } from "./machine.ts";
 import { failureActions } from "./systemctl.ts";
 import { flag, type Verb } from "./verb.ts";
 

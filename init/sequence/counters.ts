@@ -24,8 +24,8 @@ import { type Degraded, degradedNotes } from "../../state-ops/data-use.ts";
 import { BootRecordStore, type RecordKeeper } from "../store/boot-record.ts";
 import { openRecordDevice, type RecordDevice } from "../store/record-device.ts";
 import { readBootId } from "./boot-id.ts";
+import type { BootMirror } from "./boot-mirror.ts";
 import type { Launch } from "./launch.ts";
-import type { BootMirror } from "./loader-store.ts";
 import { ToldAttempts } from "./told-attempts.ts";
 
 /** What there is to remember of the state that the system is handed. */

@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { slotOf } from "../../boot/selection/slots.ts";
 import { storeId } from "../../boot/stores/base.ts";
-import { changeRecord, writeRecord } from "../../init/commands/machine.ts";
+import { changeRecord, writeRecord } from "../../init/commands/change-record.ts";
 import { migrateStore } from "../../init/commands/store/migration.ts";
 import { showStore } from "../../init/commands/store/show.ts";
 import type { Kernel } from "../../init/kernel/kernel.ts";

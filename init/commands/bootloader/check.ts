@@ -1,7 +1,8 @@
 import { settleBootloaders } from "../../bootloader/settle.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
 import { print } from "../answer.ts";
-import { LOCK_WAIT, PLACES } from "../machine.ts";
+import { LOCK_WAIT } from "../change-record.ts";
+import { PLACES } from "../machine.ts";
 import { flag, type Verb } from "../verb.ts";
 
 export const verb: Verb = {

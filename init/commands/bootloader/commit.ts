@@ -3,7 +3,8 @@ import { Refusal } from "../../../state-ops/outcome.ts";
 import { type Settled, settleBootloaders } from "../../bootloader/settle.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
 import { type CommandAnswer, print } from "../answer.ts";
-import { LOCK_WAIT, PLACES } from "../machine.ts";
+import { LOCK_WAIT } from "../change-record.ts";
+import { PLACES } from "../machine.ts";
 import { flag, type Verb } from "../verb.ts";
 
 /** Throws Refusal where a trial waits that this boot says nothing of. */

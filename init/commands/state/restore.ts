@@ -6,8 +6,9 @@ import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
 import { linuxKernel } from "../../kernel/linux.ts";
 import { readGenerations } from "../../state/data-filesystem.ts";
 import { withRecordLock } from "../../store/record-lock.ts";
+import { LOCK_WAIT } from "../change-record.ts";
 import { withDataFilesystem } from "../data-access.ts";
-import { LOCK_WAIT, type Machine, PLACES, type Places, readMachine } from "../machine.ts";
+import { type Machine, PLACES, type Places, readMachine } from "../machine.ts";
 import { flag, type Verb } from "../verb.ts";
 import { readRequests, writeRequests } from "./request-file.ts";
 

@@ -13,8 +13,9 @@ import { BootRecordStore, openBootRecord, type RecordAndJournal } from "../../st
 import type { LoaderStore } from "../../store/loader-store/loader-store.ts";
 import { readNetworkProfile, writeNetworkProfile } from "../../store/network-profile.ts";
 import { openRecordFile } from "../../store/record-file.ts";
+import { changeRecord } from "../change-record.ts";
 import { withSlotData } from "../data-access.ts";
-import { changeRecord, type Machine, type Places } from "../machine.ts";
+import type { Machine, Places } from "../machine.ts";
 import { reachStore } from "../open-record.ts";
 import { deviceOnBootDisk } from "../slot-device.ts";
 
