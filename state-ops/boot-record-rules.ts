@@ -1,5 +1,6 @@
 /** What must hold for the boot record and the bootloader's store: the compiler refuses by these rules, and PID 1 checks them again. */
 import type { ControlBootRecord, ControlFile, EnvironmentCopy, LoaderStore, SlotDefinition } from "./control.ts";
+import { partitionUse } from "./partition-use.ts";
 import { isPlain } from "./plain-text.ts";
 import { bootnameOf } from "./slot-file.ts";
 
@@ -57,19 +58,11 @@ export function bootRecordFaults(control: Pick<ControlFile, "slots" | "data" | "
 }
 
 /** A bootloader's file lies neither in a slot, nor where slipway keeps its own. */
-function placeFaults({ slots, data, bootRecord }: Pick<ControlFile, "slots" | "data" | "bootRecord">): BootRecordFault[] {
-  return storeDevices(bootRecord).flatMap(({ at, device }) => {
-    const slot = slots.find((candidate) => "device" in candidate && candidate.device === device);
-    const what =
-      slot !== undefined
-        ? `slot ${slot.name}`
-        : device === bootRecord.device
-          ? "slipway's own boot record"
-          : device === data?.device
-            ? "the data filesystem"
-            : null;
-    if (what === null) return [];
-    return [{ at, text: `${device} is ${what}, where no bootloader keeps its store; name the partition that it reads` }];
+function placeFaults(control: Pick<ControlFile, "slots" | "data" | "bootRecord">): BootRecordFault[] {
+  return storeDevices(control.bootRecord).flatMap(({ at, device }) => {
+    const use = partitionUse(device, control);
+    if (use === null) return [];
+    return [{ at, text: `${device} is ${use}, where no bootloader keeps its store; name the partition that it reads` }];
   });
 }
 

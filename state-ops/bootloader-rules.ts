@@ -1,6 +1,7 @@
 /** What must hold for the boot directories: the compiler refuses by these rules, and PID 1 checks them again. */
 import { storePathFault } from "./boot-record-rules.ts";
 import type { ControlBootloader, ControlFile } from "./control.ts";
+import { partitionUse } from "./partition-use.ts";
 
 /** What is wrong, and where: keys of system.yaml from the top. */
 export interface BootloaderFault {
@@ -17,22 +18,14 @@ function programFault(program: string): string | null {
 /** What is wrong with the boot directories, by themselves and beside slots, data and boot record. */
 export function bootloaderFaults(
   { directories, program }: ControlBootloader,
-  { slots, data, bootRecord }: Pick<ControlFile, "slots" | "data" | "bootRecord">,
+  control: Pick<ControlFile, "slots" | "data" | "bootRecord">,
 ): BootloaderFault[] {
   const faults: BootloaderFault[] = [];
   const wrongProgram = programFault(program);
   if (wrongProgram !== null) faults.push({ at: ["bootloader", "program"], text: wrongProgram });
   for (const [index, { device, directory }] of directories.entries()) {
     const at = (key: string) => ["bootloader", "directories", index, key];
-    const slot = slots.find((candidate) => "device" in candidate && candidate.device === device);
-    const used =
-      slot !== undefined
-        ? `slot ${slot.name}`
-        : device === bootRecord.device
-          ? "slipway's own boot record"
-          : device === data?.device
-            ? "the data filesystem"
-            : null;
+    const used = partitionUse(device, control);
     if (used !== null)
       faults.push({ at: at("device"), text: `${device} is ${used}, and no EFI system partition; name the one that it is` });
     const wrongPath = directoryFault(directory);
