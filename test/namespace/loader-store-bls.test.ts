@@ -14,7 +14,7 @@ import { MS, O } from "../../init/kernel/constants.ts";
 import type { Kernel } from "../../init/kernel/kernel.ts";
 import { BlsStore } from "../../init/store/loader-store/bls.ts";
 import { SYSTEMD_STUB } from "../../qemu/systemd-boot-disk.ts";
-import { attach, cleanUp, kernel, makeFilesystem, mountTmpfs, program, scratch } from "./state-machine.ts";
+import { attach, cleanUp, kernel, kernelCutAt, makeFilesystem, mountTmpfs, PowerCut, program, scratch } from "./state-machine.ts";
 
 test.after(cleanUp);
 mountTmpfs("/run");
@@ -85,24 +85,11 @@ function filesOf(kind: EntryKind): EntryFile[] {
   return one.raw().map(([name, text]) => ({ name, text }));
 }
 
-class PowerCut extends Error {}
-
-/** A kernel that stops at the change of that number; -1 counts them only. */
-function failing(at: number): { kernel: Kernel; changes: () => number } {
-  let changes = 0;
-  const cut = new Proxy(kernel, {
-    get(target, name) {
-      const method: unknown = Reflect.get(target, name);
-      if (typeof method !== "function") return method;
-      return (...args: unknown[]): unknown => {
-        const options = name === "rename" ? args[2] : args[1];
-        const isInside = name === "write" || (typeof options === "object" && options !== null && "at" in options);
-        if (["write", "rename", "remove"].includes(String(name)) && isInside && changes++ === at) throw new PowerCut();
-        return Reflect.apply(method, target, args);
-      };
-    },
-  });
-  return { kernel: cut, changes: () => changes };
+/** Whether a call changes the loader's filesystem. */
+function isChange(name: PropertyKey, args: readonly unknown[]): boolean {
+  const options = name === "rename" ? args[2] : args[1];
+  const isInside = name === "write" || (typeof options === "object" && options !== null && "at" in options);
+  return ["write", "rename", "remove"].includes(String(name)) && isInside;
 }
 
 const views: Record<string, StoreView> = {
@@ -130,14 +117,14 @@ for (const kind of ["conf", "efi"] as const) {
     test(`${kind}: ${what}, stopped at any change: the loader has a slot to boot, and the next write ends it`, () => {
       begin(kind);
       written(kind, { slots: { a: trial(2), b: trial(1) }, nonce });
-      const counting = failing(-1);
+      const counting = kernelCutAt(-1, isChange);
       const backup = readFileSync(disk);
       written(kind, view, counting.kernel);
       const after = names(kind);
-      assert.ok(counting.changes() > 0);
-      for (let at = 0; at < counting.changes(); at++) {
+      assert.ok(counting.counted() > 0);
+      for (let at = 0; at < counting.counted(); at++) {
         writeFileSync(disk, backup);
-        const { kernel: cut } = failing(at);
+        const { kernel: cut } = kernelCutAt(at, isChange);
         const torn = store(kind, cut);
         torn.read();
         assert.throws(
@@ -185,14 +172,14 @@ test("a new image lies beside the old one, out of boots; once; activated, it tak
 test("stopped at any write of it, it is no image to the loader; the next try removes what was left", () => {
   begin("efi");
   const backup = readFileSync(disk);
-  const counting = failing(-1);
+  const counting = kernelCutAt(-1, isChange);
   bring(store("efi", counting.kernel), image, "-1111");
-  assert.ok(counting.changes() > 3);
-  for (let at = 0; at < counting.changes(); at++) {
+  assert.ok(counting.counted() > 3);
+  for (let at = 0; at < counting.counted(); at++) {
     writeFileSync(disk, backup);
     // as after a power cut: nothing cleans up
     let stopped = false;
-    const { kernel: cut } = failing(at);
+    const { kernel: cut } = kernelCutAt(at, isChange);
     const dead = new Proxy(cut, {
       get(target, name) {
         const method: unknown = Reflect.get(target, name);

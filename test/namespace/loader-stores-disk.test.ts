@@ -8,7 +8,18 @@ import { MS } from "../../init/kernel/constants.ts";
 import type { LoaderStore } from "../../init/store/loader-store/loader-store.ts";
 import { openLoaderStore } from "../../init/store/loader-store/open.ts";
 import type { ControlBootRecord, SlotDefinition } from "../../state-ops/control.ts";
-import { attach, cleanUp, detach, kernel, makeFilesystem, mountTmpfs, program, scratch } from "./state-machine.ts";
+import {
+  attach,
+  cleanUp,
+  detach,
+  kernel,
+  kernelCutAt,
+  makeFilesystem,
+  mountTmpfs,
+  PowerCut,
+  program,
+  scratch,
+} from "./state-machine.ts";
 
 test.after(cleanUp);
 mountTmpfs("/run");
@@ -118,24 +129,17 @@ test("a shorter autoboot.txt is made a sector long before it is changed, so that
   const old = "[all]\ntryboot_a_b=1\nboot_partition=2";
   for (let writes = 0; writes < 2; writes++) {
     const { device, autoboot, done } = loaderFilesystem(`pi-cut-${writes}`, old);
-    let left = writes;
-    const failing = new Proxy(kernel, {
-      get(target, name) {
-        const method: unknown = Reflect.get(target, name);
-        if (name !== "write" || typeof method !== "function") return method;
-        return (...args: unknown[]): unknown => {
-          if (left-- === 0) throw new Error("power cut");
-          return Reflect.apply(method, target, args);
-        };
-      },
-    });
+    const cut = kernelCutAt(writes, (name) => name === "write");
     const store = openLoaderStore(
-      { ...desk, kernel: failing },
+      { ...desk, kernel: cut.kernel },
       { bootRecord: { store: "tryboot", device: null, tryboot: { device } }, slots: pi, data: null },
       () => device,
     );
     store?.read();
-    assert.throws(() => store?.write(committed), /power cut/);
+    assert.throws(
+      () => store?.write(committed),
+      (error: unknown) => error instanceof PowerCut,
+    );
     assert.equal(readAutoboot(readFileSync(autoboot, "utf8")), { all: 2, tryboot: 2, isPartition: true, foreign: [] });
     assert.equal(tryboot(device).write(committed), { written: true });
     done();

@@ -5,7 +5,6 @@ import * as assert from "uvu/assert";
 import type { BootRecord } from "../../boot/record/record.ts";
 import { activate, commitSlot, withdraw } from "../../boot/selection/running.ts";
 import { slotOf } from "../../boot/selection/slots.ts";
-import type { Kernel } from "../../init/kernel/kernel.ts";
 import {
   boot,
   change,
@@ -24,7 +23,7 @@ import {
   SECTOR,
   withRecord,
 } from "./loader-store-world.ts";
-import { cleanUp, kernel, program } from "./state-machine.ts";
+import { cleanUp, kernelCutAt, PowerCut, program } from "./state-machine.ts";
 
 test.after(cleanUp);
 
@@ -137,24 +136,6 @@ for (const kind of kinds) {
   });
 }
 
-class PowerCut extends Error {}
-
-/** A kernel whose power fails at the write or remove of that number; -1 counts them only. */
-function failing(at: number): { kernel: Kernel; writes: () => number } {
-  let writes = 0;
-  const cut = new Proxy(kernel, {
-    get(target, name) {
-      const method: unknown = Reflect.get(target, name);
-      if (typeof method !== "function") return method;
-      return (...args: unknown[]): unknown => {
-        if (name === "write" && writes++ === at) throw new PowerCut();
-        return Reflect.apply(method, target, args);
-      };
-    },
-  });
-  return { kernel: cut, writes: () => writes };
-}
-
 for (const kind of kinds) {
   test(`${kind.name}: the power cut at any write of a commit and of an activation leaves the old or the new`, () => {
     const changes: [string, (record: BootRecord) => BootRecord, (record: BootRecord) => string][] = [
@@ -171,7 +152,7 @@ for (const kind of kinds) {
         freshMachine(kind);
         boot(kind);
         if (what === "activation") change(kind, (record) => commitSlot(record, "a", image("1"), policy, 1));
-        const cut = failing(at);
+        const cut = kernelCutAt(at, (name) => name === "write");
         const opened = open(kind, cut.kernel);
         const { record } = opened.record.read().record;
         assert.ok(record);

@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { freshRecord, RECORD_LAYOUT } from "../../boot/record/store.ts";
-import { type Kernel, KernelError } from "../../init/kernel/kernel.ts";
+import { KernelError } from "../../init/kernel/kernel.ts";
 import { checkData } from "../../init/sequence/data-repair.ts";
 import type { Launch } from "../../init/sequence/launch.ts";
 import { openRecordOnData } from "../../init/sequence/record-file.ts";
@@ -18,9 +18,11 @@ import {
   extents,
   filesystems,
   kernel,
+  kernelCutAt,
   makeFilesystem,
   mountDisk,
   mountTmpfs,
+  PowerCut,
   program,
   scratch,
 } from "./state-machine.ts";
@@ -39,22 +41,7 @@ function blockDevice(path: string): BlockDevice {
   return { name, path, number, sizeBytes, readOnly: false, ...nothing };
 }
 
-class PowerCut extends Error {}
-
-function cutAt(at: number): Kernel {
-  let calls = 0;
-  return new Proxy(kernel, {
-    get(target, name) {
-      const method: unknown = Reflect.get(target, name);
-      if (typeof method !== "function") return method;
-      return (...args: unknown[]): unknown => {
-        const changes = ["write", "rename", "allocate", "makeDirectory"].includes(String(name));
-        if (changes && calls++ === at) throw new PowerCut();
-        return Reflect.apply(method, target, args);
-      };
-    },
-  });
-}
+const changes: readonly PropertyKey[] = ["write", "rename", "allocate", "makeDirectory"];
 
 for (const type of filesystems) {
   test(`${type}: made whole, and written in place from then on`, () => {
@@ -77,9 +64,10 @@ for (const type of filesystems) {
   test(`${type}: the power cut while it is made leaves none, or a whole one`, () => {
     for (let at = 0; ; at++) {
       const { data, place, close } = mountDisk(type, makeFilesystem(type));
+      const cut = kernelCutAt(at, (name) => changes.includes(name));
       let isCut = false;
       try {
-        kernel.close(openRecordFile(cutAt(at), data, "write").fd);
+        kernel.close(openRecordFile(cut.kernel, data, "write").fd);
       } catch (error) {
         if (!(error instanceof PowerCut)) throw error;
         isCut = true;

@@ -179,3 +179,25 @@ export function failingKernel(count: number): { kernel: Kernel; effects(): numbe
   });
   return { kernel: failing, effects: () => done };
 }
+
+/**
+ * The real kernel but for the call of number `at`, from 0, of those that `counts` says: there the power fails, and what comes after
+ * that is the test's own cleaning up. -1: they are counted only.
+ */
+export function kernelCutAt(
+  at: number,
+  counts: (name: PropertyKey, args: readonly unknown[]) => boolean,
+): { kernel: Kernel; counted(): number } {
+  let counted = 0;
+  const cut = new Proxy(kernel, {
+    get(target, name) {
+      const method: unknown = Reflect.get(target, name);
+      if (typeof method !== "function") return method;
+      return (...args: unknown[]): unknown => {
+        if (counts(name, args) && counted++ === at) throw new PowerCut("the power failed");
+        return Reflect.apply(method, target, args);
+      };
+    },
+  });
+  return { kernel: cut, counted: () => counted };
+}

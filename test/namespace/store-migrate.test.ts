@@ -14,7 +14,7 @@ import { BadInput, Refusal } from "../../state-ops/outcome.ts";
 import { entry, record, slot } from "../unit/commands-machine.ts";
 import { controlFile } from "../unit/golden-machine.ts";
 import { StateMachine } from "./commands-machine.ts";
-import { attach, cleanUp, kernel, makeFilesystem, program, scratch } from "./state-machine.ts";
+import { attach, cleanUp, kernel, kernelCutAt, makeFilesystem, PowerCut, program, scratch } from "./state-machine.ts";
 
 const machine = new StateMachine({ type: "ext4", operators: [], image: "mkdir etc" });
 const { places } = machine;
@@ -130,23 +130,11 @@ function openedRecord(): string {
   return told.record.device;
 }
 
-class PowerCut extends Error {}
-
 /** Whether the power was cut: at the write of that number, but for the lock's note. */
 function cutAt(at: number, run: (kernel: Kernel) => unknown): boolean {
-  let writes = -1;
-  const failing = new Proxy(kernel, {
-    get(target, name) {
-      const method: unknown = Reflect.get(target, name);
-      if (typeof method !== "function") return method;
-      return (...args: unknown[]): unknown => {
-        if ((name === "write" || name === "rename") && writes++ === at) throw new PowerCut();
-        return Reflect.apply(method, target, args);
-      };
-    },
-  });
+  const cut = kernelCutAt(at + 1, (name) => name === "write" || name === "rename");
   try {
-    run(failing);
+    run(cut.kernel);
     return false;
   } catch (error) {
     if (error instanceof PowerCut) return true;
