@@ -56,6 +56,14 @@ const backToLoader = (world: World): void => {
   world.running = { release: KERNEL_RELEASE, version: "#1 SMP slipway (2026-01-01)" };
 };
 
+/** `slot` is booted in both stages and committed; the loader's kernel is the next to run. */
+async function commitOnOwn(world: World, slot: "a" | "b"): Promise<void> {
+  intoOwn(world, await world.boot());
+  await world.boot();
+  world.commitAndShutDown(slot, own.id);
+  backToLoader(world);
+}
+
 test("a trial starts its own kernel, and the second stage goes on with the attempt", async () => {
   const world = await beforeTrial();
   const first = await world.boot();
@@ -196,12 +204,9 @@ test("a second stage that fails restarts, for the first one to choose", async ()
 test("slots that the first stage went past are told by the second", async () => {
   const control = { ...MACHINE };
   const world = new World({ a: own, control });
-  intoOwn(world, await world.boot());
-  await world.boot();
-  world.commitAndShutDown("a", own.id);
+  await commitOnOwn(world, "a");
   const broken = image(3, ownKernel({ [`usr/lib/modules/${OWN.release}/initramfs.img`]: "no archive" }));
   world.installInB(broken);
-  backToLoader(world);
   intoOwn(world, await world.boot());
   const boot = await world.boot();
   const { slot, skipped, rollback } = report(boot);
@@ -285,10 +290,7 @@ for (const code of ["ENOSYS", "EPERM", "ENOMEM"]) {
     );
     assert.is(world.readRecord().record?.slots.b?.damaged, null);
     world.activate("b", own.id, "a");
-    intoOwn(world, await world.boot());
-    await world.boot();
-    world.commitAndShutDown("b", own.id);
-    backToLoader(world);
+    await commitOnOwn(world, "b");
     const committed = await world.boot(refusing());
     assert.is(committed.end, "exec /sbin/init");
     assert.is(report(committed).slot, "b");
@@ -311,10 +313,7 @@ test("a command line that kexec does not take: a trial is left, a committed slot
   assert.is(world.readRecord().record?.slots.b?.damaged, null);
   world.activate("b", own.id, "a");
   world.commandLine = "quiet";
-  intoOwn(world, await world.boot());
-  await world.boot();
-  world.commitAndShutDown("b", own.id);
-  backToLoader(world);
+  await commitOnOwn(world, "b");
   world.commandLine = long;
   const committed = await world.boot();
   assert.is(committed.end, "exec /sbin/init");
@@ -328,10 +327,7 @@ test("a command line that kexec does not take: a trial is left, a committed slot
 for (const code of ["EKEYREJECTED", "ENOEXEC", "ELIBBAD", "EIO"]) {
   test(`${code}: a slot is left for it, committed or not`, async () => {
     const world = await beforeTrial();
-    intoOwn(world, await world.boot());
-    await world.boot();
-    world.commitAndShutDown("b", own.id);
-    backToLoader(world);
+    await commitOnOwn(world, "b");
     const kernel = world.kernel();
     kernel.failOn({ call: "loadKexec", code });
     const boot = await world.boot(kernel);
@@ -353,10 +349,7 @@ test("a kernel that was loaded and does not start costs the attempt only", async
 
 test("without a record that can be written no kernel is started", async () => {
   const world = new World({ a: own, control: MACHINE });
-  intoOwn(world, await world.boot());
-  await world.boot();
-  world.commitAndShutDown("a", own.id);
-  backToLoader(world);
+  await commitOnOwn(world, "a");
   const kernel = world.kernel();
   kernel.failOn({ call: "write", match: /^write\("\/dev\/vda1"/, code: "EIO" });
   const boot = await world.boot(kernel);
@@ -369,10 +362,7 @@ test("a record that cannot be written any more, from whichever write on, leaves 
   let loaded = 0;
   for (let after = 0; after < 12; after++) {
     const world = new World({ a: own, control: MACHINE });
-    intoOwn(world, await world.boot());
-    await world.boot();
-    world.commitAndShutDown("a", own.id);
-    backToLoader(world);
+    await commitOnOwn(world, "a");
     const kernel = world.kernel();
     kernel.failOn({ call: "write", match: /^write\("\/dev\/vda1"/, code: "EIO", after });
     const boot = await world.boot(kernel);
