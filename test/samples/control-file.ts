@@ -1,6 +1,9 @@
 /** A control file for tests: what system.yaml says without any of its optional keys, and nothing declared. */
+import * as assert from "uvu/assert";
 import { canonicalJsonWithDigest } from "../../state-ops/canonical-json.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
+import { BadInput } from "../../state-ops/outcome.ts";
+import { readControl } from "../../state-ops/read-control.ts";
 import { type ControlRecovery, DEFAULT_RECOVERY } from "../../state-ops/recovery.ts";
 
 /** Of a machine that only tells why it does not boot, waits, and tries again. */
@@ -36,4 +39,16 @@ export function sampleControl(change: Partial<ControlFile> = {}): Omit<ControlFi
 /** Its text, with the right digest. */
 export function sampleControlText(change: Partial<ControlFile> = {}): string {
   return canonicalJsonWithDigest(sampleControl(change));
+}
+
+/** Asserts that a control file of that text is refused as bad input, with `message`. */
+export function refusesControl(text: string, message: RegExp): void {
+  try {
+    readControl(text);
+  } catch (error) {
+    assert.instance(error, BadInput);
+    assert.match(String(error), message);
+    return;
+  }
+  assert.unreachable(`was read: ${text}`);
 }

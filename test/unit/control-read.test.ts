@@ -5,7 +5,7 @@ import { canonicalJson, canonicalJsonWithDigest } from "../../state-ops/canonica
 import type { ControlFile, Operator } from "../../state-ops/control.ts";
 import { BadInput } from "../../state-ops/outcome.ts";
 import { readControl } from "../../state-ops/read-control.ts";
-import { sampleControl } from "../samples/control-file.ts";
+import { refusesControl, sampleControl } from "../samples/control-file.ts";
 import { sampleOperator } from "../samples/operator.ts";
 
 function operator(path: string, changes: Partial<Operator> = {}): Operator {
@@ -30,17 +30,6 @@ const control: Omit<ControlFile, "digest"> = sampleControl({
 });
 
 const fileSlot = { name: "c", file: "images/c.img", size: 600 * 1024 * 1024 };
-
-function refused(text: string, message: RegExp): void {
-  try {
-    readControl(text);
-  } catch (error) {
-    assert.instance(error, BadInput);
-    assert.match(String(error), message);
-    return;
-  }
-  assert.unreachable(`was read: ${text}`);
-}
 
 test("a control file is read as it was written", () => {
   const { digest, ...rest } = readControl(canonicalJsonWithDigest(control));
@@ -154,7 +143,7 @@ const operatorFaults: [string, object[], RegExp][] = [
 ];
 
 for (const [name, operators, message] of operatorFaults) {
-  test(`refused: ${name}`, () => refused(canonicalJsonWithDigest({ ...control, operators }), message));
+  test(`refused: ${name}`, () => refusesControl(canonicalJsonWithDigest({ ...control, operators }), message));
 }
 
 test("each way of doing it is read", () => {
@@ -168,15 +157,15 @@ test("each way of doing it is read", () => {
 });
 
 for (const [name, changes, message] of faults) {
-  test(`refused: ${name}`, () => refused(canonicalJsonWithDigest({ ...control, ...changes }), message));
+  test(`refused: ${name}`, () => refusesControl(canonicalJsonWithDigest({ ...control, ...changes }), message));
 }
 
 test("refused: every key of the file and of an operator, when it is missing", () => {
   for (const key of Object.keys(control)) {
-    refused(canonicalJsonWithDigest(without(control, key)), new RegExp(`${key} is missing`));
+    refusesControl(canonicalJsonWithDigest(without(control, key)), new RegExp(`${key} is missing`));
   }
   for (const key of Object.keys(etc)) {
-    refused(
+    refusesControl(
       canonicalJsonWithDigest({ ...control, operators: [without(etc, key)] }),
       new RegExp(`operators\\[0\\]\\.${key} is missing`),
     );
@@ -185,13 +174,13 @@ test("refused: every key of the file and of an operator, when it is missing", ()
 
 test("refused: damaged content, another form, no JSON", () => {
   const text = canonicalJsonWithDigest(control);
-  refused(text.replace("acme", "acmf"), /digest is sha256:.*, the content has sha256:.*compile it again/);
-  refused(JSON.stringify(JSON.parse(text), null, 2), /not in canonical form/);
-  refused(text.replace('"system":"acme"', '"system":"evil","system":"acme"'), /not in canonical form/);
-  refused(canonicalJson(control), /digest is missing/);
-  refused("", /not JSON/);
-  refused("null", /must be an object, is null/);
-  refused("[".repeat(200_000), /not JSON/);
+  refusesControl(text.replace("acme", "acmf"), /digest is sha256:.*, the content has sha256:.*compile it again/);
+  refusesControl(JSON.stringify(JSON.parse(text), null, 2), /not in canonical form/);
+  refusesControl(text.replace('"system":"acme"', '"system":"evil","system":"acme"'), /not in canonical form/);
+  refusesControl(canonicalJson(control), /digest is missing/);
+  refusesControl("", /not JSON/);
+  refusesControl("null", /must be an object, is null/);
+  refusesControl("[".repeat(200_000), /not JSON/);
 });
 
 function without(object: object, key: string): object {
