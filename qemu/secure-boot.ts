@@ -29,25 +29,20 @@ function signerIn(directory: string, name: string): Signer {
   return { key: `${directory}/${name}.key`, certificate: `${directory}/${name}.crt` };
 }
 
+/** A new key called `name`, in `directory`, with a certificate that it signed itself. */
+export async function makeSigner(directory: string, name: string): Promise<Signer> {
+  const signer = signerIn(directory, name);
+  const files = ["-keyout", signer.key, "-out", signer.certificate];
+  const subject = ["-subj", `/CN=slipway test ${name}`, "-days", "3650", "-sha256"];
+  await runProgram("openssl", ["req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", ...subject, ...files]);
+  return signer;
+}
+
 /** Keys for machines of tests: made once, and as long as they are kept the same. */
 export async function secureBootKeys(): Promise<SecureBootKeys> {
   const directory = await keptOf("secure-boot-keys", [GUID], async (aside) => {
     for (const name of ["PK", "KEK", "db", "foreign"]) {
-      const { key, certificate } = signerIn(aside, name);
-      const subject = ["-subj", `/CN=slipway test ${name}`, "-days", "3650", "-sha256"];
-      await runProgram("openssl", [
-        "req",
-        "-new",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        ...subject,
-        "-keyout",
-        key,
-        "-out",
-        certificate,
-      ]);
+      const { certificate } = await makeSigner(aside, name);
       await runProgram("cert-to-efi-sig-list", ["-g", GUID, certificate, `${aside}/${name}.esl`]);
     }
     for (const [name, by] of [

@@ -7,6 +7,7 @@ import { appendSections, readPe } from "../../boot/portable-executable.ts";
 import { commandLineOf, readKernelFile, releaseOf } from "../../boot/unified-kernel.ts";
 import { buildUki, verb } from "../../init/builder/initrd/uki.ts";
 import { guestKernel } from "../../qemu/kernel.ts";
+import { makeSigner } from "../../qemu/secure-boot.ts";
 import { SYSTEMD_STUB } from "../../qemu/systemd-boot-disk.ts";
 
 const directory = mkdtempSync(`${tmpdir()}/slipway-uki-`);
@@ -87,29 +88,9 @@ test("same input, same bytes", async () => {
 });
 
 test("it can be signed, and a byte changed in the initrd is no longer what was signed", async () => {
-  const [key, certificate] = [file("db.key"), file("db.crt")];
-  execFileSync(
-    "openssl",
-    [
-      "req",
-      "-new",
-      "-x509",
-      "-newkey",
-      "rsa:2048",
-      "-nodes",
-      "-subj",
-      "/CN=db",
-      "-days",
-      "3650",
-      "-keyout",
-      key,
-      "-out",
-      certificate,
-    ],
-    { stdio: "ignore" },
-  );
-  await buildUki({ ...words({ output: file("signed.efi") }), signer: { key, certificate } });
-  const verify = (name: string) => spawnSync("sbverify", ["--cert", certificate, file(name)], { encoding: "utf8" });
+  const signer = await makeSigner(directory, "db");
+  await buildUki({ ...words({ output: file("signed.efi") }), signer });
+  const verify = (name: string) => spawnSync("sbverify", ["--cert", signer.certificate, file(name)], { encoding: "utf8" });
   assert.is(verify("signed.efi").status, 0, verify("signed.efi").stderr);
   const bytes = readFileSync(file("signed.efi"));
   const initrd = readPe("signed", new Uint8Array(bytes)).sections.find(({ name }) => name === ".initrd");
