@@ -6,6 +6,7 @@
  * The firmware counts nothing and forgets a trial with the power: the file alone does not tell a slot that is tried from one that
  * was left. What is not known here is kept as it is.
  */
+import { isBad } from "./startable.ts";
 import type { StoreReading, StoreSlot, StoreView } from "./view.ts";
 
 /** The firmware reads no more of the file. Written whole, it is one sector, in place. */
@@ -130,7 +131,7 @@ export function partitionsOf(view: StoreView, slots: readonly StoreSlot[]): { al
     .flatMap(({ name, bootname }) => {
       const said = view.slots[name];
       const partition = /^\d{1,3}$/.test(bootname) ? Number(bootname) : null;
-      return said === undefined || partition === null || said.priority === 0 || said.good === false ? [] : [{ said, partition }];
+      return said === undefined || partition === null || isBad(said) ? [] : [{ said, partition }];
     })
     .sort((one, other) => other.said.priority - one.said.priority);
   const first = able.find(({ said }) => said.good === true) ?? able[0];

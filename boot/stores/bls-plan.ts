@@ -11,6 +11,7 @@ import { nonceOf, orderTrouble, printOwnName, type SlotEntry, SORT_KEY, sortEntr
 import { type EntryCounter, type EntryKind, type EntryName, printEntryName } from "./bls-names.ts";
 import type { EntryFile } from "./bls-order.ts";
 import { entryWord, withValue, withWord } from "./bls-text.ts";
+import { isBad } from "./startable.ts";
 import type { LoaderSlot, StoreSlot, StoreView } from "./view.ts";
 
 /** One change of the directory. `write` makes a file under a name that nobody has. */
@@ -26,7 +27,7 @@ export interface EntryPlan {
 }
 
 function counterOf(wanted: LoaderSlot, now: EntryCounter | null): EntryCounter | null {
-  if (wanted.good === false || wanted.priority === 0) return now?.left === 0 ? now : { left: 0, done: now?.done || null };
+  if (isBad(wanted)) return now?.left === 0 ? now : { left: 0, done: now?.done || null };
   if (wanted.good === true || wanted.tries === null) return null;
   if (now === null || wanted.tries > now.left) return { left: wanted.tries, done: null };
   if (wanted.tries === now.left) return now;

@@ -4,14 +4,11 @@
  */
 import type { SlotName } from "../record/names.ts";
 import type { LoaderRules } from "./project.ts";
+import { isBad, startable } from "./startable.ts";
 import type { LoaderSlot, StoreView } from "./view.ts";
 
 export const GIVEN_BACK =
   "the bootloader had no tries left for any slot, and gave all theirs back: nobody called one good by that";
-
-export function isBad({ priority, good }: LoaderSlot): boolean {
-  return priority === 0 || good === false;
-}
 
 /** More tries left, or called good, than before. */
 export function isBetter(before: LoaderSlot, now: LoaderSlot): boolean {
@@ -44,13 +41,6 @@ export function isGivenBack(
   );
   const better = now.filter(([name, slot]) => isBetter(base.slots[name] ?? NOTHING, slot)).length;
   return isAsLeft && (better > 1 || (better === 1 && left <= 1));
-}
-
-/** Slots that the loader would start, first one first. */
-function startable({ slots }: StoreView): [string, LoaderSlot][] {
-  return Object.entries(slots)
-    .filter(([, slot]) => !isBad(slot))
-    .sort(([, one], [, other]) => other.priority - one.priority);
 }
 
 /** What a store says of a slot that it does not know. */

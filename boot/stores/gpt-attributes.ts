@@ -12,6 +12,7 @@ import type { GptCopy, ReadAt } from "../devices/gpt.ts";
 import { readEntries, readGptCopy } from "../devices/gpt.ts";
 import { type GptPair, type Piece, readGptPair, sectorsOf, type TableRewrite } from "../devices/gpt-table.ts";
 import { isZero } from "../record/frame.ts";
+import { isBad } from "./startable.ts";
 import type { LoaderSlot, StoreReading, StoreSlot, StoreView } from "./view.ts";
 
 /** Highest priority and most tries that four bits hold. */
@@ -138,9 +139,10 @@ function noteOn({ primary, lastLba }: GptPair, backup: GptCopy | string): string
 }
 
 /** The bits that make a view true of a slot. */
-export function bitsOf({ priority, tries, good }: LoaderSlot): BootBits {
+export function bitsOf(slot: LoaderSlot): BootBits {
+  if (isBad(slot)) return { priority: 0, tries: 0, successful: false };
+  const { priority, tries, good } = slot;
   const most = (value: number) => Math.min(MOST_IN_ATTRIBUTES, Math.max(0, value));
-  if (priority === 0 || good === false) return { priority: 0, tries: 0, successful: false };
   // Tries of a successful entry would be counted down by one dialect, and mean nothing to the other.
   return { priority: most(priority), tries: good ? 0 : most(tries ?? MOST_IN_ATTRIBUTES), successful: good === true };
 }

@@ -1,5 +1,6 @@
 /** What the variables of GRUB's environment block say of the slots: ORDER, and NAME_OK and NAME_TRY for each bootname. */
 import { isNonce } from "./nonce.ts";
+import { isBad } from "./startable.ts";
 import type { LoaderSlot, StoreSlot, VariableDialect } from "./view.ts";
 
 /** What a loader's script makes of the variables. */
@@ -64,7 +65,7 @@ function dialect(script: GrubScript): VariableDialect {
       for (const slot of slots) {
         const said = view.slots[slot.name];
         const tries = said?.tries ?? script.tries;
-        changes.set(okOf(slot), said === undefined ? null : said.priority > 0 && said.good !== false ? "1" : "0");
+        changes.set(okOf(slot), said === undefined ? null : isBad(said) ? "0" : "1");
         changes.set(tryOf(slot), said === undefined ? null : String(Math.max(0, script.tries - tries)));
       }
       changes.set(NONCE_VARIABLE, view.nonce);

@@ -10,8 +10,9 @@ import type { BootRecord, ImageId, SlotName } from "../record/record.ts";
 import { freshRecord } from "../record/store.ts";
 import { commitSlot, isSafeMode } from "../selection/running.ts";
 import { byPriority, raised, ranked, slotOf, withNewImage, withSlot } from "../selection/slots.ts";
-import { GIVEN_BACK, isBad, isBetter, isGivenBack } from "./given-back.ts";
+import { GIVEN_BACK, isBetter, isGivenBack } from "./given-back.ts";
 import type { LoaderRules } from "./project.ts";
+import { isBad, orderOf } from "./startable.ts";
 import type { LoaderSlot, StoreView } from "./view.ts";
 
 /** The reason of a slot that another tool gave up. */
@@ -96,19 +97,11 @@ function isGivenUp(slot: LoaderSlot | undefined): boolean {
   return slot !== undefined && isBad(slot);
 }
 
-/** Slots that the loader would start, first one first; what has no tries left keeps its place. */
-function orderIn(view: StoreView): SlotName[] {
-  return Object.entries(view.slots)
-    .filter(([, slot]) => !isBad(slot))
-    .sort(([, one], [, other]) => other.priority - one.priority)
-    .map(([name]) => name);
-}
-
 /** The slot that was put first; null where the first one is as before, or only since others were given up. */
 function newFront(base: StoreView, seen: StoreView): SlotName | null {
-  const [first] = orderIn(seen);
+  const [first] = orderOf(seen);
   if (first === undefined || base.slots[first] === undefined) return null;
-  const before = orderIn(base).filter((name) => seen.slots[name] !== undefined && !isGivenUp(seen.slots[name]));
+  const before = orderOf(base).filter((name) => seen.slots[name] !== undefined && !isGivenUp(seen.slots[name]));
   return first === before[0] ? null : first;
 }
 
@@ -216,8 +209,8 @@ function markedBadByCount(record: BootRecord, name: SlotName): Change | null {
 
 /** The store's order, where it is another one than before; null where it is not. Slots that it gives up keep their places behind. */
 function withOrder(record: BootRecord, base: StoreView, seen: StoreView, original: BootRecord): BootRecord | null {
-  const now = orderIn(seen).filter((name) => Object.hasOwn(record.slots, name));
-  const before = orderIn(base).filter((name) => now.includes(name));
+  const now = orderOf(seen).filter((name) => Object.hasOwn(record.slots, name));
+  const before = orderOf(base).filter((name) => now.includes(name));
   const same = now.filter((name) => before.includes(name)).every((name, index) => name === before[index]);
   if (same || byPriority(record).some((name, index) => name !== byPriority(original)[index])) return null;
   const rest = byPriority(record).filter((name) => !now.includes(name));

@@ -1,6 +1,7 @@
 import type { BootRecord, SlotName } from "../record/record.ts";
 import type { Policy } from "../selection/policy.ts";
 import { byPriority, notBootable, slotOf } from "../selection/slots.ts";
+import { isBad } from "./startable.ts";
 import type { StoreTraits } from "./traits.ts";
 import type { LoaderSlot, StoreView } from "./view.ts";
 
@@ -51,8 +52,7 @@ function projectSlot(
   const left = committed ? most - 1 : Math.min(tries, most - 1);
   if (counted === null) return { priority, tries: left, good: null };
   // What was given up is armed again, if with fewer tries than before.
-  const isGivenUp = counted.good === false || counted.priority === 0;
-  if (isGivenUp) return { priority, tries: tries === 0 ? 0 : Math.max(1, left), good: null };
+  if (isBad(counted)) return { priority, tries: tries === 0 ? 0 : Math.max(1, left), good: null };
   const limit = isUnderAttempt(record, name) ? left : Math.max(1, Math.min(committed ? most : tries, most));
   return { priority, tries: Math.min(limit, counted.tries ?? limit), good: null };
 }

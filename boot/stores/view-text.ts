@@ -1,10 +1,11 @@
 /** What a store says of the slots, for people. */
-import type { SlotName } from "../record/names.ts";
+import { isBad, orderOf } from "./startable.ts";
 import type { LoaderSlot, StoreView } from "./view.ts";
 
 /** "good", "2 tries left", "bad" */
-export function loaderSlotText({ priority, tries, good }: LoaderSlot): string {
-  if (priority === 0 || good === false) return "bad";
+export function loaderSlotText(slot: LoaderSlot): string {
+  if (isBad(slot)) return "bad";
+  const { tries, good } = slot;
   const left = tries === null ? "" : `${tries} ${tries === 1 ? "try" : "tries"} left`;
   if (good) return tries === null ? "good" : `good, ${left}`;
   return left === "" ? "on trial" : `on trial, ${left}`;
@@ -29,9 +30,4 @@ export function viewDifferences(seen: StoreView, wanted: StoreView): string[] {
   return first === wantedFirst
     ? differences
     : [...differences, `the store's order is ${first || "none"}, slipway's ${wantedFirst || "none"}`];
-}
-
-function orderOf({ slots }: StoreView): SlotName[] {
-  const able = Object.entries(slots).filter(([, { priority, good }]) => priority > 0 && good !== false);
-  return able.sort(([, one], [, other]) => other.priority - one.priority).map(([name]) => name);
 }

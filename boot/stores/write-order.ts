@@ -1,6 +1,7 @@
 import type { BootRecord, SlotName } from "../record/record.ts";
 import { byPriority, slotOf } from "../selection/slots.ts";
 import { type MergeFacts, mergeStore } from "./merge.ts";
+import { orderOf } from "./startable.ts";
 import type { StoreView } from "./view.ts";
 
 /** A boot record and what it knows of the store, as both are on the disk. */
@@ -37,7 +38,6 @@ export function sameView(one: StoreView, other: StoreView): boolean {
 }
 
 /** The slot that a loader starts first; null where it starts none. */
-export function firstOf({ slots }: StoreView): SlotName | null {
-  const able = Object.entries(slots).filter(([, { priority, good }]) => priority > 0 && good !== false);
-  return able.sort(([, one], [, other]) => other.priority - one.priority)[0]?.[0] ?? null;
+export function firstOf(view: StoreView): SlotName | null {
+  return orderOf(view)[0] ?? null;
 }
