@@ -4,7 +4,7 @@
  */
 import { canonicalJson, sha256 } from "../../state-ops/canonical-json.ts";
 import type { ControlBootRecord } from "../../state-ops/control.ts";
-import { isHex } from "../../state-ops/plain-text.ts";
+import { isNonce } from "./nonce.ts";
 import type { LoaderSlot, StoreView } from "./view.ts";
 
 export interface StoreBase extends StoreView {
@@ -25,7 +25,7 @@ export function storeId(bootRecord: ControlBootRecord): string {
 export function baseOf(value: unknown, id: string): StoreBase | null {
   if (!isObject(value) || !isObject(value.slots) || value.store !== id) return null;
   const { nonce } = value;
-  if (nonce !== null && !(typeof nonce === "string" && isHex(nonce, 16))) return null;
+  if (nonce !== null && !(typeof nonce === "string" && isNonce(nonce))) return null;
   const slots: Record<string, LoaderSlot> = {};
   for (const [name, slot] of Object.entries(value.slots)) {
     const read = loaderSlot(slot);

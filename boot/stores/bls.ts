@@ -14,6 +14,7 @@ import type { SlotName } from "../record/names.ts";
 import { type EntryKind, type EntryName, readEntryName } from "./bls-names.ts";
 import { compareEntries, type EntryFile, loaderOrder } from "./bls-order.ts";
 import { entryValue, entryWord } from "./bls-text.ts";
+import { isNonce } from "./nonce.ts";
 import type { LoaderSlot, StoreReading, StoreSlot, StoreView } from "./view.ts";
 
 /** The sort-key of all .conf entries that slipway writes. */
@@ -89,7 +90,7 @@ function loaderSlot({ name: { counter } }: SlotEntry, priority: number): LoaderS
 /** The nonce on an entry's options line. Null: none, or one that slipway did not write. */
 export function nonceOf(text: string): string | null {
   const nonce = entryWord(text, "slipway.nonce");
-  return nonce !== null && /^[0-9a-f]{16}$/.test(nonce) ? nonce : null;
+  return nonce !== null && isNonce(nonce) ? nonce : null;
 }
 
 /**

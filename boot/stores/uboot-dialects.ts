@@ -7,6 +7,7 @@
  * first, mark-bad takes it out of BOOT_ORDER and sets the count to 0; where none is left in it, BOOT_ORDER is gone, since
  * fw_setenv keeps no empty variable.
  */
+import { isNonce } from "./nonce.ts";
 import type { LoaderSlot, StoreSlot, StoreView, VariableDialect } from "./view.ts";
 
 export type UBootDialectName = "rauc" | "rauc-decimal";
@@ -46,7 +47,7 @@ function dialect(base: 10 | 16): VariableDialect {
       const nonce = variables.get(NONCE);
       return {
         slots: Object.fromEntries(slots.map((slot) => [slot.name, ofSlot(slot)])),
-        nonce: nonce !== undefined && /^[0-9a-f]{16}$/.test(nonce) ? nonce : null,
+        nonce: nonce !== undefined && isNonce(nonce) ? nonce : null,
       };
     },
     changes(view, slots, before): ReadonlyMap<string, string | null> {
