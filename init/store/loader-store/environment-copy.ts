@@ -4,7 +4,7 @@ import { O } from "../../kernel/constants.ts";
 import { readTextIfThere, sizeOf, withOpen, writeVolatile } from "../../kernel/files.ts";
 import { type Descriptor, type Kernel, KernelError } from "../../kernel/kernel.ts";
 import { isCode } from "../../state/beneath.ts";
-import { StoreFailure, withStoreFilesystem } from "./filesystem.ts";
+import { pastCache, StoreFailure, withStoreFilesystem } from "./filesystem.ts";
 import { changeInPlace, readInPlace } from "./in-place.ts";
 import type { StoreDesk } from "./loader-store.ts";
 import { isFlash, readFlash, writeFlash } from "./mtd.ts";
@@ -55,20 +55,11 @@ function writeDevice(kernel: Kernel, copy: RawCopy, at: number, bytes: Uint8Arra
     const start = startOf(kernel, fd, copy) + BigInt(at);
     kernel.write(fd, bytes, start);
     kernel.sync(fd);
-    if (Buffer.compare(readPastCache(kernel, copy.device, start, bytes.length), bytes) === 0) return;
+    const read = (from: Descriptor) => kernel.read(from, bytes.length, start);
+    const back = pastCache((flags) => withOpen(kernel, copy.device, flags, read));
+    if (Buffer.compare(back, bytes) === 0) return;
     throw new StoreFailure(`${placeOfCopy(copy)} gave back other bytes than were written; the disk may be failing`);
   });
-}
-
-function readPastCache(kernel: Kernel, device: string, start: bigint, length: number): Uint8Array {
-  const read = (flags: number) => withOpen(kernel, device, O.RDONLY | flags, (fd) => kernel.read(fd, length, start));
-  try {
-    return read(O.DIRECT);
-  } catch (error) {
-    // A place that does not begin or end with a sector.
-    if (!isCode(error, "EINVAL")) throw error;
-    return read(0);
-  }
 }
 
 /** An offset below 0 counts from the device's end. */

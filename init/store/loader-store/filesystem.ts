@@ -121,22 +121,28 @@ function told<Result>(device: string, work: () => Result): Result {
   }
 }
 
+/**
+ * What `read` gives with the flags to open by: past the page cache where that can be done, which is neither in every filesystem nor
+ * with a place that does not begin and end with a sector (of 1024 bytes a disk with sectors of 4096 reads none so).
+ */
+export function pastCache<Result>(read: (flags: number) => Result): Result {
+  try {
+    return read(O.RDONLY | O.DIRECT);
+  } catch (error) {
+    if (!isCode(error, "EINVAL")) throw error;
+    return read(O.RDONLY);
+  }
+}
+
 /** Throws StoreFailure unless the file holds `bytes`, read past the page cache where the filesystem can do that. */
 export function readBack(kernel: Kernel, directory: Descriptor, name: string, bytes: Uint8Array): void {
-  const read = (flags: number) =>
+  const back = pastCache((flags) =>
     withDescriptor(
       kernel,
-      () => openBeneath(kernel, directory, name, O.RDONLY | flags),
+      () => openBeneath(kernel, directory, name, flags),
       (fd) => kernel.read(fd, bytes.length, 0n),
-    );
-  let back: Uint8Array;
-  try {
-    back = read(O.DIRECT);
-  } catch (error) {
-    // Of 1024 bytes a disk with sectors of 4096 reads none so.
-    if (!isCode(error, "EINVAL")) throw error;
-    back = read(0);
-  }
+    ),
+  );
   if (Buffer.compare(back, bytes) !== 0) {
     throw new StoreFailure(`${name} gave back other bytes than were written; the disk may be failing`);
   }

@@ -2,8 +2,8 @@
 import { Refusal } from "../../../state-ops/outcome.ts";
 import { O } from "../../kernel/constants.ts";
 import type { Descriptor, Kernel } from "../../kernel/kernel.ts";
-import { isCode, openBeneath, withDescriptor } from "../../state/beneath.ts";
-import { StoreFailure } from "./filesystem.ts";
+import { openBeneath, withDescriptor } from "../../state/beneath.ts";
+import { pastCache, StoreFailure } from "./filesystem.ts";
 
 const PIECE = 1024 * 1024;
 /** A sector: what a disk writes whole or not at all. The "MZ" that makes a file an executable lies in it. */
@@ -76,16 +76,11 @@ export function copyImage(kernel: Kernel, directory: Descriptor, name: string, f
 
 /** As {@link sameFile}, past the page cache where the filesystem can do that. */
 function sameOnDisk(kernel: Kernel, directory: Descriptor, name: string, other: Descriptor): boolean {
-  const compare = (flags: number) =>
+  return pastCache((flags) =>
     withDescriptor(
       kernel,
-      () => openBeneath(kernel, directory, name, O.RDONLY | flags),
+      () => openBeneath(kernel, directory, name, flags),
       (fd) => sameBytes(kernel, fd, other),
-    );
-  try {
-    return compare(O.DIRECT);
-  } catch (error) {
-    if (!isCode(error, "EINVAL")) throw error;
-    return compare(0);
-  }
+    ),
+  );
 }
