@@ -13,7 +13,7 @@ import type { Written } from "../boot-record.ts";
 import { withStoreFilesystem } from "./filesystem.ts";
 import { copyImage, refuseWithoutRoom, sameFile } from "./image-file.ts";
 import type { LoaderStore, StoreDesk } from "./loader-store.ts";
-import { failed } from "./reading.ts";
+import { failed, readAt, unread } from "./reading.ts";
 
 /** No entry is longer, and no directory has more files that are looked at. */
 const LONGEST_ENTRY = 64 * 1024;
@@ -47,12 +47,9 @@ export class BlsStore implements LoaderStore {
     try {
       this.#files = this.#inDirectory(false, (directory) => readFiles(this.#desk.kernel, directory));
     } catch (error) {
-      const isMissing = isCode(error, "ENOENT", "ENOTDIR");
-      const reason = isMissing ? `${this.place} is not there` : failed(this.place, error);
-      return { condition: isMissing ? "empty" : "unreadable", view: null, reason };
+      return unread(this.place, error, "ENOENT", "ENOTDIR");
     }
-    const reading = readEntries(this.#files, this.#slots, this.#entries);
-    return reading.reason === null ? reading : { ...reading, reason: `${this.place}: ${reading.reason}` };
+    return readAt(this.place, readEntries(this.#files, this.#slots, this.#entries));
   }
 
   foresee(view: StoreView): StoreView {

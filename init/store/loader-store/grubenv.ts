@@ -2,12 +2,12 @@
 import { changeGrubenv, MOST_GRUBENV, readGrubenv } from "../../../boot/stores/grubenv.ts";
 import { GRUBENV_DIALECTS } from "../../../boot/stores/grubenv-dialects.ts";
 import type { StoreReading, StoreSlot, StoreView, VariableDialect } from "../../../boot/stores/view.ts";
-import { exists, isCode } from "../../state/beneath.ts";
+import { exists } from "../../state/beneath.ts";
 import type { Written } from "../boot-record.ts";
 import { withStoreFilesystem } from "./filesystem.ts";
 import { readInPlace, writeInPlace } from "./in-place.ts";
 import type { LoaderStore, StoreDesk } from "./loader-store.ts";
-import { failed, readingOf } from "./reading.ts";
+import { failed, readingOf, unread } from "./reading.ts";
 
 /** "#": what GRUB takes for nothing at a block's end. */
 const PADDING = 0x23;
@@ -46,9 +46,7 @@ export class GrubenvStore implements LoaderStore {
         readInPlace(this.#desk.kernel, root, this.#at.file, MOST_GRUBENV + 1),
       );
     } catch (error) {
-      const isMissing = isCode(error, "ENOENT");
-      const reason = isMissing ? `${this.place} is not there` : failed(this.place, error);
-      return { condition: isMissing ? "empty" : "unreadable", view: null, reason };
+      return unread(this.place, error, "ENOENT");
     }
     this.#bytes = bytes;
     const { variables, reason } = readGrubenv(bytes);

@@ -1,12 +1,11 @@
 /** Raspberry Pi's autoboot.txt: one sector, written in place. */
 import { AUTOBOOT_SIZE, autobootReading, changeAutoboot, partitionsOf, readAutoboot } from "../../../boot/stores/autoboot.ts";
 import type { StoreReading, StoreSlot, StoreView } from "../../../boot/stores/view.ts";
-import { isCode } from "../../state/beneath.ts";
 import type { Written } from "../boot-record.ts";
 import { withStoreFilesystem } from "./filesystem.ts";
 import { readInPlace, writeInPlace } from "./in-place.ts";
 import type { LoaderStore, StoreDesk } from "./loader-store.ts";
-import { failed } from "./reading.ts";
+import { failed, readAt, unread } from "./reading.ts";
 
 /** At the root of the first FAT that the firmware finds. */
 const FILE = "autoboot.txt";
@@ -38,17 +37,14 @@ export class TrybootStore implements LoaderStore {
         readInPlace(this.#desk.kernel, root, FILE, AUTOBOOT_SIZE + 1),
       );
     } catch (error) {
-      const isMissing = isCode(error, "ENOENT");
-      const reason = isMissing ? `${this.place} is not there` : failed(this.place, error);
-      return { condition: isMissing ? "empty" : "unreadable", view: null, reason };
+      return unread(this.place, error, "ENOENT");
     }
     if (bytes.length > AUTOBOOT_SIZE) {
       const reason = `${this.place} has more than ${AUTOBOOT_SIZE} bytes, of which the firmware reads no more; take comments out of it`;
       return { condition: "unreadable", view: null, reason };
     }
     this.#text = new TextDecoder().decode(bytes);
-    const reading = autobootReading(this.#text, this.#slots);
-    return reading.reason === null ? reading : { ...reading, reason: `${this.place}: ${reading.reason}` };
+    return readAt(this.place, autobootReading(this.#text, this.#slots));
   }
 
   foresee(view: StoreView): StoreView {
