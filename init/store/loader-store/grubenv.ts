@@ -7,7 +7,7 @@ import type { Written } from "../boot-record.ts";
 import { withStoreFilesystem } from "./filesystem.ts";
 import { readInPlace, writeInPlace } from "./in-place.ts";
 import type { LoaderStore, StoreDesk } from "./loader-store.ts";
-import { failed, readingOf, unread } from "./reading.ts";
+import { failed, readingOf, unread, withChanges } from "./reading.ts";
 
 /** "#": what GRUB takes for nothing at a block's end. */
 const PADDING = 0x23;
@@ -56,12 +56,7 @@ export class GrubenvStore implements LoaderStore {
 
   foresee(view: StoreView): StoreView {
     // Not by the bytes: where they do not fit, writing them says so.
-    const variables = new Map(this.#variables());
-    for (const [name, value] of this.#dialect.changes(view, this.#slots, variables)) {
-      if (value === null) variables.delete(name);
-      else variables.set(name, value);
-    }
-    return this.#dialect.view(variables, this.#slots);
+    return this.#dialect.view(withChanges(this.#variables(), this.#changes(view)), this.#slots);
   }
 
   /** What is there is read again first: others change variables of their own without a lock, and those are kept. */
@@ -70,7 +65,7 @@ export class GrubenvStore implements LoaderStore {
     try {
       withStoreFilesystem(this.#desk, this.#at.device, true, (root) => {
         this.#bytes = exists(kernel, root, this.#at.file) ? readInPlace(kernel, root, this.#at.file, MOST_GRUBENV + 1) : null;
-        const bytes = this.#changed(view);
+        const bytes = changeGrubenv(this.#bytes, this.#changes(view));
         if (this.#bytes !== null && Buffer.compare(bytes, this.#bytes) === 0) return;
         writeInPlace(kernel, root, this.#at.file, bytes, PADDING);
         this.#bytes = bytes;
@@ -90,7 +85,7 @@ export class GrubenvStore implements LoaderStore {
     return (this.#bytes && readGrubenv(this.#bytes).variables) ?? new Map();
   }
 
-  #changed(view: StoreView): Uint8Array {
-    return changeGrubenv(this.#bytes, this.#dialect.changes(view, this.#slots, this.#variables()));
+  #changes(view: StoreView): ReadonlyMap<string, string | null> {
+    return this.#dialect.changes(view, this.#slots, this.#variables());
   }
 }

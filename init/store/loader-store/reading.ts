@@ -10,6 +10,19 @@ export function readingOf(view: StoreView, reason: string | null, place: string)
   return { condition: "empty", view: null, reason: reason ?? `${place} says nothing of the slots` };
 }
 
+/** A store's variables once `changes` are made: null removes one. */
+export function withChanges(
+  variables: ReadonlyMap<string, string>,
+  changes: ReadonlyMap<string, string | null>,
+): ReadonlyMap<string, string> {
+  const changed = new Map(variables);
+  for (const [name, value] of changes) {
+    if (value === null) changed.delete(name);
+    else changed.set(name, value);
+  }
+  return changed;
+}
+
 /** The reading of a store's files that were not read; `missing`: errors of what is not there. Throws as {@link failed}. */
 export function unread(place: string, error: unknown, ...missing: string[]): StoreReading {
   if (isCode(error, ...missing)) return { condition: "empty", view: null, reason: `${place} is not there` };

@@ -16,7 +16,7 @@ import { withEnvironmentLock } from "./environment-lock.ts";
 import { StoreFailure } from "./filesystem.ts";
 import type { LoaderStore, StoreDesk } from "./loader-store.ts";
 import { isFlash } from "./mtd.ts";
-import { failed, readingOf } from "./reading.ts";
+import { failed, readingOf, withChanges } from "./reading.ts";
 
 export class EnvironmentStore implements LoaderStore {
   readonly kind = "uboot-env";
@@ -62,12 +62,7 @@ export class EnvironmentStore implements LoaderStore {
   }
 
   foresee(view: StoreView): StoreView {
-    const variables = new Map(this.#reading.variables);
-    for (const [name, value] of this.#changes(view)) {
-      if (value === null) variables.delete(name);
-      else variables.set(name, value);
-    }
-    return this.#dialect.view(variables, this.#slots);
+    return this.#dialect.view(withChanges(this.#variables(), this.#changes(view)), this.#slots);
   }
 
   write(view: StoreView): Written {
@@ -95,11 +90,15 @@ export class EnvironmentStore implements LoaderStore {
   }
 
   raw(): readonly (readonly [string, string])[] {
-    return [...(this.#reading.variables ?? [])];
+    return [...this.#variables()];
+  }
+
+  #variables(): ReadonlyMap<string, string> {
+    return this.#reading.variables ?? new Map();
   }
 
   #changes(view: StoreView): ReadonlyMap<string, string | null> {
-    return this.#dialect.changes(view, this.#slots, this.#reading.variables ?? new Map());
+    return this.#dialect.changes(view, this.#slots, this.#variables());
   }
 
   #writeCopy({ copy, offset, bytes }: EnvironmentWrite): void {
