@@ -3,17 +3,13 @@ import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import { parseReference } from "../../boot/devices/reference.ts";
 import { matching, type RecordCondition } from "../../boot/devices/resolve.ts";
 import type { CommandLine } from "../../boot/kernel-command-line.ts";
-import { loaderWord } from "../../boot/selection/follow.ts";
-import { policyOf } from "../../boot/selection/policy.ts";
 import { readOnlyOptions } from "../../boot/slot-image.ts";
-import { storeId } from "../../boot/stores/base.ts";
-import { traitsOf } from "../../boot/stores/traits.ts";
 import type { ControlFile } from "../../state-ops/control.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { BootRecordStore, type RecordKeeper } from "../store/boot-record.ts";
 import { StoreFailure } from "../store/loader-store/filesystem.ts";
 import type { StoreDesk } from "../store/loader-store/loader-store.ts";
-import { MirroredRecord, type Reached } from "../store/loader-store/mirrored-record.ts";
+import { MirroredRecord, type Reached, rulesOfBoot } from "../store/loader-store/mirrored-record.ts";
 import { openLoaderStore } from "../store/loader-store/open.ts";
 import { openRecordDevice, type RecordDevice } from "../store/record-device.ts";
 import { openRecordFile } from "../store/record-file.ts";
@@ -69,8 +65,7 @@ function openToLook({ kernel, control, mounts }: Looks, device: BlockDevice): Re
 }
 
 function withStore({ kernel, control, devices, mounts, words }: Looks, own: RecordKeeper): RecordKeeper {
-  const { bootRecord, chooser, slots } = control;
-  if (bootRecord.store === "record") return own;
+  if (control.bootRecord.store === "record") return own;
   const desk: StoreDesk = {
     kernel,
     loadForFilesystem: () => {},
@@ -85,7 +80,5 @@ function withStore({ kernel, control, devices, mounts, words }: Looks, own: Reco
   const nodeOf = (reference: string) => matching(devices, parseReference(reference))[0]?.path ?? reference;
   const store = openLoaderStore(desk, control, nodeOf);
   const reached: Reached = store === null ? { store, missing: "there is none" } : { store, missing: null };
-  const started = chooser === "loader" ? loaderWord(words.slot, slots).named : null;
-  const rules = { policy: policyOf(control), chooser, traits: traitsOf(bootRecord), store: storeId(bootRecord), started };
-  return new MirroredRecord(kernel, own, reached, rules, () => {});
+  return new MirroredRecord(kernel, own, reached, rulesOfBoot(control, words.slot), () => {});
 }

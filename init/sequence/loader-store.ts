@@ -1,15 +1,11 @@
 /** A boot whose record is no partition alone: a file, or beside a bootloader's store. Loaded only where the control file says so. */
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import type { CommandLine } from "../../boot/kernel-command-line.ts";
-import { loaderWord } from "../../boot/selection/follow.ts";
-import { policyOf } from "../../boot/selection/policy.ts";
-import { storeId } from "../../boot/stores/base.ts";
-import { traitsOf } from "../../boot/stores/traits.ts";
 import { VFAT_NEEDS } from "../devices/vfat.ts";
 import { exists, readBytes } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import type { StoreDesk } from "../store/loader-store/loader-store.ts";
-import type { MirrorRules } from "../store/loader-store/mirrored-record.ts";
+import { rulesOfBoot } from "../store/loader-store/mirrored-record.ts";
 import { isFlash } from "../store/loader-store/mtd.ts";
 import { devicesOfStore, openLoaderStore } from "../store/loader-store/open.ts";
 import { BootMirror } from "./boot-mirror.ts";
@@ -42,15 +38,7 @@ async function openMirror(boot: Launch, devices: Devices): Promise<BootMirror> {
     },
     environmentLock: null,
   };
-  const { named } = loaderWord(boot.words.slot, control.slots);
-  const policy = policyOf(control);
-  const rules: MirrorRules = {
-    policy,
-    chooser,
-    traits: traitsOf(bootRecord),
-    store: storeId(bootRecord),
-    started: chooser === "loader" ? named : null,
-  };
+  const rules = rulesOfBoot(control, words.slot);
   try {
     const nodes = new Map<string, string>();
     for (const reference of devicesOfStore(control)) nodes.set(reference, await nodeOf(boot, devices, reference));

@@ -1,12 +1,17 @@
+import type { CommandLine } from "../../../boot/kernel-command-line.ts";
 import type { JournalEntry } from "../../../boot/record/journal.ts";
 import type { BootRecord } from "../../../boot/record/record.ts";
 import type { RecordReading } from "../../../boot/record/store.ts";
-import { baseOf, type StoreBase } from "../../../boot/stores/base.ts";
+import { loaderWord } from "../../../boot/selection/follow.ts";
+import { policyOf } from "../../../boot/selection/policy.ts";
+import { baseOf, type StoreBase, storeId } from "../../../boot/stores/base.ts";
 import { type MergeFacts, mergeStore, recordFromStore } from "../../../boot/stores/merge.ts";
 import { newNonce } from "../../../boot/stores/new-nonce.ts";
 import { projectRecord } from "../../../boot/stores/project.ts";
+import { traitsOf } from "../../../boot/stores/traits.ts";
 import type { StoreReading, StoreView } from "../../../boot/stores/view.ts";
 import { firstOf, isStoreFirst, type OnDisk, sameView } from "../../../boot/stores/write-order.ts";
+import type { ControlFile } from "../../../state-ops/control.ts";
 import { BadInput } from "../../../state-ops/outcome.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { JournalChange, RecordAndJournal, RecordKeeper, Written } from "../boot-record.ts";
@@ -16,6 +21,18 @@ import type { LoaderStore } from "./loader-store.ts";
 export interface MirrorRules extends Omit<MergeFacts, "unixMs"> {
   /** Which store it is: {@link storeId} of boot/stores/base.ts. */
   store: string;
+}
+
+/** The rules in PID 1. `slot`: the command line's word, which tells what the loader started where it chooses. */
+export function rulesOfBoot(control: ControlFile, slot: CommandLine["slot"]): MirrorRules {
+  const { bootRecord, chooser, slots } = control;
+  return {
+    policy: policyOf(control),
+    chooser,
+    traits: traitsOf(bootRecord),
+    store: storeId(bootRecord),
+    started: chooser === "loader" ? loaderWord(slot, slots).named : null,
+  };
 }
 
 /** The loader's store, or why it is out of reach. */
