@@ -4,29 +4,11 @@ import * as assert from "uvu/assert";
 import { demoDisk, demoImage } from "../../qemu/demo-machine.ts";
 import type { GuestShell } from "../../qemu/guest-shell.ts";
 import { initrdFor } from "../../qemu/product.ts";
-import { committed, type Debian, powerOff, reboot, slotOf, startDebian, statusOf } from "./support/debian.ts";
+import { committed, type Debian, powerOff, reboot, slotOf, startDebian, statusOf, waitingCheck } from "./support/debian.ts";
 import { recordOn } from "./support/disk-file.ts";
 
-/** v2 has a health check that waits for somebody to say that all is well, so that its trial lasts. */
-const waitingCheck = `[Unit]
-Description=Waits for the word that all is well
-Before=boot-complete.target
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/sh -c 'until test -e /run/all-is-well; do sleep 0.5; done'
-[Install]
-RequiredBy=boot-complete.target
-`;
-const unit = "/usr/lib/systemd/system/waiting.service";
 const v1 = await demoImage({ version: "v1" });
-const v2 = await demoImage({
-  version: "v2",
-  files: {
-    [unit]: waitingCheck,
-    "/usr/lib/systemd/system/boot-complete.target.d/waiting.conf": "[Unit]\nRequires=waiting.service\n",
-  },
-});
+const v2 = await demoImage({ version: "v2", files: waitingCheck });
 let debian: Debian;
 let shell: GuestShell;
 

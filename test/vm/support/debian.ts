@@ -97,3 +97,18 @@ export async function powerOff({ machine, shell }: Debian): Promise<void> {
   const end = await machine.exited;
   assert.is(end.reason, "guest-shutdown", `the machine ended otherwise; see ${machine.log}`);
 }
+
+/** A health check that waits for /run/all-is-well, so that a trial lasts until somebody says that all is. */
+export const waitingCheck = {
+  "/usr/lib/systemd/system/waiting.service": `[Unit]
+Description=Waits for the word that all is well
+Before=boot-complete.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'until test -e /run/all-is-well; do sleep 0.5; done'
+[Install]
+RequiredBy=boot-complete.target
+`,
+  "/usr/lib/systemd/system/boot-complete.target.d/waiting.conf": "[Unit]\nRequires=waiting.service\n",
+};
