@@ -2,15 +2,16 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { GuestShell } from "../../qemu/guest-shell.ts";
-import { committed, type Debian, powerOff, reboot, slotOf, startDebian, statusOf } from "./support/debian.ts";
+import { committed, type Debian, powerOff, slotOf, statusOf } from "./support/debian.ts";
 import {
+  bootGround,
   delivery,
   ground,
   groundImage,
   groundInitrd,
-  mountGround,
   raucBundle,
   raucSays,
+  rebootGround,
   startGround,
 } from "./support/rauc-ground.ts";
 
@@ -36,17 +37,14 @@ test.after(async () => {
 /** The same disk with an initrd that trusts signed images only. */
 async function startTrusting(): Promise<void> {
   const initrd = await groundInitrd(store, ["release"]);
-  debian = await startDebian({ initrd, disk: debian.disk, images: [delivered], memoryMiB: 768 });
+  debian = await bootGround(store, { initrd, disk: debian.disk, images: [delivered] });
   ({ shell } = debian);
-  await shell.ready();
-  await mountGround(store, shell);
 }
 
 test("an image without a seal boots where unsigned ones are trusted, loudly", async () => {
   await committed(shell, "a");
   await shell.must("rauc install /mnt/unsealed.raucb", 600_000);
-  await reboot(debian);
-  await mountGround(store, shell);
+  await rebootGround(store, debian);
   const status = await committed(shell, "b");
   assert.equal(status.trust.proof, "none");
   assert.match(slotOf(status, "b").version ?? "", /v3/);

@@ -2,18 +2,17 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { GuestShell } from "../../qemu/guest-shell.ts";
-import { committed, type Debian, powerOff, reboot, slotOf, statusOf } from "./support/debian.ts";
+import { committed, type Debian, powerOff, slotOf, statusOf, waitingCheck } from "./support/debian.ts";
 import { recordOn } from "./support/disk-file.ts";
 import {
   delivery,
   ground,
   groundImage,
-  mountGround,
   raucBundle,
   raucSays,
   raucStatus,
+  rebootGround,
   startGround,
-  waitingCheck,
 } from "./support/rauc-ground.ts";
 
 const store = "record";
@@ -73,8 +72,7 @@ test("rauc install of a verity bundle: the other slot is bad while it is written
 });
 
 test("its image is proven at the next boot, and on trial: RAUC writes nothing meanwhile", async () => {
-  await reboot(debian);
-  await mountGround(store, shell);
+  await rebootGround(store, debian);
   const status = await statusOf(shell);
   assert.equal([status.running.slot, status.running.uncommitted], ["b", true]);
   assert.match(slotOf(status, "b").version ?? "", /v2/);
@@ -123,8 +121,7 @@ test("mark-active, mark-bad and mark-good by either are seen by the other at onc
 
 test("a plain bundle over what slipway installed, whose footer would name the former image", async () => {
   await shell.must("rauc status mark-active other");
-  await reboot(debian);
-  await mountGround(store, shell);
+  await rebootGround(store, debian);
   await committed(shell, "a");
   await shell.must("slipway install --slot b /dev/disk/by-partlabel/root-a", 600_000);
   const last =
@@ -133,8 +130,7 @@ test("a plain bundle over what slipway installed, whose footer would name the fo
   await shell.must("rauc install /mnt/plain.raucb", 600_000);
   assert.is(await shell.must(`${last} | tr -d '\\000' | wc -c`), "0");
   assert.is((await statusOf(shell)).next.slot, "b");
-  await reboot(debian);
-  await mountGround(store, shell);
+  await rebootGround(store, debian);
   assert.equal((await statusOf(shell)).running.slot, "b");
   assert.match(slotOf(await statusOf(shell), "b").version ?? "", /v2/);
 });

@@ -2,17 +2,16 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { GuestShell } from "../../qemu/guest-shell.ts";
-import { committed, type Debian, powerOff, reboot, statusOf } from "./support/debian.ts";
+import { committed, type Debian, powerOff, reboot, statusOf, waitingCheck } from "./support/debian.ts";
 import {
   delivery,
   ground,
   groundImage,
-  mountGround,
   raucBundle,
   raucSays,
+  rebootGround,
   slipwaySays,
   startGround,
-  waitingCheck,
 } from "./support/rauc-ground.ts";
 
 const store = "grubenv";
@@ -49,8 +48,7 @@ test("rauc install of a plain bundle: slipway's next boot is its trial", async (
 });
 
 test("on trial RAUC calls the running slot bad, as with GRUB's own script; mark-good ends the trial", async () => {
-  await reboot(debian);
-  await mountGround(store, shell);
+  await rebootGround(store, debian);
   const status = await statusOf(shell);
   assert.equal([status.running.slot, status.running.uncommitted], ["b", true]);
   assert.is(await variables(), "A_OK=1 A_TRY=0 B_OK=1 B_TRY=1 ORDER=B A");

@@ -2,17 +2,16 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { GuestShell } from "../../qemu/guest-shell.ts";
-import { committed, type Debian, powerOff, reboot, statusOf } from "./support/debian.ts";
+import { committed, type Debian, powerOff, statusOf, waitingCheck } from "./support/debian.ts";
 import {
   delivery,
   ground,
   groundImage,
-  mountGround,
   raucBundle,
   raucSays,
+  rebootGround,
   slipwaySays,
   startGround,
-  waitingCheck,
 } from "./support/rauc-ground.ts";
 
 const store = "uboot-env";
@@ -52,8 +51,7 @@ test("rauc install of a verity bundle: slipway's next boot is its trial", async 
 
 test("its image is proven, and on trial: RAUC writes nothing meanwhile", async () => {
   await shell.must("fw_setenv acme_serial 4711");
-  await reboot(debian);
-  await mountGround(store, shell);
+  await rebootGround(store, debian);
   const report = JSON.parse(await shell.must("cat /run/slipway/boot.json"));
   assert.equal([report.slot, report.trial, report.proof, report.image.version], ["b", true, "signed", "v2"]);
   assert.is(await variables(), "BOOT_ORDER=B A\nBOOT_A_LEFT=3\nBOOT_B_LEFT=2");
@@ -91,8 +89,7 @@ test("mark-active, mark-bad and mark-good by either are seen by the other at onc
 });
 
 test("the next boot is what RAUC activated, and other variables are still there", async () => {
-  await reboot(debian);
-  await mountGround(store, shell);
+  await rebootGround(store, debian);
   await committed(shell, "a");
   assert.is(await shell.must("fw_printenv acme_serial"), "acme_serial=4711");
   await shell.must("slipway rollback");

@@ -2,8 +2,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { GuestShell } from "../../qemu/guest-shell.ts";
-import { committed, type Debian, powerOff, reboot, statusOf } from "./support/debian.ts";
-import { delivery, ground, groundImage, mountGround, startGround, swuFile, waitingCheck } from "./support/rauc-ground.ts";
+import { committed, type Debian, powerOff, statusOf, waitingCheck } from "./support/debian.ts";
+import { delivery, ground, groundImage, rebootGround, startGround, swuFile } from "./support/rauc-ground.ts";
 
 const store = "uboot-env";
 const v1 = await groundImage({ version: "v1", keys: ["release"] });
@@ -39,8 +39,7 @@ test("swupdate installs to the other slot and puts it first; slipway's next boot
 });
 
 test("its image is proven and on trial; SWUpdate's variables are still there, and it writes nothing meanwhile", async () => {
-  await reboot(debian);
-  await mountGround(store, shell);
+  await rebootGround(store, debian);
   const report = JSON.parse(await shell.must("cat /run/slipway/boot.json"));
   assert.equal([report.slot, report.trial, report.proof, report.image.version], ["b", true, "signed", "v2"]);
   assert.is(await slots(), "B A, 3, 2");

@@ -13,7 +13,7 @@ import { initrdFor, keptOf, madeOf, slipway } from "../../../qemu/product.ts";
 import { runProgram } from "../../../qemu/program.ts";
 import { trustLine } from "../../../qemu/seal.ts";
 import { writeFiles } from "../../../qemu/tree.ts";
-import { type Debian, initrdControl, startDebian, statusOf } from "./debian.ts";
+import { type Debian, type DebianOptions, initrdControl, reboot, startDebian, statusOf } from "./debian.ts";
 
 /** Where the machine's bootloader keeps what it knows of the slots. `record`: nowhere, slipway is all there is. */
 export type GroundStore = "record" | "grubenv" | "uboot-env";
@@ -33,7 +33,8 @@ const storeLines = {
   "uboot-env": "{ store: uboot-env, device: PARTLABEL=boot-record, uboot-env: { config: fw_env.config, dialect: rauc } }",
 } as const;
 
-function systemOf(store: GroundStore, trust: string): string {
+/** @param trust a line of system.yaml */
+function systemOf(store: GroundStore, trust = "trust: unsigned\n"): string {
   return `system: acme-gateway
 slots:
   a: { device: PARTLABEL=root-a, bootname: A }
@@ -77,7 +78,7 @@ export async function groundImage({ version, keys, files }: GroundImage): Promis
     packages: ["rauc", "rauc-service", "libubootenv-tool", "grub-common", "swupdate"],
     library: ["rauc", "journald"],
     directories: ["/boot", "/mnt", "/var/log/journal", "/var/lib/rauc"],
-    system: systemOf("record", "trust: unsigned\n"),
+    system: systemOf("record"),
     files: {
       ...Object.fromEntries(configurations),
       "/etc/rauc/ca.cert.pem": readFileSync(ca, "utf8"),
@@ -122,39 +123,50 @@ export interface Ground {
   disk: string;
 }
 
+/** The initrd of a machine with that store, which trusts what was signed with `keys`; none: `trust: unsigned`. */
+export async function groundInitrd(store: GroundStore, keys: string[] = []): Promise<string> {
+  const system = systemOf(store, keys.length === 0 ? undefined : await trustLine(keys));
+  return initrdFor(await initrdControl(system, { "fw_env.config": fwEnvConfig }));
+}
+
 /**
- * A machine with that store and `image` in slot a, whose initrd trusts what was signed with `keys`; none: `trust: unsigned`. The
- * kernel is started by itself: the store's loader does not run, and slipway chooses.
+ * A machine with that store and `image` in slot a, and its initrd (see {@link groundInitrd}). The kernel is started by itself: the
+ * store's loader does not run, and slipway chooses.
  */
 export async function ground(store: GroundStore, image: string, keys: string[] = []): Promise<Ground> {
-  const system = systemOf(store, keys.length === 0 ? "trust: unsigned\n" : await trustLine(keys));
-  const control = await initrdControl(system, { "fw_env.config": fwEnvConfig });
+  const system = systemOf("record");
   const directory = await madeOf("ground-disk", [store, image, system], async (aside) => {
-    writeFiles(aside, { "/system.yaml": systemOf("record", "trust: unsigned\n") });
+    writeFiles(aside, { "/system.yaml": system });
     const partitions = await loaderPartitions(store, aside);
     const words = ["--slot", `a=${image}`, "--size", "1536M", "-o", `${aside}/disk`];
     await slipway(["disk", "build", "--system", `${aside}/system.yaml`, ...partitions, ...words]);
   });
-  return { initrd: await initrdFor(control), disk: `${directory}/disk` };
+  return { initrd: await groundInitrd(store, keys), disk: `${directory}/disk` };
 }
 
-/** The same machine's initrd with another trust. */
-export async function groundInitrd(store: GroundStore, keys: string[]): Promise<string> {
-  const system = systemOf(store, keys.length === 0 ? "trust: unsigned\n" : await trustLine(keys));
-  return initrdFor(await initrdControl(system, { "fw_env.config": fwEnvConfig }));
-}
-
-/** Boots it with `delivery`, an image of {@link delivery}, as /dev/vdb; RAUC is configured for `store`. */
+/** Boots a copy of its disk with `delivered`, an image of {@link delivery}, as /dev/vdb; RAUC is configured for `store`. */
 export async function startGround(store: GroundStore, { initrd, disk }: Ground, delivered: string): Promise<Debian> {
-  const debian = await startDebian({ initrd, copyOf: disk, images: [delivered], memoryMiB: 768 });
-  await debian.shell.ready();
+  const debian = await bootGround(store, { initrd, copyOf: disk, images: [delivered] });
   await debian.shell.must(`ln -sf ${CONFIGURATIONS[store]} /etc/rauc/system.conf && sync`);
+  return debian;
+}
+
+/** Boots a machine of that store as it is. */
+export async function bootGround(store: GroundStore, options: DebianOptions): Promise<Debian> {
+  const debian = await startDebian({ memoryMiB: 768, ...options });
+  await debian.shell.ready();
   await mountGround(store, debian.shell);
   return debian;
 }
 
-/** What was delivered is at /mnt, and GRUB's filesystem at /boot, as fstab would have it; to be said after each boot. */
-export async function mountGround(store: GroundStore, shell: GuestShell): Promise<void> {
+/** Reboots it in an orderly way. */
+export async function rebootGround(store: GroundStore, debian: Debian): Promise<void> {
+  await reboot(debian);
+  await mountGround(store, debian.shell);
+}
+
+/** What was delivered is at /mnt, and GRUB's filesystem at /boot, as fstab would have it. */
+async function mountGround(store: GroundStore, shell: GuestShell): Promise<void> {
   await shell.must("mount -t squashfs -o ro /dev/vdb /mnt");
   // systemd's generator may have it mounted there already, as an ESP of the disk that it booted from.
   if (store === "grubenv") await shell.must("test -e /boot/grub/grubenv || mount -t vfat /dev/disk/by-partlabel/esp /boot");
@@ -248,21 +260,6 @@ export async function slipwaySays(shell: GuestShell, line: string): Promise<void
   const slots = status.slots.map(({ name, state, tries }) => `${name} ${state} ${tries}`);
   assert.is(`next ${status.next.slot}; ${slots.join(", ")}`, line);
 }
-
-/** A health check that waits for /run/all-is-well, so that a trial lasts until somebody says that all is. */
-export const waitingCheck = {
-  "/usr/lib/systemd/system/waiting.service": `[Unit]
-Description=Waits for the word that all is well
-Before=boot-complete.target
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/sh -c 'until test -e /run/all-is-well; do sleep 0.5; done'
-[Install]
-RequiredBy=boot-complete.target
-`,
-  "/usr/lib/systemd/system/boot-complete.target.d/waiting.conf": "[Unit]\nRequires=waiting.service\n",
-};
 
 /** A .swu of SWUpdate's with `image`: description, its signature, the image. */
 export async function swuFile(image: string, version: string): Promise<string> {
