@@ -1,9 +1,7 @@
 /** What starts a machine that is given no kernel: firmware, which reads its disks. */
-import { copyFileSync } from "node:fs";
-
 /**
- * `bios`: SeaBIOS, which starts what the first disk's boot sector holds. `ovmf`: UEFI; `variables` is a file of the machine's own
- * (see {@link freshVariables}) that keeps its variables from one boot to the next. `u-boot`: Debian's for QEMU's virt; its
+ * `bios`: SeaBIOS, which starts what the first disk's boot sector holds. `ovmf`: UEFI; `variables` is a file of the machine's own,
+ * a copy of {@link FACTORY_VARIABLES} or of enrolled ones, that keeps its variables from one boot to the next. `u-boot`: Debian's for QEMU's virt; its
  * environment lies in `flash`, a file of 64 MiB. `u-boot-rpi`: Debian's for a Raspberry Pi, on the board of that name, which the
  * Pi's own firmware gives a device tree; its environment is the file uboot.env on the card's first partition.
  */
@@ -13,19 +11,15 @@ export type Firmware =
   | { kind: "u-boot"; flash: string }
   | { kind: "u-boot-rpi"; program: string; deviceTree: string };
 
+/** An OVMF's variables as they leave the factory, no key enrolled. */
+export const FACTORY_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+
 /** Debian's packages ovmf and u-boot-qemu. */
 const FILES = {
   code: "/usr/share/OVMF/OVMF_CODE_4M.fd",
   secureCode: "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
-  variables: "/usr/share/OVMF/OVMF_VARS_4M.fd",
   uBoot: "/usr/lib/u-boot/qemu_arm64/u-boot.bin",
 } as const;
-
-/** Writes an OVMF's variables as they leave the factory, no key enrolled, to `path`. */
-export function freshVariables(path: string): string {
-  copyFileSync(FILES.variables, path);
-  return path;
-}
 
 function flashWords(unit: number, file: string, readOnly: boolean): string[] {
   const flags = readOnly ? ",readonly=on" : "";

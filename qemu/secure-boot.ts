@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { copyFileSync, readFileSync } from "node:fs";
 import type { EspFiles } from "./esp.ts";
-import { freshVariables } from "./firmware.ts";
+import { FACTORY_VARIABLES } from "./firmware.ts";
 import { startMachine } from "./machine.ts";
 import { keptOf } from "./product.ts";
 import { runProgram } from "./program.ts";
@@ -80,10 +80,10 @@ export async function signedEfi(file: string, signer: Signer): Promise<string> {
 }
 
 /**
- * Writes an OVMF's variables to `path` in which the keys are enrolled, so that Secure Boot is on. They come from one start of a
+ * A file of an OVMF's variables in which the keys are enrolled, so that Secure Boot is on; to be copied. They come from one start of a
  * machine in setup mode, in which systemd-boot enrols what it finds (secure-boot-enroll force), and are kept.
  */
-export async function enrolledVariables(path: string, keys: SecureBootKeys): Promise<string> {
+export async function enrolledVariables(keys: SecureBootKeys): Promise<string> {
   const certificate = readFileSync(keys.db.certificate, "utf8");
   const directory = await keptOf("enrolled-variables", [certificate], async (aside) => {
     const files: EspFiles = {
@@ -91,7 +91,8 @@ export async function enrolledVariables(path: string, keys: SecureBootKeys): Pro
       "loader/loader.conf": "secure-boot-enroll force\ntimeout 0\n",
       ...keys.enrolment,
     };
-    const variables = freshVariables(`${aside}/variables`);
+    const variables = `${aside}/variables`;
+    copyFileSync(FACTORY_VARIABLES, variables);
     const disk = `${aside}/disk`;
     copyFileSync(await espImage(files, 64), disk);
     const machine = await startMachine({
@@ -105,6 +106,5 @@ export async function enrolledVariables(path: string, keys: SecureBootKeys): Pro
     const { reason } = await machine.exited;
     if (reason !== "guest-reset") throw new Error(`the machine that enrols keys ended by ${reason}; its log is ${machine.log}`);
   });
-  copyFileSync(`${directory}/variables`, path);
-  return path;
+  return `${directory}/variables`;
 }

@@ -1,20 +1,14 @@
 /** QEMU is killed at instants all over an install of a bootloader; the machine starts again, settles it, and installs another one. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { COMMIT, DIRECTORIES, install, orderShown, readyMachine, STATUS, statusOf } from "./support/bootloader-ground.ts";
 import { part } from "./support/small-machine.ts";
 
-const scratch = mkdtempSync(join(tmpdir(), "slipway-bootloader-"));
-test.after(() => rmSync(scratch, { recursive: true, force: true }));
-const directory = () => mkdtempSync(`${scratch}/machine-`);
 const [FACTORY_A, FACTORY_B] = DIRECTORIES;
 
 test("the power goes at any instant of an install: the machine starts, and the next install works", async () => {
-  const machine = await readyMachine(directory());
-  const whole = await machine.copy(directory()).start(`say installing\n${install("one")}say installed\n`);
+  const machine = await readyMachine();
+  const whole = await machine.copy().start(`say installing\n${install("one")}say installed\n`);
   await whole.expectResult("installing");
   const from = whole.ms;
   await whole.expectResult("installed");
@@ -22,7 +16,7 @@ test("the power goes at any instant of an install: the machine starts, and the n
   await whole.exited;
   const cuts = 3;
   for (let cut = 1; cut <= cuts; cut++) {
-    const copy = machine.copy(directory());
+    const copy = machine.copy();
     const started = await copy.start(`say installing\n${install("one")}say installed\n`);
     await started.expectResult("installing");
     await new Promise((resolve) => setTimeout(resolve, (length * cut) / (cuts + 1)));

@@ -1,23 +1,18 @@
 /** A real firmware that forgets, doubles, switches off and reorders its boot entries, seen and changed by the real efibootmgr. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { copyFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { freshVariables } from "../../qemu/firmware.ts";
+import { FACTORY_VARIABLES } from "../../qemu/firmware.ts";
 import { COMMIT, DIRECTORIES, install, orderShown, PROGRAM, readyMachine, STATUS } from "./support/bootloader-ground.ts";
 import { part } from "./support/small-machine.ts";
 
-const scratch = mkdtempSync(join(tmpdir(), "slipway-bootloader-"));
-test.after(() => rmSync(scratch, { recursive: true, force: true }));
-const directory = () => mkdtempSync(`${scratch}/machine-`);
 const [FACTORY_A, FACTORY_B] = DIRECTORIES;
 
 test("firmware that forgot all its variables, and firmware that reorders, doubles and drops them", async () => {
-  const machine = await readyMachine(directory());
+  const machine = await readyMachine();
   await machine.run(install("one"));
   assert.equal((await machine.run(COMMIT)).loaders, ["one"]);
-  freshVariables(machine.variables);
+  copyFileSync(FACTORY_VARIABLES, machine.variables);
   const forgot = await machine.run(`report before slipway bootloader status\n${COMMIT}${STATUS}`);
   assert.equal(forgot.loaders, ["last resort"]);
   assert.match(part(forgot, "before"), /The firmware's entries are not as they should be/);

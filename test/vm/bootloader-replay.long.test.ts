@@ -16,7 +16,6 @@ import { eachPoint } from "./support/rebuild-disk.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "slipway-bootloader-"));
 test.after(() => rmSync(scratch, { recursive: true, force: true }));
-const directory = () => mkdtempSync(`${scratch}/machine-`);
 const [FACTORY_A, FACTORY_B] = DIRECTORIES;
 
 /** What an install never touches. */
@@ -28,7 +27,7 @@ const WHOLE = [
 ] as const;
 
 test("what the disk may hold after a cut anywhere in an install: what boots is whole, and so is what has its manifest", async () => {
-  const machine = await readyMachine(directory());
+  const machine = await readyMachine();
   const log = `${scratch}/log`;
   const before = `${scratch}/before`;
   writeFileSync(log, "");

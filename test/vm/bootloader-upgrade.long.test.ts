@@ -2,9 +2,6 @@
  * The bootloader's own upgrade on a real firmware: OVMF with variables that outlive a start, GRUB and systemd-boot, efibootmgr. The
  * reset that gets a machine away from a loader that hangs is QEMU's: what a watchdog or a person does.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import {
@@ -19,13 +16,10 @@ import {
 } from "./support/bootloader-ground.ts";
 import { part } from "./support/small-machine.ts";
 
-const scratch = mkdtempSync(join(tmpdir(), "slipway-bootloader-"));
-test.after(() => rmSync(scratch, { recursive: true, force: true }));
-const directory = () => mkdtempSync(`${scratch}/machine-`);
 const [FACTORY_A, FACTORY_B] = DIRECTORIES;
 
 test("GRUB gives way to another GRUB, that one to systemd-boot; each is tried once and committed by the slot's own commit", async () => {
-  const machine = await readyMachine(directory());
+  const machine = await readyMachine();
   const before = await machine.run(`${STATUS}${install("one")}report after efibootmgr -v\n`);
   assert.equal(before.loaders, ["factory a"]);
   assert.is(statusOf(before).running.edition?.path, FACTORY_A);
@@ -55,7 +49,7 @@ test("GRUB gives way to another GRUB, that one to systemd-boot; each is tried on
 });
 
 test("a loader that hangs: after the reset the firmware is back on the committed one, which says what happened", async () => {
-  const machine = await readyMachine(directory());
+  const machine = await readyMachine();
   await machine.run(install("bad"));
   const started = await machine.start(
     `${STATUS}${COMMIT}report after slipway bootloader status --json\nreport journal slipway journal --json\n`,

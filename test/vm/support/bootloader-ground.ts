@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import type { BootloaderStatus } from "../../../init/bootloader/status.ts";
 import { type MachineDisk, throwAwayCopy } from "../../../qemu/disks.ts";
 import { type EspFiles, makeEsp } from "../../../qemu/esp.ts";
-import { freshVariables } from "../../../qemu/firmware.ts";
+import { FACTORY_VARIABLES } from "../../../qemu/firmware.ts";
 import { makeImage } from "../../../qemu/images.ts";
 import { guestKernel } from "../../../qemu/kernel.ts";
 import { type Machine, startMachine } from "../../../qemu/machine.ts";
@@ -131,15 +131,16 @@ function bootInitrd(): Promise<string> {
 
 /** A machine whose disk, variables and jobs are its own. */
 export class BootloaderMachine {
+  /** Empty until it is started. */
+  readonly job = throwAwayCopy("/dev/null");
+
   private constructor(
     readonly disk: string,
     readonly variables: string,
-    readonly job: string,
     readonly tools: string,
   ) {}
 
-  /** @param directory for its files */
-  static async make(directory: string): Promise<BootloaderMachine> {
+  static async make(): Promise<BootloaderMachine> {
     const [a, b] = await espFiles();
     const esps = await madeOf(
       "bootloader-esps",
@@ -152,18 +153,12 @@ export class BootloaderMachine {
     const partitions = [`esp-a:esp=${esps}/a`, `esp-b:esp=${esps}/b`];
     const slots = { a: { facts: "v1", script, slipway: true } };
     const disk = await smallDisk({ system, slots, partitions, size: "768M" });
-    const job = `${directory}/job`;
-    writeFileSync(job, Buffer.alloc(65536));
-    return new BootloaderMachine(disk, freshVariables(`${directory}/variables`), job, await toolsDisk());
+    return new BootloaderMachine(disk, throwAwayCopy(FACTORY_VARIABLES), await toolsDisk());
   }
 
   /** Another machine with the same disk and variables as they are now. */
-  copy(directory: string): BootloaderMachine {
-    const variables = `${directory}/variables`;
-    cpSync(this.variables, variables);
-    const job = `${directory}/job`;
-    writeFileSync(job, Buffer.alloc(65536));
-    return new BootloaderMachine(throwAwayCopy(this.disk), variables, job, this.tools);
+  copy(): BootloaderMachine {
+    return new BootloaderMachine(throwAwayCopy(this.disk), throwAwayCopy(this.variables), this.tools);
   }
 
   /** Its disks; `more` is of the first. */
@@ -231,8 +226,8 @@ export function orderShown(ran: Ran): string[] {
 }
 
 /** A machine whose firmware has both factory loaders, after a first start by its last resort. */
-export async function readyMachine(directory: string): Promise<BootloaderMachine> {
-  const machine = await BootloaderMachine.make(directory);
+export async function readyMachine(): Promise<BootloaderMachine> {
+  const machine = await BootloaderMachine.make();
   const first = await machine.run(`${COMMIT}${STATUS}`);
   assert.equal(first.loaders, ["last resort"], "a firmware that knows nothing starts EFI/BOOT/BOOTX64.EFI");
   assert.equal(

@@ -1,12 +1,10 @@
 /** GRUB for the scenarios: boot/loaders/grub.cfg on the EFI system partition, with a kernel and an initrd for each slot beside it. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { readGrubenv } from "../../../boot/stores/grubenv.ts";
 import { GRUBENV_DIALECTS } from "../../../boot/stores/grubenv-dialects.ts";
 import { throwAwayCopy } from "../../../qemu/disks.ts";
 import { bytesOnEsp, type EspFiles, putOnEsp, textOnEsp } from "../../../qemu/esp.ts";
-import { type Firmware, freshVariables } from "../../../qemu/firmware.ts";
+import { FACTORY_VARIABLES, type Firmware } from "../../../qemu/firmware.ts";
 import { GRUB_DIRECTORY, type GrubSettings, grubPartitions, grubScript, writeBootSector } from "../../../qemu/grub.ts";
 import { startMachine } from "../../../qemu/machine.ts";
 import { madeOf } from "../../../qemu/product.ts";
@@ -76,7 +74,7 @@ export function grubUnderTest({ firmware, dialect = "slipway", settings = {} }: 
     },
     start(_disk, options) {
       // GRUB is found without variables of its own, as on a disk that was moved.
-      return startMachine({ ...options, firmware: started(factoryVariables()) });
+      return startMachine({ ...options, firmware: started(throwAwayCopy(FACTORY_VARIABLES)) });
     },
     async view(disk) {
       const { variables, reason } = readGrubenv(await bytesOnEsp(disk, BLOCK));
@@ -96,13 +94,4 @@ export function grubUnderTest({ firmware, dialect = "slipway", settings = {} }: 
     },
     repeat: (disk) => changeScript(disk, (text) => text.replace(/^ *load_env .*$/m, "").replace(/^ *save_env .*$/m, "")),
   };
-}
-
-function factoryVariables(): string {
-  const directory = mkdtempSync(join(tmpdir(), "slipway-variables-"));
-  try {
-    return throwAwayCopy(freshVariables(join(directory, "variables")));
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
 }

@@ -2,15 +2,12 @@
  * systemd-boot for the scenarios: entries of boot/loaders/systemd-boot with a kernel and an initrd for each slot on the EFI system
  * partition, or a unified kernel image for each, signed where Secure Boot is to be on.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { readEntries } from "../../../boot/stores/bls.ts";
 import { readEntryName } from "../../../boot/stores/bls-names.ts";
 import type { EntryFile } from "../../../boot/stores/bls-order.ts";
 import { throwAwayCopy } from "../../../qemu/disks.ts";
 import { type EspFiles, namesOnEsp, putOnEsp, removeFromEsp, textOnEsp } from "../../../qemu/esp.ts";
-import { freshVariables } from "../../../qemu/firmware.ts";
+import { FACTORY_VARIABLES } from "../../../qemu/firmware.ts";
 import { startMachine } from "../../../qemu/machine.ts";
 import { madeOf, slipway } from "../../../qemu/product.ts";
 import { enrolledVariables, type Signer, secureBootKeys, signedEfi } from "../../../qemu/secure-boot.ts";
@@ -28,13 +25,7 @@ const named = ["a", "b"].map((name) => ({ name, bootname: name }));
 const RELEASE = "ID=slipway\nPRETTY_NAME=slipway\n";
 
 async function withVariables(secure: boolean): Promise<string> {
-  const directory = mkdtempSync(join(tmpdir(), "slipway-variables-"));
-  try {
-    const file = join(directory, "variables");
-    return throwAwayCopy(secure ? await enrolledVariables(file, await secureBootKeys()) : freshVariables(file));
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+  return throwAwayCopy(secure ? await enrolledVariables(await secureBootKeys()) : FACTORY_VARIABLES);
 }
 
 function entriesOn(disk: string): Promise<EntryFile[]> {
