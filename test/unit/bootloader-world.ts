@@ -39,7 +39,7 @@ import { entry, record, report } from "./commands-machine.ts";
 import { controlFile, MiB } from "./golden-machine.ts";
 
 export const PROGRAM = "grubx64.efi";
-export const BOOTLOADER = {
+const BOOTLOADER = {
   directories: [
     { device: "PARTLABEL=esp-a", directory: "EFI/slipway-a" },
     { device: "PARTLABEL=esp-b", directory: "EFI/slipway-b" },

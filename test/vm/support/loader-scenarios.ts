@@ -72,7 +72,7 @@ function image(facts: string, ending: Ending = "hang"): SmallImage {
 }
 
 /** An initrd without slipway, which restarts at once: a kernel that gets nowhere. Kept. */
-export async function deadInitrd(): Promise<string> {
+async function deadInitrd(): Promise<string> {
   const directory = await madeOf("dead-initrd", null, async (aside) => {
     const tree = mkdtempSync(join(tmpdir(), "slipway-dead-"));
     try {

@@ -24,7 +24,7 @@ const SWUPDATE = `${import.meta.dirname}/../../../boot/loaders/swupdate`;
 const CONFIGURATIONS = { record: "slipway.conf", grubenv: "grub.conf", "uboot-env": "u-boot.conf" } as const;
 
 /** Two copies on a partition of their own, as they are written on eMMC. */
-export const fwEnvConfig = "/dev/vda1 0x0 0x4000\n/dev/vda1 0x4000 0x4000\n";
+const fwEnvConfig = "/dev/vda1 0x0 0x4000\n/dev/vda1 0x4000 0x4000\n";
 
 const storeLines = {
   record: "{ store: record, device: PARTLABEL=boot-record }",
@@ -45,7 +45,7 @@ ${trust}`;
 }
 
 /** A CA, and a certificate of its that signs bundles: what RAUC's and SWUpdate's own documentation makes. Never part of the repository. */
-export async function bundleKeys(): Promise<{ ca: string; certificate: string; key: string }> {
+async function bundleKeys(): Promise<{ ca: string; certificate: string; key: string }> {
   const directory = await keptOf("bundle-keys", "openssl", async (aside) => {
     const openssl = (words: string[]) => runProgram("openssl", words, { directory: aside });
     const made = ["-newkey", "rsa:2048", "-nodes", "-days", "3650"];

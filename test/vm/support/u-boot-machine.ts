@@ -52,7 +52,7 @@ export async function uBootMachine(spec: UBootMachineSpec): Promise<UBootMachine
   return { disk, flash: throwAwayCopy(`${flash}/flash`) };
 }
 
-export function startUBoot(machine: UBootMachine, options: Partial<MachineOptions> = {}): Promise<Machine> {
+function startUBoot(machine: UBootMachine, options: Partial<MachineOptions> = {}): Promise<Machine> {
   return startMachine({
     memoryMiB: 768,
     timeoutMs: 240_000,
