@@ -12,6 +12,7 @@ import { guestKernel } from "../../qemu/kernel.ts";
 import { trustLine } from "../../qemu/seal.ts";
 import { secureBootKeys } from "../../qemu/secure-boot.ts";
 import { loaderDisk, statusOf, toldLoader } from "./support/loader-scenarios.ts";
+import { ordersFile, takeOrders } from "./support/orders.ts";
 import { type SmallImage, smallControl, smallImage, smallSystem } from "./support/small-image.ts";
 import { consoleWords, part, smallInitrd, toEnd } from "./support/small-machine.ts";
 import { fileOf, unifiedImage, unifiedUnderTest } from "./support/systemd-boot-loader.ts";
@@ -27,20 +28,19 @@ const base = smallSystem(["a", "b"], "ext4", "chooser: loader\n", await trustLin
 const system = base.replace(/^boot-record: .*$/m, loader.bootRecord);
 const made = { kernel, initrd: await smallInitrd(system), words: consoleWords };
 
-/** Orders from a second disk, as the scenarios' images take them. */
-function ordersFile(orders: string): string {
-  const file = `${scratch}/orders`;
-  writeFileSync(file, Buffer.alloc(4096).fill(`${orders}\n`, 0, orders.length + 1));
-  return file;
-}
-
 /** What the running system asks UEFI. The kernel is locked down, and takes Debian's own module. */
 const SEE = "insmod /usr/lib/efivarfs.ko; mount -t efivarfs efivarfs /sys/firmware/efi/efivars";
 
 function image(facts: string, copies: Record<string, string>): SmallImage {
-  const script = `tr -d '\\000' </dev/vdb >/run/orders; . /run/orders\n`;
   const module = { "/usr/lib/efivarfs.ko": `${modules}/kernel/fs/efivarfs/efivarfs.ko` };
-  return { facts, ending: "power-off", script, slipway: true, seal: { keys: ["release"] }, copies: { ...module, ...copies } };
+  return {
+    facts,
+    ending: "power-off",
+    script: takeOrders,
+    slipway: true,
+    seal: { keys: ["release"] },
+    copies: { ...module, ...copies },
+  };
 }
 
 async function start(disk: string, orders: string, more: string[] = []) {

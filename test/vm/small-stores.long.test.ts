@@ -1,7 +1,5 @@
 /** The boot record beside GRUB's environment block; slipway chooses. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { freshRecord } from "../../boot/record/store.ts";
@@ -17,6 +15,7 @@ import type { ControlBootRecord } from "../../state-ops/control.ts";
 import { randomNumbers } from "../samples/random.ts";
 import { diskAt, recordBoot, removeScratch } from "./support/crash-replay.ts";
 import { recordOn } from "./support/disk-file.ts";
+import { ordersFile } from "./support/orders.ts";
 import { twoSlots } from "./support/record-on-disk.ts";
 import { orderedBoot, storeMachine, storeStory } from "./support/store-story.ts";
 import { onExt4, onVfat } from "./support/store-subjects.ts";
@@ -60,12 +59,5 @@ test("power cuts at every flush of a commit and an activation, and disks that re
   assert.equal([...seen].sort(), ["a committed, a first", "a committed, b first", "a trial, a first"]);
   console.log(`${points.length} points tried, seed ${seed}, of ${disk}`);
 });
-
-function ordersFile(orders: string): string {
-  const directory = mkdtempSync(join(tmpdir(), "slipway-orders-"));
-  process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
-  writeFileSync(`${directory}/orders`, Buffer.alloc(4096).fill(`${orders}\n`, 0, orders.length + 1));
-  return `${directory}/orders`;
-}
 
 test.run();

@@ -3,7 +3,7 @@
  * by the loader and by slipway, a kernel that gets nowhere, both slots bad, a torn store, a loader that reads another store, one
  * that repeats itself. The loaders differ in how their disks are made and what their stores look like: {@link LoaderUnderTest}.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
@@ -20,6 +20,7 @@ import { madeOf } from "../../../qemu/product.ts";
 import { type Ending, smallRootTree } from "../../../qemu/roots.ts";
 import { trustLine } from "../../../qemu/seal.ts";
 import { treeInitrd } from "../../../qemu/tree-initrd.ts";
+import { ordersFile, takeOrders } from "./orders.ts";
 import { validRecord } from "./record-on-disk.ts";
 import { type SmallImage, smallSystem } from "./small-image.ts";
 import { consoleWords, part, smallInitrd, type Told, toEnd } from "./small-machine.ts";
@@ -61,11 +62,9 @@ export interface LoaderUnderTest {
   repeat?(disk: string): Promise<void>;
 }
 
-/** The root's script runs what the second disk holds: each boot is told what to do. */
 const script = `report kept cat /home/kept; echo $(cat /etc/small-root/facts) >>/home/kept; sync
 clean_end() { slipway shutdown-credit; say "small root ends: power-off"; settle; umount -a -r; poweroff -f; }
-if [ -b /dev/vdb ]; then tr -d '\\000' </dev/vdb >/run/orders; . /run/orders; fi
-`;
+${takeOrders}`;
 
 function image(facts: string, ending: Ending = "hang"): SmallImage {
   return { facts, ending, script, slipway: true, seal: { keys: ["release"] } };
@@ -112,19 +111,12 @@ export async function loaderBoot(
   orders = "",
   options: Partial<MachineOptions> = {},
 ): Promise<Told & { boots: number }> {
-  const directory = mkdtempSync(join(tmpdir(), "slipway-orders-"));
-  try {
-    const file = join(directory, "orders");
-    writeFileSync(file, Buffer.alloc(4096).fill(`${orders}\n`, 0, orders.length + 1));
-    const disks = [{ file: disk }, { file, readOnly: true }];
-    const machine = await loader.start(disk, { memoryMiB: 512, timeoutMs: 240_000, ...options, disks });
-    const told = await toEnd(machine);
-    const { boots } = machine;
-    console.log(`${loader.name}: ${boots} boots, root ${told.root}`);
-    return { ...told, boots };
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+  const disks = [{ file: disk }, { file: ordersFile(orders), readOnly: true }];
+  const machine = await loader.start(disk, { memoryMiB: 512, timeoutMs: 240_000, ...options, disks });
+  const told = await toEnd(machine);
+  const { boots } = machine;
+  console.log(`${loader.name}: ${boots} boots, root ${told.root}`);
+  return { ...told, boots };
 }
 
 /** What boot.json says of the loader. Throws where it says nothing. */

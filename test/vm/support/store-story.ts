@@ -2,14 +2,12 @@
  * The life of a machine whose boot record has a bootloader's store beside it, or lies in a file, with slipway as the chooser: the
  * kernel is started by QEMU, so that nobody else writes the store.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { ShownStore } from "../../../init/commands/store/show.ts";
 import { throwAwayCopy } from "../../../qemu/disks.ts";
 import type { TreeFiles } from "../../../qemu/tree.ts";
+import { ordersFile, takeOrders } from "./orders.ts";
 import type { SmallImage } from "./small-image.ts";
 import { part, type SmallMachine, smallMachine, startSmall, type Told, toEnd } from "./small-machine.ts";
 
@@ -28,10 +26,7 @@ export interface StoreUnderTest {
   loseRecord(disk: string): Promise<void>;
 }
 
-/** The root's script runs what the second disk holds. */
-const script = `if [ -b /dev/vdb ]; then tr -d '\\000' </dev/vdb >/run/orders; . /run/orders; fi
-sync
-`;
+const script = `${takeOrders}sync\n`;
 
 const image = (facts: string): SmallImage => ({ facts, ending: "hang", script, slipway: true });
 
@@ -61,14 +56,7 @@ export async function storeMachine({ bootRecord, partitions }: StoreUnderTest, f
 
 /** Boots with orders for the root that comes up. */
 export async function orderedBoot(machine: SmallMachine, ...orders: string[]): Promise<Told> {
-  const directory = mkdtempSync(join(tmpdir(), "slipway-orders-"));
-  try {
-    const file = join(directory, "orders");
-    writeFileSync(file, Buffer.alloc(4096).fill(`${orders.join("\n")}\n`, 0, orders.join("\n").length + 1));
-    return await toEnd(await startSmall(machine, { disks: [{ file: machine.disk }, { file }] }));
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+  return toEnd(await startSmall(machine, { disks: [{ file: machine.disk }, { file: ordersFile(...orders) }] }));
 }
 
 export const SHOW = "report show slipway store show --json";
