@@ -1,7 +1,7 @@
 /** What is known of a machine's bootloaders: what lies in the boot directories, and what the firmware has of them. */
 import type { ControlBootloader } from "../../state-ops/control.ts";
 import { type DevicePathNode, LOAD_OPTION, type LoadedProgram, type LoadOption, programOf } from "../stores/efi-load-option.ts";
-import { efiPath, pathOfEfi } from "../stores/efi-variables.ts";
+import { bootEntryName, efiPath, pathOfEfi } from "../stores/efi-variables.ts";
 import { type EditionName, editionNumber, isSameEdition } from "./edition.ts";
 import type { BootloaderRecord } from "./record.ts";
 
@@ -86,7 +86,7 @@ export interface RunningLoader {
 export function runningLoader(facts: BootloaderFacts): RunningLoader {
   const { current, entries, loader } = facts.firmware;
   const option = current === null ? undefined : entries.get(current);
-  const entry = current === null ? null : `Boot${current.toString(16).toUpperCase().padStart(4, "0")}`;
+  const entry = current === null ? null : bootEntryName(current);
   const told = option === undefined ? (entry ?? "nothing that the firmware tells") : `${entry} (${option.description})`;
   const byEntry = option === undefined ? null : editionOfEntry(facts, option);
   if (byEntry !== null) return { edition: byEntry, told };

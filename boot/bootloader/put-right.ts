@@ -4,7 +4,7 @@
  */
 
 import { encodeLoadOption, LOAD_OPTION, type LoadOption } from "../stores/efi-load-option.ts";
-import { bootEntryName } from "../stores/efi-variables.ts";
+import { bootEntryName, bootOrderText } from "../stores/efi-variables.ts";
 import { type EditionName, editionText, isSameEdition } from "./edition.ts";
 import {
   type BootloaderFacts,
@@ -159,7 +159,7 @@ function rank(place: number): number {
 }
 
 function listed(order: readonly number[]): string {
-  return order.length === 0 ? "no order" : `the order ${order.map((number) => bootEntryName(number).slice(4)).join(",")}`;
+  return order.length === 0 ? "no order" : `the order ${bootOrderText(order)}`;
 }
 
 /** What keeps an entry from starting the edition; null where nothing does. The partition's place may have changed since. */

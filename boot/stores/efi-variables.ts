@@ -74,6 +74,11 @@ export function bootEntryName(number: number): string {
   return `Boot${number.toString(16).toUpperCase().padStart(4, "0")}`;
 }
 
+/** "0003,0001": a boot order for people. */
+export function bootOrderText(order: readonly number[]): string {
+  return order.map((number) => bootEntryName(number).slice(4)).join(",");
+}
+
 /** The name of the variable that holds boot entry `number`. */
 export function bootEntryVariable(number: number): string {
   return `${bootEntryName(number)}-${EFI_VENDOR.global}`;

@@ -8,6 +8,7 @@ import {
   bootEntryName,
   bootEntryNumber,
   bootEntryVariable,
+  bootOrderText,
   decodeBootNumber,
   decodeBootOrder,
   decodeText,
@@ -136,7 +137,7 @@ export function stepText(step: VariableStep): string {
     case "entry":
       return `${bootEntryName(step.number)} is set (${step.why}).`;
     case "order":
-      return `BootOrder is ${step.order.map((number) => bootEntryName(number).slice(4)).join(",")} now (${step.why}).`;
+      return `BootOrder is ${bootOrderText(step.order)} now (${step.why}).`;
     case "next":
       return `BootNext is ${bootEntryName(step.number)} (${step.why}).`;
   }

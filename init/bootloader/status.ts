@@ -3,7 +3,7 @@ import { type EditionName, editionText, isSameEdition } from "../../boot/bootloa
 import { type BootPlace, runningLoader } from "../../boot/bootloader/facts.ts";
 import type { BootloaderRecord } from "../../boot/bootloader/record.ts";
 import { settle, type TrialFate } from "../../boot/bootloader/settle.ts";
-import { bootEntryName } from "../../boot/stores/efi-variables.ts";
+import { bootEntryName, bootOrderText } from "../../boot/stores/efi-variables.ts";
 import { validRecord } from "../commands/change-record.ts";
 import { type Machine, type Places, readMachine } from "../commands/machine.ts";
 import { openRecord } from "../commands/open-record.ts";
@@ -108,7 +108,7 @@ export function statusText(status: BootloaderStatus): string {
       ? []
       : [`Trial:      ${editionText(trial.edition)}${trial.version === null ? "" : `, ${trial.version}`}: ${FATES[trial.fate]}`]),
     ...(failed === null ? [] : [`Failed:     ${editionText(failed.edition)}: ${failed.reason}`]),
-    `Firmware:   BootOrder ${firmware.order.map((number) => bootEntryName(number).slice(4)).join(",") || "is empty"}${firmware.next === null ? "" : `, BootNext ${bootEntryName(firmware.next).slice(4)}`}`,
+    `Firmware:   BootOrder ${bootOrderText(firmware.order) || "is empty"}${firmware.next === null ? "" : `, BootNext ${bootEntryName(firmware.next).slice(4)}`}`,
   ];
   for (const { device, directory, fault, editions, lastResort } of directories) {
     lines.push("", `${directory} on ${device}:${fault === null ? "" : ` ${fault}`}`);
