@@ -57,9 +57,13 @@ export function openSlotKernel(kernel: Kernel, root: Descriptor): SlotKernel | n
     kernel,
     () => directory,
     () => {
-      const names = kernel.readDirectory(directory).map(({ name }) => new TextDecoder().decode(name));
-      const found = names.flatMap((name) => openFile(kernel, directory, `${name}/${KERNEL_NAME}`)?.with(name) ?? []);
+      const found: Found[] = [];
       try {
+        for (const { name } of kernel.readDirectory(directory)) {
+          const release = new TextDecoder().decode(name);
+          const file = openFile(kernel, directory, `${release}/${KERNEL_NAME}`);
+          if (file !== null) found.push({ release, file });
+        }
         const [only, ...others] = found;
         if (only === undefined) return null;
         if (others.length > 0) {
@@ -85,7 +89,7 @@ function opened(kernel: Kernel, directory: Descriptor, { release, file }: Found)
   if (banner !== null && banner.release !== release) {
     throw new WrongKernel(`/${KERNELS}/${release}/${KERNEL_NAME} is the kernel ${banner.release}; make the image again`);
   }
-  const initrd = openFile(kernel, directory, `${release}/${INITRD_NAME}`)?.file ?? null;
+  const initrd = openFile(kernel, directory, `${release}/${INITRD_NAME}`);
   const close = () => {
     for (const fd of [file, initrd]) if (fd !== null) kernel.close(fd);
   };
@@ -93,10 +97,10 @@ function opened(kernel: Kernel, directory: Descriptor, { release, file }: Found)
 }
 
 /** A regular file; null where there is none. Throws WrongKernel for a link or something else in its place. */
-function openFile(kernel: Kernel, directory: Descriptor, path: string) {
+function openFile(kernel: Kernel, directory: Descriptor, path: string): Descriptor | null {
   const file = openIfThere(kernel, directory, path, O.RDONLY | O.NONBLOCK);
   if (file === null) return null;
-  if (kernel.status(file).kind === "file") return { file, with: (release: string): Found => ({ release, file }) };
+  if (kernel.status(file).kind === "file") return file;
   kernel.close(file);
   throw new WrongKernel(`/${KERNELS}/${path} is no regular file; put the file itself into the image`);
 }
