@@ -1,4 +1,5 @@
 /** The partition with a hash tree, and what binds it, the data and the root hash to each other. */
+import { superblockView } from "../image/verity.ts";
 import type { VerityShape } from "../image/verity-table.ts";
 
 /** Read of the partition, bytes. */
@@ -18,14 +19,8 @@ const DIGEST = 32n;
 
 /** The parameters in the first bytes of the partition, or why it is none that can be used. */
 export function decodeTreePartition(bytes: Uint8Array): { parameters: TreeParameters } | { fault: string } {
-  if (bytes.length < VERITY_HEAD) return { fault: `has only ${bytes.length} bytes` };
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const ascii = (offset: number, length: number) => new TextDecoder("latin1").decode(bytes.subarray(offset, offset + length));
-  if (ascii(0, 8) !== "verity\0\0") return { fault: "has no verity signature" };
-  const [version, type] = [view.getUint32(8, true), view.getUint32(12, true)];
-  if (version !== 1 || type !== 1) return { fault: `has version ${version} and hash type ${type}, read are 1 and 1` };
-  const algorithm = ascii(32, 32).replace(/\0+$/, "");
-  if (algorithm !== "sha256") return { fault: `has the algorithm ${JSON.stringify(algorithm)}, read is sha256` };
+  const view = superblockView(bytes);
+  if (typeof view === "string") return { fault: view };
   const [dataBlock, hashBlock] = [view.getUint32(64, true), view.getUint32(68, true)];
   for (const block of [dataBlock, hashBlock])
     if (!BLOCKS.includes(block)) return { fault: `has blocks of ${block} bytes, read are ${BLOCKS.join(", ")}` };

@@ -103,11 +103,12 @@ export interface VerityParameters {
 export function encodeVeritySuperblock({ uuid, dataBlocks, salt }: VerityParameters): Uint8Array {
   const bytes = new Uint8Array(BLOCK);
   const view = new DataView(bytes.buffer);
-  bytes.set(new TextEncoder().encode("verity"), 0);
+  const encoder = new TextEncoder();
+  bytes.set(encoder.encode("verity"), 0);
   view.setUint32(8, 1, true);
   view.setUint32(12, 1, true);
   bytes.set(uuid.subarray(0, 16), 16);
-  bytes.set(new TextEncoder().encode("sha256"), 32);
+  bytes.set(encoder.encode("sha256"), 32);
   view.setUint32(64, BLOCK, true);
   view.setUint32(68, BLOCK, true);
   view.setBigUint64(72, BigInt(dataBlocks), true);
@@ -116,27 +117,30 @@ export function encodeVeritySuperblock({ uuid, dataBlocks, salt }: VerityParamet
   return bytes;
 }
 
+/** A superblock of hash type 1 with SHA-256, whatever its parameters are, or why it is none. Never throws. */
+export function superblockView(bytes: Uint8Array): DataView | string {
+  if (bytes.length < 512) return `has only ${bytes.length} bytes`;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const text = new TextDecoder("latin1").decode(bytes.subarray(0, 64));
+  if (!text.startsWith("verity\0\0")) return "has no verity signature";
+  const version = view.getUint32(8, true);
+  const type = view.getUint32(12, true);
+  if (version !== 1 || type !== 1) return `has version ${version} and hash type ${type}, read are 1 and 1`;
+  const algorithm = text.slice(32).replace(/\0+$/, "");
+  return algorithm === "sha256" ? view : `has the algorithm ${JSON.stringify(algorithm)}, read is sha256`;
+}
+
 /** The parameters in a superblock, or why it is none that slipway makes. Never throws. */
 export function decodeVeritySuperblock(bytes: Uint8Array): { parameters: VerityParameters } | { fault: string } {
-  if (bytes.length < 512) return { fault: `has only ${bytes.length} bytes` };
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const ascii = (offset: number, length: number) => new TextDecoder("latin1").decode(bytes.subarray(offset, offset + length));
-  if (ascii(0, 8) !== "verity\0\0") return { fault: "has no verity signature" };
-  const [version, type] = [view.getUint32(8, true), view.getUint32(12, true)];
-  if (version !== 1 || type !== 1) return { fault: `has version ${version} and hash type ${type}, read are 1 and 1` };
-  const algorithm = ascii(32, 32).replace(/\0+$/, "");
-  if (algorithm !== "sha256") return { fault: `has the algorithm ${JSON.stringify(algorithm)}, read is sha256` };
-  const [data, hash] = [view.getUint32(64, true), view.getUint32(68, true)];
+  const view = superblockView(bytes);
+  if (typeof view === "string") return { fault: view };
+  const data = view.getUint32(64, true);
+  const hash = view.getUint32(68, true);
   if (data !== BLOCK || hash !== BLOCK) return { fault: `has blocks of ${data} and ${hash} bytes, read are ${BLOCK}` };
   const dataBlocks = view.getBigUint64(72, true);
   if (dataBlocks < BigInt(LEAST_DATA_BLOCKS) || dataBlocks > BigInt(MOST_DATA_BLOCKS))
     return { fault: `says ${dataBlocks} data blocks` };
   const saltLength = view.getUint16(80, true);
   if (saltLength > 256) return { fault: `says a salt of ${saltLength} bytes, the most are 256` };
-  const parameters = {
-    uuid: bytes.slice(16, 32),
-    dataBlocks: Number(dataBlocks),
-    salt: bytes.slice(88, 88 + saltLength),
-  };
-  return { parameters };
+  return { parameters: { uuid: bytes.slice(16, 32), dataBlocks: Number(dataBlocks), salt: bytes.slice(88, 88 + saltLength) } };
 }
