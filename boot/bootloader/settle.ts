@@ -1,7 +1,7 @@
 /** What became of a trial, and everything that a look at the bootloaders leads to. */
 import { bootEntryName } from "../stores/efi-variables.ts";
 import { type EditionName, editionNumber, editionText, isSameEdition } from "./edition.ts";
-import { type BootloaderFacts, editionOfEntry, findEdition, foundEditions, placeOf, runningLoader } from "./facts.ts";
+import { type BootloaderFacts, editionOfEntry, foundEditions, placeOf, runningLoader } from "./facts.ts";
 import { putRight, type VariableStep, type WantedEditions, wantedEditions } from "./put-right.ts";
 import { type BootloaderRecord, withCommittedTrial, withFailedTrial } from "./record.ts";
 
@@ -117,8 +117,5 @@ export function targetOf(facts: BootloaderFacts, { first }: WantedEditions): Boo
 /** Editions of a boot directory that nobody needs any more: all but those of `keep` and what a factory put there. */
 export function leftovers(facts: BootloaderFacts, place: BootloaderFacts["places"][number], keep: (EditionName | null)[]) {
   const needed = [...keep, facts.record.committed, facts.record.trial?.edition ?? null, runningLoader(facts).edition];
-  return place.editions.filter(
-    (edition) =>
-      edition.number > 0 && findEdition(facts, edition) !== null && !needed.some((name) => isSameEdition(name, edition)),
-  );
+  return place.editions.filter((edition) => edition.number > 0 && !needed.some((name) => isSameEdition(name, edition)));
 }

@@ -5,6 +5,7 @@ import { parseReference } from "../../boot/devices/reference.ts";
 import { resolveAnywhere } from "../../boot/devices/resolve.ts";
 import { RUN } from "../../boot/report.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
+import { GUID } from "../../state-ops/partition-types.ts";
 import type { Machine } from "../commands/machine.ts";
 import { deviceOnBootDisk } from "../commands/slot-device.ts";
 import { needsOf, scanBlockDevices } from "../devices/scan.ts";
@@ -90,7 +91,7 @@ function partitionNode(
   device: string,
   { name, disk, partition, partuuid, sizeBytes }: BlockDevice,
 ): PartitionNode {
-  const isGuid = partuuid !== null && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(partuuid);
+  const isGuid = partuuid !== null && GUID.test(partuuid);
   if (partition === null || disk === null || !isGuid)
     throw new Refusal(`EFI system partition ${device}: ${name} is no partition of a GPT, which a boot entry needs`);
   const number = (path: string, otherwise: string) => BigInt((readTextIfThere(kernel, path) ?? otherwise).trim());

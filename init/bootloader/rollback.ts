@@ -12,7 +12,6 @@ import { type Bootloaders, carryOut, gatherFacts, stepText, withBootloaders } fr
 
 export interface BootloaderRolledBack {
   did: string[];
-  warnings: string[];
   /** Whether the bootloader that runs is another one than the next boot's. */
   reboot: boolean;
 }
@@ -41,7 +40,7 @@ function goBack(kernel: Kernel, bootloaders: Bootloaders, { store, record }: Cha
     carryOut(bootloaders.variables, steps);
     writeRecord(store, { ...record, bootloader: ended.record });
     const told = `The trial of ${editionText(trial.edition)} is given up; ${wanted.first === null ? "what the firmware finds" : editionText(wanted.first)} boots next.`;
-    return { did: [told, ...steps.map(stepText)], warnings: [], reboot: fate.is === "running" };
+    return { did: [told, ...steps.map(stepText)], reboot: fate.is === "running" };
   }
   const { record: settled, wanted, warnings } = settle(facts, false);
   const { first, second } = wanted;
@@ -56,7 +55,6 @@ function goBack(kernel: Kernel, bootloaders: Bootloaders, { store, record }: Cha
   writeRecord(store, { ...record, bootloader: back.record });
   return {
     did: [`The bootloader ${editionText(second)} boots first from now on.`, ...steps.map(stepText)],
-    warnings: [],
     reboot: true,
   };
 }

@@ -12,7 +12,6 @@ import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import { openBeneath, withDescriptor } from "../state/beneath.ts";
 import type { Esp } from "./esp.ts";
 import { gatherFacts, stepText, withBootloaders } from "./gather.ts";
-import type { EditionReading } from "./read-editions.ts";
 
 export interface BootloaderStatus {
   schema: 1;
@@ -36,13 +35,13 @@ export interface BootloaderStatus {
 }
 
 /** Throws Refusal on a machine without boot directories or UEFI, and where the boot record is not valid. */
-export function bootloaderStatus(kernel: Kernel, places: Places, how: EditionReading): BootloaderStatus {
+export function bootloaderStatus(kernel: Kernel, places: Places): BootloaderStatus {
   const machine = readMachine(kernel, places);
   return withBootloaders(kernel, places, machine, "look", (bootloaders) => {
     const { control, esps } = bootloaders;
-    const facts = gatherFacts(kernel, bootloaders, recordOf(kernel, machine), how);
+    const facts = gatherFacts(kernel, bootloaders, recordOf(kernel, machine), "whole");
     const { fate, steps, wanted, warnings, record } = settle(facts, false);
-    const { trial, failed } = facts.record;
+    const { trial } = facts.record;
     const { edition, told } = runningLoader(facts);
     return {
       schema: 1,
@@ -51,7 +50,7 @@ export function bootloaderStatus(kernel: Kernel, places: Places, how: EditionRea
       committed: wanted.first,
       fallback: wanted.second,
       trial: trial === null ? null : { ...trial, fate: fate.is },
-      failed: record.failed ?? failed,
+      failed: record.failed,
       directories: facts.places.map(({ device, directory, fault, editions }) => ({
         device,
         directory,

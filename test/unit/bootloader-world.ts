@@ -307,6 +307,6 @@ export class BootloaderWorld {
   }
 
   status() {
-    return bootloaderStatus(this.kernel, PLACES, "whole");
+    return bootloaderStatus(this.kernel, PLACES);
   }
 }

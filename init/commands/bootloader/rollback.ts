@@ -16,9 +16,9 @@ Options:
   options: { json: { type: "boolean" } },
   positionals: [],
   async run(values) {
-    const { did, warnings, reboot } = rollBackBootloader(linuxKernel(), PLACES);
+    const { did, reboot } = rollBackBootloader(linuxKernel(), PLACES);
     const next = reboot ? "reboot (systemctl reboot)." : "nothing to do.";
-    print({ changed: true, did, warnings, next }, flag(values, "json"));
+    print({ changed: true, did, warnings: [], next }, flag(values, "json"));
     return 0;
   },
 };

@@ -16,7 +16,7 @@ Options:
   options: { json: { type: "boolean" } },
   positionals: [],
   async run(values) {
-    const status = bootloaderStatus(linuxKernel(), PLACES, "whole");
+    const status = bootloaderStatus(linuxKernel(), PLACES);
     console.log(flag(values, "json") ? JSON.stringify(status) : statusText(status));
     return 0;
   },
