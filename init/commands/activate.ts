@@ -135,8 +135,8 @@ Options:
     if (how.kexec) requireKexec(kernel);
     const machine = readMachine(kernel, PLACES);
     const answer = activateSlot(kernel, PLACES, slot, await bringUki(kernel, machine, requireSlot(machine, slot)));
-    const elsewhere = answer.slot !== readMachine(kernel, PLACES).report.slot;
-    if (how.kexec && elsewhere) return finishByKexec(kernel, PLACES, answer, (told) => print(told, json));
+    if (how.kexec && answer.slot !== machine.report.slot)
+      return finishByKexec(kernel, PLACES, answer, (told) => print(told, json));
     return finish(answer, { json, reboot: how.reboot }, PLACES);
   },
 };

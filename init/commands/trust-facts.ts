@@ -50,17 +50,16 @@ function variable(kernel: Kernel, places: Places, name: string): Uint8Array | nu
 }
 
 /** Reads what the firmware tells. A machine without UEFI has no such directory. */
-function loaderFacts(kernel: Kernel, places: Places, kexec = false): LoaderFacts {
+function loaderFacts(kernel: Kernel, places: Places, kexec: boolean): LoaderFacts {
   const value = variable(kernel, places, EFI_VARIABLE.secureBoot);
   const unifiedImage = variable(kernel, places, EFI_VARIABLE.stubInfo) !== null;
   const secureBoot = value === null ? null : decodeSwitch(value) === true;
   const firmware = value === null && !unifiedImage ? "other" : "uefi";
-  const [name, entry] = [EFI_VARIABLE.loaderInfo, EFI_VARIABLE.loaderEntrySelected].map((text) =>
-    loaderText(kernel, places, text),
-  );
+  const name = loaderText(kernel, places, EFI_VARIABLE.loaderInfo);
+  const entry = loaderText(kernel, places, EFI_VARIABLE.loaderEntrySelected);
   const first = loaderSummary(secureBoot, unifiedImage);
   const summary = kexec ? `${KEXECED}; the first stage: ${first}` : first;
-  return { firmware, secureBoot, unifiedImage, name: name ?? null, entry: entry ?? null, kexec, summary };
+  return { firmware, secureBoot, unifiedImage, name, entry, kexec, summary };
 }
 
 const KEXECED = "kernel and initrd are the slot's own, out of its proven image, started by kexec";

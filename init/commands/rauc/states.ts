@@ -62,11 +62,11 @@ export function setPrimary(kernel: Kernel, places: Places, bootname: string): An
  * @throws BadInput for a slot that is not there, Refusal where an install into it is refused, or nothing else could boot
  */
 export function setBad(kernel: Kernel, places: Places, bootname: string): Answer {
-  const { report } = readMachine(kernel, places);
-  const name = slotWithBootname(readMachine(kernel, places), bootname);
-  if (name === report.slot) return markSlotBad(kernel, places, name, REASON);
+  const machine = readMachine(kernel, places);
+  const name = slotWithBootname(machine, bootname);
+  if (name === machine.report.slot) return markSlotBad(kernel, places, name, REASON);
   return changeRecord(kernel, places, WHO, (facts) => {
-    const { machine, store, record } = facts;
+    const { store, record } = facts;
     const did = readyForRauc(kernel, machine, record, name);
     const marked = markBad(withEmptySlots(kernel, machine, record), name, REASON, machine.policy);
     return written(facts, name, marked, [...did, `Slot ${name} boots no more (${REASON}).`], store.writable);

@@ -10,7 +10,6 @@ import type { ControlBootRecord, ControlFile } from "../../../state-ops/control.
 import { BadInput, Refusal } from "../../../state-ops/outcome.ts";
 import { type Descriptor, type Kernel, KernelError } from "../../kernel/kernel.ts";
 import { BootRecordStore, openBootRecord, type RecordAndJournal } from "../../store/boot-record.ts";
-import type { LoaderStore } from "../../store/loader-store/loader-store.ts";
 import { readNetworkProfile, writeNetworkProfile } from "../../store/network-profile.ts";
 import { openRecordFile } from "../../store/record-file.ts";
 import { changeRecord } from "../change-record.ts";
@@ -97,16 +96,12 @@ function writeNewStore(kernel: Kernel, machine: Machine, to: ControlFile, record
   const wanted = store.foresee(view);
   const outcome = store.write(view);
   if (!outcome.written) throw new Error(`nothing is migrated: ${outcome.reason}`);
-  const back = readAgain(store);
+  const back = store.read().view;
   if (back === null || !sameView(back, wanted)) {
     throw new Error(`nothing is migrated: ${store.place} says something else than was written there; see slipway store show`);
   }
   did.push(`${store.place} says what the boot record says of the slots.`);
   return { ...back, store: storeId(to.bootRecord) };
-}
-
-function readAgain(store: LoaderStore) {
-  return store.read().view;
 }
 
 /** Of how this boot ends the new record hears nothing: nothing is held against it. */
