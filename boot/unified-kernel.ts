@@ -1,5 +1,6 @@
 /** What a unified kernel image is made of, before anything is written. */
 import { BadInput } from "../state-ops/outcome.ts";
+import { versionText } from "./kexec/kernel-file.ts";
 import { PE_MACHINE, readPe } from "./portable-executable.ts";
 
 /** Keys of an os-release by which systemd-boot orders images before it looks at their names (boot.c of 252). */
@@ -48,14 +49,5 @@ export function readKernelFile(what: string, bytes: Uint8Array): KernelFile {
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) throw new BadInput(`${what} is compressed with gzip; unpack it`);
   const { machine } = readPe(what, bytes);
   if (PE_MACHINE[machine] === undefined) throw new BadInput(`${what} is for the PE machine 0x${machine.toString(16)}`);
-  return { machine, release: releaseIn(bytes) };
-}
-
-/** The version in an x86 kernel's setup header (the kernel's Documentation/arch/x86/boot.rst: HdrS, kernel_version). */
-function releaseIn(bytes: Uint8Array): string | null {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < 0x210 || view.getUint32(0x202) !== 0x48647253) return null;
-  const at = view.getUint16(0x20e, true) + 0x200;
-  const text = new TextDecoder("latin1").decode(bytes.subarray(at, at + 256));
-  return /^([\x21-\x7e]+)[ \0]/.exec(text)?.[1] ?? null;
+  return { machine, release: /^([\x21-\x7e]+)[ \0]/.exec(versionText(bytes))?.[1] ?? null };
 }

@@ -12,15 +12,19 @@ export interface KernelBanner {
 }
 
 /**
- * What a bzImage says, from its head: "RELEASE (USER@HOST) VERSION" at `kernel_version`, see
- * https://docs.kernel.org/arch/x86/boot.html. Null for any other file: arm64's Image has no such field.
+ * The text at `kernel_version` of a bzImage, and what is behind it: https://docs.kernel.org/arch/x86/boot.html. Empty for any other
+ * file: arm64's Image has no such field.
  */
-export function kernelBanner(head: Uint8Array): KernelBanner | null {
+export function versionText(head: Uint8Array): string {
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
-  if (head.length < 0x210 || view.getUint32(0x202, false) !== 0x48647253) return null;
+  if (head.length < 0x210 || view.getUint32(0x202, false) !== 0x48647253) return "";
   const at = view.getUint16(0x20e, true);
-  const text = at === 0 ? "" : Buffer.from(head.subarray(0x200 + at, 0x200 + at + 512)).toString("latin1");
-  const found = /^([^ \0]+) \([^\0]*?\) (#[^\0]*)\0/.exec(text);
+  return at === 0 ? "" : Buffer.from(head.subarray(0x200 + at, 0x200 + at + 512)).toString("latin1");
+}
+
+/** What a bzImage says, from its head: "RELEASE (USER@HOST) VERSION". Null for any other file. */
+export function kernelBanner(head: Uint8Array): KernelBanner | null {
+  const found = /^([^ \0]+) \([^\0]*?\) (#[^\0]*)\0/.exec(versionText(head));
   return found?.[1] && found[2] ? { release: found[1], version: found[2].trim() } : null;
 }
 
