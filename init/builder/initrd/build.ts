@@ -21,6 +21,7 @@ import { type HotPageList, hotPagesOf, parseHotPages } from "./hot-pages.ts";
 import { initrdEntries } from "./layout.ts";
 import { chooseFiles, programArchitecture, refuseOtherMachine, refuseOtherProgram } from "./machine.ts";
 import { ownHotPages } from "./own-files.ts";
+import { requiredOption } from "./required-option.ts";
 import { BLOCK_SIZE, type HotProgram, makeRuntimeImage, type RuntimeFile, runtimeFiles, withHotPages } from "./runtime-image.ts";
 import { selectModules } from "./select-modules.ts";
 import { Sysroot } from "./sysroot.ts";
@@ -212,11 +213,7 @@ holds the slipway executable and its libraries. Needs mksquashfs. Same input, sa
   },
   positionals: [],
   async run(values) {
-    const required = (name: string): string => {
-      const value = text(values, name);
-      if (value === undefined) throw new BadInput(`slipway initrd build needs --${name} (see slipway initrd build --help)`);
-      return value;
-    };
+    const required = (name: string) => requiredOption("initrd build", values, name);
     const level = text(values, "level") ?? "19";
     if (!/^\d+$/.test(level) || Number(level) < 1 || Number(level) > 22) {
       throw new BadInput(`--level is 1 to 22, got "${level}"`);

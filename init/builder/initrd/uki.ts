@@ -6,6 +6,7 @@ import { text, type Verb } from "../../commands/verb.ts";
 import { readInput } from "../input.ts";
 import { checkOutput, replaceFile } from "../output.ts";
 import { runHostProgram } from "../program.ts";
+import { requiredOption } from "./required-option.ts";
 
 /** What a unified kernel image is made from; paths of the host. */
 export interface UkiInput {
@@ -111,11 +112,7 @@ time in it. On the EFI system partition it belongs at EFI/Linux/slipway-RANK-BOO
   },
   positionals: [],
   async run(values) {
-    const required = (name: string): string => {
-      const value = text(values, name);
-      if (value === undefined) throw new BadInput(`slipway initrd uki needs --${name} (see slipway initrd uki --help)`);
-      return value;
-    };
+    const required = (name: string) => requiredOption("initrd uki", values, name);
     const lines = await buildUki({
       linux: required("linux"),
       initrd: required("initrd"),
