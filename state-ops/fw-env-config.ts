@@ -6,6 +6,7 @@
  * is hex with or without 0x. udev's links, which an initrd has not, become references: /dev/disk/by-partlabel/env is
  * PARTLABEL=env. Sources: U-Boot's tools/env/fw_env.c, libubootenv's uboot_env.c.
  */
+import { ENVIRONMENT_SIZES, isMtd } from "./boot-record-rules.ts";
 import type { EnvironmentCopy } from "./control.ts";
 import { deviceFault } from "./device-reference.ts";
 import type { Problem } from "./schema/document.ts";
@@ -16,9 +17,6 @@ export interface EnvironmentFilesystem {
   /** Where the running system has it mounted: with "/boot", /boot/uboot.env is the filesystem's /uboot.env. */
   mountedAt: string;
 }
-
-/** U-Boot has no environment this large; it keeps a wrong number from being read into memory. */
-const MOST_BYTES = 16 * 1024 * 1024;
 
 const UDEV_LINK = /^\/dev\/disk\/by-(partlabel|partuuid|label|uuid)\/(.+)$/;
 
@@ -62,7 +60,7 @@ export function parseFwEnvConfig(
   if (first !== undefined && second !== undefined) {
     if (first.size !== second.size) refuse(at, 1, `copies of ${first.size} and ${second.size} bytes; both have one size`);
     if (overlap(first, second)) refuse(at, 1, "both copies lie in one place; give each its own");
-    if (isMtd(first) !== isMtd(second))
+    if (isMtd(first.device) !== isMtd(second.device))
       refuse(at, 1, "one copy in flash, and one that is not; U-Boot has both in one kind of place");
   }
   return problems.length > 0 ? { copies: [], problems } : { copies, problems };
@@ -104,7 +102,7 @@ function copyOf({ number, fields }: Line, filesystem: EnvironmentFilesystem | nu
   const wrong = [size, sectorSize, sectors].find((_field, index) => sizes[index] === null);
   if (wrong !== undefined) return refuseField(wrong, "no hex number");
   if (bytes === null || sector === null || count === null) return null;
-  if (bytes < 16 || bytes > MOST_BYTES) {
+  if (bytes < ENVIRONMENT_SIZES.least || bytes > ENVIRONMENT_SIZES.most) {
     return refuseField(
       size,
       `${bytes} bytes (sizes are hex, with or without 0x); U-Boot's CONFIG_ENV_SIZE is 16 bytes to 16 MiB`,
@@ -112,7 +110,7 @@ function copyOf({ number, fields }: Line, filesystem: EnvironmentFilesystem | nu
   }
   if (name.text.startsWith("/dev/")) {
     const device = name.text.replace(UDEV_LINK, (_link, by: string, value: string) => `${by.toUpperCase()}=${value}`);
-    const fault = deviceProblem(device) ?? (start < 0 && isMtdName(device) ? "flash has offsets from its start only" : null);
+    const fault = deviceProblem(device) ?? (start < 0 && isMtd(device) ? "flash has offsets from its start only" : null);
     if (fault !== null) return refuse(number, name.column, fault);
     return { device, offset: start, size: bytes, sectorSize: sector, sectors: count };
   }
@@ -128,12 +126,9 @@ function copyOf({ number, fields }: Line, filesystem: EnvironmentFilesystem | nu
   return { device: filesystem.device, file: path, size: bytes };
 }
 
-const isMtdName = (name: string): boolean => /^\/dev\/mtd[0-9]+$/.test(name);
-const isMtd = (copy: EnvironmentCopy): boolean => isMtdName(copy.device);
-
 function deviceProblem(name: string): string | null {
   if (name.startsWith("/dev/ubi")) return `"${name}" is a UBI volume, which slipway does not write; use another store`;
-  if (name.startsWith("/dev/mtd") && !isMtdName(name)) return `"${name}": name the flash itself, /dev/mtdN, which can be erased`;
+  if (name.startsWith("/dev/mtd") && !isMtd(name)) return `"${name}": name the flash itself, /dev/mtdN, which can be erased`;
   return deviceFault(name);
 }
 

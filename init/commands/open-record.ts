@@ -2,13 +2,13 @@
 import type { BootRecord } from "../../boot/record/record.ts";
 import { storeId } from "../../boot/stores/base.ts";
 import { traitsOf } from "../../boot/stores/traits.ts";
+import { isMtd } from "../../state-ops/boot-record-rules.ts";
 import type { ControlBootRecord, ControlFile } from "../../state-ops/control.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { type Descriptor, type Kernel, KernelError } from "../kernel/kernel.ts";
 import { BootRecordStore, openBootRecord, type RecordKeeper } from "../store/boot-record.ts";
 import type { LoaderStore, StoreDesk } from "../store/loader-store/loader-store.ts";
 import { MirroredRecord, type Reached } from "../store/loader-store/mirrored-record.ts";
-import { isFlash } from "../store/loader-store/mtd.ts";
 import { openLoaderStore } from "../store/loader-store/open.ts";
 import { openRecordFile } from "../store/record-file.ts";
 import { withSlotData } from "./data-access.ts";
@@ -65,7 +65,7 @@ export function reachStore(
 ): Reached {
   const desk: StoreDesk = { kernel, loadForFilesystem: () => {}, environmentLock: ENVIRONMENT_LOCK };
   const nodeOf = (reference: string) =>
-    isFlash(reference) ? reference : deviceOnBootDisk(kernel, machine, "the bootloader's store", reference);
+    isMtd(reference) ? reference : deviceOnBootDisk(kernel, machine, "the bootloader's store", reference);
   let store: LoaderStore | null;
   try {
     store = openLoaderStore(desk, { bootRecord, slots, data: machine.control.data }, nodeOf);

@@ -1,12 +1,12 @@
 /** A boot whose record is no partition alone: a file, or beside a bootloader's store. Loaded only where the control file says so. */
 import type { BlockDevice } from "../../boot/devices/block-device.ts";
 import type { CommandLine } from "../../boot/kernel-command-line.ts";
+import { isMtd } from "../../state-ops/boot-record-rules.ts";
 import { VFAT_NEEDS } from "../devices/vfat.ts";
 import { exists, readBytes } from "../kernel/files.ts";
 import { type Kernel, KernelError } from "../kernel/kernel.ts";
 import type { StoreDesk } from "../store/loader-store/loader-store.ts";
 import { rulesOfBoot } from "../store/loader-store/mirrored-record.ts";
-import { isFlash } from "../store/loader-store/mtd.ts";
 import { devicesOfStore, openLoaderStore } from "../store/loader-store/open.ts";
 import { BootMirror } from "./boot-mirror.ts";
 import { Counters } from "./counters.ts";
@@ -65,7 +65,7 @@ function bootedPartition(kernel: Kernel): CommandLine["slot"] {
 }
 
 async function nodeOf(boot: Launch, devices: Devices, reference: string): Promise<string> {
-  if (!isFlash(reference)) {
+  if (!isMtd(reference)) {
     const elsewhere = devices.look(reference);
     // It may lie on another disk than the slots: then it was there before anybody waited.
     return "found" in elsewhere ? elsewhere.found.path : (await devices.find("the bootloader's store", reference)).path;

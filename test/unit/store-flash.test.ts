@@ -10,7 +10,8 @@ import { IOCTL } from "../../init/kernel/constants.ts";
 import { FLASH_TYPE } from "../../init/kernel/flash-layouts.ts";
 import { type FlashDescription, MemoryFlash } from "../../init/kernel/recording/memory-flash.ts";
 import { RecordingKernel } from "../../init/kernel/recording/recording.ts";
-import { type FlashPlace, isFlash, readFlash, writeFlash } from "../../init/store/loader-store/mtd.ts";
+import { type FlashPlace, readFlash, writeFlash } from "../../init/store/loader-store/mtd.ts";
+import { isMtd } from "../../state-ops/boot-record-rules.ts";
 
 const ERASE = 4096;
 
@@ -23,8 +24,8 @@ const place = (offset: number, size: number, sectorSize = 0): FlashPlace => ({ d
 const filled = (length: number, byte: number) => new Uint8Array(length).fill(byte);
 
 test("flash is /dev/mtdN; what only looks like it is not", () => {
-  assert.ok(isFlash("/dev/mtd0") && isFlash("/dev/mtd12"));
-  for (const name of ["/dev/mtdblock0", "/dev/mtd0ro", "/dev/mtd", "/dev/vda", "PARTLABEL=mtd0"]) assert.not(isFlash(name));
+  assert.ok(isMtd("/dev/mtd0") && isMtd("/dev/mtd12"));
+  for (const name of ["/dev/mtdblock0", "/dev/mtd0ro", "/dev/mtd", "/dev/vda", "PARTLABEL=mtd0"]) assert.not(isMtd(name));
 });
 
 test("a place is erased, written and read back; bits that are set need that", () => {

@@ -1,4 +1,5 @@
 /** One copy of U-Boot's environment, read and written where it lies. */
+import { isMtd } from "../../../state-ops/boot-record-rules.ts";
 import type { EnvironmentCopy } from "../../../state-ops/control.ts";
 import { O } from "../../kernel/constants.ts";
 import { readTextIfThere, sizeOf, withOpen, writeVolatile } from "../../kernel/files.ts";
@@ -7,7 +8,7 @@ import { isCode } from "../../state/beneath.ts";
 import { pastCache, StoreFailure, withStoreFilesystem } from "./filesystem.ts";
 import { changeInPlace, readInPlace } from "./in-place.ts";
 import type { StoreDesk } from "./loader-store.ts";
-import { isFlash, readFlash, writeFlash } from "./mtd.ts";
+import { readFlash, writeFlash } from "./mtd.ts";
 
 type RawCopy = Extract<EnvironmentCopy, { offset: number }>;
 
@@ -30,7 +31,7 @@ export function readCopy(desk: StoreDesk, copy: EnvironmentCopy): Uint8Array | n
       throw error;
     }
   }
-  if (isFlash(copy.device)) return readFlash(kernel, copy);
+  if (isMtd(copy.device)) return readFlash(kernel, copy);
   return withOpen(kernel, copy.device, O.RDONLY, (fd) => {
     const bytes = kernel.read(fd, copy.size, startOf(kernel, fd, copy));
     if (bytes.length === copy.size) return bytes;
@@ -41,7 +42,7 @@ export function readCopy(desk: StoreDesk, copy: EnvironmentCopy): Uint8Array | n
 /** Writes a part of the copy, from `at` on. On the disk, and read back, when it returns. Throws as {@link readCopy}. */
 export function writeCopy(desk: StoreDesk, copy: EnvironmentCopy, at: number, bytes: Uint8Array): void {
   if ("file" in copy) withStoreFilesystem(desk, copy.device, true, (root) => writeFile(desk.kernel, root, copy.file, at, bytes));
-  else if (isFlash(copy.device)) writeFlash(desk.kernel, copy, at, bytes);
+  else if (isMtd(copy.device)) writeFlash(desk.kernel, copy, at, bytes);
   else unprotected(desk.kernel, copy.device, () => writeDevice(desk.kernel, copy, at, bytes));
 }
 

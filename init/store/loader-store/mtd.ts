@@ -15,11 +15,6 @@ export interface FlashPlace {
   sectorSize: number;
 }
 
-/** Whether `device` is flash of this kind. */
-export function isFlash(device: string): boolean {
-  return /^\/dev\/mtd[0-9]+$/.test(device);
-}
-
 /**
  * What lies there. Throws KernelError where it cannot be read, Refusal where the flash is of a kind that is read otherwise, or
  * the place is not in it.

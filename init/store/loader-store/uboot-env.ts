@@ -8,6 +8,7 @@ import {
   readEnvironment,
 } from "../../../boot/stores/uboot-env.ts";
 import type { StoreReading, StoreSlot, StoreView, VariableDialect } from "../../../boot/stores/view.ts";
+import { isMtd } from "../../../state-ops/boot-record-rules.ts";
 import type { EnvironmentCopy } from "../../../state-ops/control.ts";
 import { KernelError } from "../../kernel/kernel.ts";
 import type { Written } from "../boot-record.ts";
@@ -15,7 +16,6 @@ import { placeOfCopy, readCopy, writeCopy } from "./environment-copy.ts";
 import { withEnvironmentLock } from "./environment-lock.ts";
 import { StoreFailure } from "./filesystem.ts";
 import type { LoaderStore, StoreDesk } from "./loader-store.ts";
-import { isFlash } from "./mtd.ts";
 import { failed, readingOf, withChanges } from "./reading.ts";
 
 export class EnvironmentStore implements LoaderStore {
@@ -116,5 +116,5 @@ export class EnvironmentStore implements LoaderStore {
 /** Which of two copies is newer is counted, or marked in flash. */
 function layoutOf(copies: readonly EnvironmentCopy[]): EnvironmentLayout {
   if (copies.length < 2) return "single";
-  return copies.some((copy) => isFlash(copy.device)) ? "boolean" : "incremental";
+  return copies.some((copy) => isMtd(copy.device)) ? "boolean" : "incremental";
 }
