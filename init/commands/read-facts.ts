@@ -242,6 +242,8 @@ function slotIn(slot: Reader): SlotDefinition {
     slot.nullable("file", () => ({ ...names, file: slot.text("file"), size: slot.number("size") })) ?? {
       ...names,
       device: slot.text("device"),
+      ...slot.nullable("verity", () => ({ verity: slot.text("verity") })),
+      ...slot.nullable("signature", () => ({ signature: slot.text("signature") })),
     }
   );
 }

@@ -6,6 +6,7 @@ import { activateSlot } from "../../init/commands/activate.ts";
 import { beforeCommit, commit } from "../../init/commands/commit.ts";
 import { bytesToRead, readWhole } from "../../init/commands/commit-reading.ts";
 import { O } from "../../init/kernel/constants.ts";
+import { BlockDevice } from "../../init/kernel/recording/memory-devices.ts";
 import type { ControlTrust } from "../../state-ops/control.ts";
 import { Refusal } from "../../state-ops/outcome.ts";
 import { sealedImage } from "../samples/sealed-image.ts";
@@ -223,5 +224,57 @@ for (const [name, bytes, reason] of [
     assert.is(machine.recordWrites, 0);
   });
 }
+
+const separate = {
+  trust,
+  slots: [
+    { name: "a", device: "PARTLABEL=root-a" },
+    { name: "b", device: "PARTLABEL=root-b", verity: "PARTLABEL=root-b-verity", signature: "PARTLABEL=root-b-verity-sig" },
+  ],
+};
+const signedHash = "ab".repeat(32);
+
+/** Slot b has partitions for its hash tree and for `signature`. */
+function withSeparateTree(signature: string): TestMachine {
+  const slots = { a: slot({ priority: 2 }), b: slot({ state: "empty", tries: 0, imageId: null }) };
+  const machine = new TestMachine({ record: record({ slots }), slotB: content.slice(), control: separate });
+  const disk = machine.recordDevice.partition?.of;
+  if (!disk) throw new Error("the boot record is no partition");
+  const part = (number: number, label: string, contents: string) =>
+    machine.kernel.addDevice(
+      new BlockDevice({
+        path: `/dev/vda${number}`,
+        number: { major: 254, minor: number },
+        size: 1024 * 1024,
+        partition: { of: disk, number, start: number * 8 * 1024 * 1024, label },
+        contents: new TextEncoder().encode(contents),
+      }),
+    );
+  part(5, "root-b-verity", "verity");
+  part(6, "root-b-verity-sig", signature);
+  return machine;
+}
+
+test("activate takes a slot with a hash tree of its own by the root hash that its signature partition names", () => {
+  const said = { rootHash: signedHash, signature: "AAAA", certificateFingerprint: "cd".repeat(32) };
+  const machine = withSeparateTree(JSON.stringify(said));
+  activateSlot(machine.kernel, machine.places, "b");
+  assert.is(machine.slot("b").imageId, signedHash);
+  assert.is(machine.slot("b").state, "trial");
+});
+
+test("activate refuses a slot whose signature partition names no root hash", () => {
+  for (const [signature, reason] of [
+    ["", /slot b: the signature partition is empty/],
+    ["{}", /slot b: .*rootHash/],
+  ] as const) {
+    const machine = withSeparateTree(signature);
+    assert.throws(
+      () => activateSlot(machine.kernel, machine.places, "b"),
+      (error: unknown) => error instanceof Refusal && reason.test(error.message),
+    );
+    assert.is(machine.recordWrites, 0);
+  }
+});
 
 test.run();

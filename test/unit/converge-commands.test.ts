@@ -122,6 +122,24 @@ test("install: the image that was committed in the slot is armed as it was", asy
   assert.equal(machine.slot("b").state, "committed");
 });
 
+test("install, repair: a slot with a hash tree of its own is refused, and nothing is written", async () => {
+  const slots = [
+    { name: "a", device: "PARTLABEL=root-a" },
+    { name: "b", device: "PARTLABEL=root-b", verity: "PARTLABEL=root-b-verity", signature: "PARTLABEL=root-b-verity-sig" },
+  ];
+  const machine = machineOf({}, { control: { ...trusting([key]), slots } });
+  const before = slotB(machine);
+  const writes = machine.recordWrites;
+  machine.kernel.beginTrace();
+  const reason = /slot b is partitions of the Discoverable Partitions Specification .*, which slipway boots and does not write/;
+  assert.match(await refusal(run(machine, sourceOf(v2))), reason);
+  assert.match(await refusal(run(machine, sourceOf(v2), { slot: "b", dryRun: true })), reason);
+  assert.match(await refusal(mend(machine, sourceOf(v2))), reason);
+  assert.not.match(machine.kernel.trace, /^write\("\/dev\/vda/m);
+  assert.equal(slotB(machine), before);
+  assert.is(machine.recordWrites, writes);
+});
+
 const pendingB = slot({ state: "trial", tries: 3, priority: 3, imageId: "ef".repeat(32) });
 
 test("refused before anything is written, each with its reason", async () => {
