@@ -78,10 +78,10 @@ function writable<Result>(file: string, work: () => Result): Result {
 }
 
 /**
- * A btrfs would write every changed block to a new place: what is allocated would not be used, and a full disk would be found
- * halfway. Its checksums go with that; an image has its own. Only a file that is empty can be told.
+ * What is written in place keeps its place. A btrfs would write every changed block to a new one: what is allocated would not be
+ * used, and a full disk would be found halfway. Its checksums go with that; an image and a boot record have their own. Only a file
+ * that is empty can be told.
  */
-/** What is written in place keeps its place. Only btrfs would give it another. */
 export function noCopyOnWrite(kernel: Kernel, fd: Descriptor): void {
   if (kernel.filesystemStatus(fd).magic !== FILESYSTEM_MAGIC.btrfs) return;
   const flags = new Uint8Array(new ArrayBuffer(8));
